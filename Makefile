@@ -1,0 +1,34 @@
+# make install | demo | test. Everything happens in .venv; nothing needs a network beyond the package index.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+LIMIT ?= 100
+
+.PHONY: install demo test clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make install PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: install
+	@mkdir -p $(DEMO)
+	$(BIN)/annotate build-dataset --out $(DEMO)/curated
+	$(BIN)/annotate label --benchmark $(DEMO)/curated
+	$(BIN)/annotate agreement --benchmark $(DEMO)/curated
+	$(BIN)/evaluate alignment --benchmark $(DEMO)/curated --method all --limit $(LIMIT) --out $(DEMO)/results
+	$(BIN)/evaluate report $(DEMO)/results --html $(DEMO)/report.html
+
+test: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n 2
+
+clean:
+	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache

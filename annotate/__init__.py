@@ -1,0 +1,1 @@
+"""Build the benchmark and its gold labels: paragraphs, annotators, agreement. Needs no model."""

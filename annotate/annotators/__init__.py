@@ -1,0 +1,72 @@
+"""Who marks words: the registry behind ``--annotator NAME[:OPTIONS]``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from annotate.annotators.clause import CLAUSE
+from annotate.annotators.mock import build_mock
+from annotate.annotators.offline import RuleAnnotator
+from annotate.annotators.options import parse_options
+from annotate.annotators.overlap import OVERLAP
+from annotate.annotators.replay import build_replay
+from annotate.errors import UnknownNameError
+from annotate.protocol import Annotator, Reading, Request, Response, Usage
+
+__all__ = [
+    "DEFAULT_ANNOTATORS",
+    "Annotator",
+    "Reading",
+    "Request",
+    "Response",
+    "Usage",
+    "annotator_names",
+    "is_offline",
+    "make_annotator",
+]
+
+DEFAULT_ANNOTATORS = ("overlap", "clause")
+
+
+def _rule(rule: RuleAnnotator) -> Callable[[str, int], Annotator]:
+    def build(options: str, seed: int) -> Annotator:
+        parse_options(rule.name, options, ())
+        return rule
+
+    return build
+
+
+_BUILDERS: dict[str, Callable[[str, int], Annotator]] = {
+    "clause": _rule(CLAUSE),
+    "mock": build_mock,
+    "overlap": _rule(OVERLAP),
+    "replay": build_replay,
+}
+_OFFLINE = frozenset({"clause", "mock", "overlap"})
+
+
+def annotator_names() -> list[str]:
+    """The names that ``--annotator`` knows."""
+    return sorted(_BUILDERS)
+
+
+def make_annotator(spec: str, seed: int = 0) -> Annotator:
+    """Make the annotator that ``spec`` names.
+
+    Args:
+        spec: ``NAME`` or ``NAME:OPTIONS``, for instance ``"overlap"`` or ``"mock:noise=0.1"``.
+        seed: Seed for annotators that use one and are given none.
+
+    Raises:
+        UnknownNameError: No annotator has that name; lists those that exist.
+        LabelError: The options do not fit.
+    """
+    name, _, options = spec.partition(":")
+    if name not in _BUILDERS:
+        raise UnknownNameError("annotator", name, annotator_names())
+    return _BUILDERS[name](options, seed)
+
+
+def is_offline(name: str) -> bool:
+    """Whether the labels of annotator ``name`` come from a rule, not from a model or a person."""
+    return name.removeprefix("replay:").partition(":")[0] in _OFFLINE

@@ -1,0 +1,267 @@
+"""The `annotate` command: build a benchmark, label it, measure agreement, settle the gold."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from annotate.console import command_line, print_json, progress, run
+from annotate.errors import AnnotateError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+app = typer.Typer(
+    name="annotate",
+    help="Build a benchmark of mixed paragraphs and collect gold word labels for it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+BenchmarkOption = Annotated[
+    Path | None, typer.Option("--benchmark", help="Benchmark folder. Default: ./curated.")
+]
+AnnotatorsOption = Annotated[
+    list[str] | None,
+    typer.Option("--annotator", help="Use the labels of this annotator; repeat for several. Default: all."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  annotate build-dataset\n"
+    "  annotate build-dataset --narrativeqa nqa.parquet --sciq sciq.parquet --size 600 --out real\n"
+    "  annotate build-dataset --source hub --split validation --out validation"
+)
+def build_dataset(
+    source: Annotated[
+        str | None,
+        typer.Option(help="sample, hub or local. Default: local if files are given, else sample."),
+    ] = None,
+    narrativeqa: Annotated[
+        Path | None,
+        typer.Option(help="NarrativeQA in the hub's schema: .parquet, .jsonl, .json or a folder of them."),
+    ] = None,
+    sciq: Annotated[
+        Path | None,
+        typer.Option(help="SciQ in the hub's schema: .parquet, .jsonl, .json or a folder of them."),
+    ] = None,
+    size: Annotated[int, typer.Option(min=1, help="Number of paragraphs.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Seed of every draw.")] = 0,
+    split: Annotated[str, typer.Option(help="Split of the source.")] = "test",
+    out: Annotated[Path, typer.Option(help="Benchmark folder to make.")] = Path("curated"),
+    min_words: Annotated[int, typer.Option(min=1, help="Least words of a paragraph, with punctuation.")] = 40,
+    max_words: Annotated[int, typer.Option(min=1, help="Most words of a paragraph, with punctuation.")] = 140,
+    allow_fewer: Annotated[
+        bool, typer.Option("--allow-fewer", help="Accept fewer paragraphs than asked, but not none.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over another build; labels are never written over.")
+    ] = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Mix narratives and science questions into a benchmark folder.
+
+    Each paragraph is a run of narrative sentences as distractor and a science support that
+    holds the answer, then the question. Same seed, same bytes.
+    """
+    from rich.console import Console
+
+    from annotate.build import build_benchmark
+    from annotate.build_tables import describe_built, drop_table
+    from annotate.mixing import MixOptions
+    from annotate.sources import open_source
+
+    given = {"--narrativeqa": narrativeqa, "--sciq": sciq}
+    files = {option: path for option, path in given.items() if path is not None}
+    opened = open_source(source or ("local" if files else "sample"), narrativeqa, sciq)
+    options = MixOptions(size=size, seed=seed, min_words=min_words, max_words=max_words)
+    with Console(stderr=True, quiet=quiet or json).status(f"mixing {size:,} paragraphs from {opened.name}"):
+        built = build_benchmark(
+            opened, options, split, out, allow_fewer=allow_fewer, force=force, files=files
+        )
+    if json:
+        print_json(built.as_json())
+    elif not quiet:
+        _print(drop_table(built.report))
+        for line in describe_built(built):
+            _print(line)
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  annotate label\n"
+    "  annotate label --annotator overlap --annotator mock:noise=0.1 --limit 50\n"
+    "  annotate label --annotator replay:old/ledger.jsonl,annotator=clause"
+)
+def label(
+    benchmark: BenchmarkOption = None,
+    annotator: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="clause, mock, overlap or replay, with options after a colon; repeat for several. "
+            "Default: overlap and clause."
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Label the first so many paragraphs only.")] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="How often to ask about each paragraph.")] = 1,
+    seed: Annotated[int, typer.Option(help="Seed of annotators that draw and are given none.")] = 0,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Ask again what was answered; the ledger keeps both.")
+    ] = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Have annotators mark the words that matter, and settle the gold.
+
+    Every answer goes to the ledger first. What was answered is never asked
+    again, so the same command goes on where it was stopped.
+    """
+    from annotate.annotators import DEFAULT_ANNOTATORS, make_annotator
+    from annotate.benchmark import open_benchmark
+    from annotate.label import label_benchmark
+    from annotate.tables import describe_failures, describe_gold, label_table
+
+    chosen = open_benchmark(benchmark)
+    annotators = [make_annotator(spec, seed) for spec in annotator or DEFAULT_ANNOTATORS]
+    bars = progress(quiet or json)
+    with ExitStack() as shown:
+
+        def track(name: str, total: int) -> Callable[[], object]:
+            if not bars.tasks:  # a bar without a task would leave an empty line before an error
+                shown.enter_context(bars)
+            return partial(bars.advance, bars.add_task(name, total=total))
+
+        done = label_benchmark(
+            chosen,
+            annotators,
+            limit=limit,
+            repeats=repeats,
+            fresh=fresh,
+            seed=seed,
+            command=command_line(),
+            track=track,
+        )
+    if json:
+        print_json(done.as_json() | {"benchmark": str(chosen.path)})
+    else:
+        _print(label_table(done.summaries))
+        for summary in done.summaries:
+            for line in describe_failures(summary.annotator, summary.statuses):
+                _print(line)
+        kept = f"gold: left as it was chosen ({done.kept_rule}); annotate adjudicate settles it anew"
+        _print(describe_gold(done.gold) if done.gold else kept)
+        _note(quiet, f"written to {chosen.path}; next: annotate agreement")
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  annotate agreement\n"
+    "  annotate agreement --benchmark real --annotator overlap --annotator clause --json"
+)
+def agreement(
+    benchmark: BenchmarkOption = None,
+    annotator: AnnotatorsOption = None,
+    bootstrap: Annotated[int, typer.Option(min=100, help="Bootstrap replicates for the intervals.")] = 10_000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="CSV file of paragraphs. Default: agreement.csv in the benchmark folder."),
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Measure how far annotators agree on words, with 95 percent intervals.
+
+    Paragraphs without two labels are counted and left out, never read as empty.
+    """
+    from annotate.agreement import agreement as measure
+    from annotate.agreement_files import write_agreement
+    from annotate.benchmark import open_benchmark
+    from annotate.label_files import read_labels
+    from annotate.tables import describe_pair, pair_table
+
+    chosen = open_benchmark(benchmark)
+    paragraphs = chosen.paragraphs()
+    result = measure(paragraphs, read_labels(chosen.labels_dir, paragraphs, annotator or ()), bootstrap, seed)
+    path = out or chosen.path / "agreement.csv"
+    write_agreement(chosen, result, path, command_line())
+    if json:
+        print_json(result.model_dump(mode="json", exclude={"pairs": {"__all__": {"rows"}}}))
+        return
+    for pair in result.pairs:
+        _print(pair_table(pair))
+        for line in describe_pair(pair):
+            _print(line)
+    for line in result.conventions:
+        _note(quiet, line)
+    _note(quiet, f"{bootstrap:,} replicates, seed {seed}; paragraphs one by one in {path}")
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  annotate adjudicate --rule union\n"
+    "  annotate adjudicate --benchmark real --rule intersection --annotator overlap --annotator clause"
+)
+def adjudicate(
+    benchmark: BenchmarkOption = None,
+    rule: Annotated[
+        str,
+        typer.Option(
+            help="intersection: words all annotators marked. union: words any marked. evidence: words known "
+            "by construction. reviewed: words a person decided."
+        ),
+    ] = "intersection",
+    annotator: AnnotatorsOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Settle which words are gold, by a rule, with the origin of every word."""
+    from annotate.adjudicate import settle
+    from annotate.benchmark import open_benchmark
+    from annotate.tables import describe_gold
+
+    chosen = open_benchmark(benchmark)
+    settled = settle(chosen, rule, annotator or (), command=command_line())
+    if json:
+        print_json(settled.as_json() | {"benchmark": str(chosen.path)})
+        return
+    _print(describe_gold(settled))
+    _note(quiet, f"written to {chosen.gold_path}")
+
+
+def _print(what: Table | str) -> None:
+    """Print a table or a sentence; a table folds to the width of the terminal, a sentence is left whole."""
+    from rich.console import Console
+
+    Console(soft_wrap=isinstance(what, str), highlight=False, markup=False).print(what)
+
+
+def _note(quiet: bool, line: str) -> None:
+    if not quiet:
+        print(line, file=sys.stderr)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run(app, (AnnotateError,))
+
+
+if __name__ == "__main__":
+    main()

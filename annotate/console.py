@@ -1,0 +1,86 @@
+"""What the command lines share: one-line errors, progress with an estimate, output for people or machines."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.progress import Progress
+
+_INTERRUPTED = "interrupted; what was finished is kept, the same command goes on"
+
+
+def run(app: Callable[[], object], errors: tuple[type[Exception], ...]) -> None:
+    """Run a Typer app; turn an expected error into one line on stderr and a non-zero exit.
+
+    ``--debug`` anywhere on the command line shows the traceback instead.
+
+    Args:
+        app: The Typer application.
+        errors: The exceptions whose text is written for people; an ``exit_code`` attribute is honoured.
+    """
+    debug = "--debug" in sys.argv
+    sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    expected: tuple[type[Exception], ...] = (*errors, OSError)
+    try:
+        app()
+    except KeyboardInterrupt:
+        print(_INTERRUPTED, file=sys.stderr)
+        raise SystemExit(130) from None
+    except SystemExit as stop:
+        if stop.code == 130:  # what Typer makes of Ctrl-C, without a word
+            print(_INTERRUPTED, file=sys.stderr)
+        raise
+    except expected as error:
+        if debug:
+            raise
+        print(f"error: {describe(error)}", file=sys.stderr)
+        raise SystemExit(getattr(error, "exit_code", 1)) from None
+
+
+def describe(error: Exception) -> str:
+    """One line for a person: an error's own sentence, or what the system said and where."""
+    if isinstance(error, OSError) and error.strerror:
+        place = f" ({error.filename})" if error.filename else ""
+        return f"{error.strerror}{place}"
+    return " ".join(str(error).split())
+
+
+def progress(quiet: bool) -> Progress:
+    """A progress bar on stderr with a count and an ETA; silent when ``quiet``."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=quiet,
+    )
+
+
+def print_json(value: object) -> None:
+    """Print ``value`` to stdout as JSON, and nothing else."""
+    print(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+
+
+def command_line() -> str:
+    """The command being run, as it can be typed again."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

@@ -1,0 +1,42 @@
+"""What can go wrong while a benchmark is built or labelled, each with a sentence for the person at the terminal."""
+
+
+class AnnotateError(Exception):
+    """Root of every error this package raises on purpose; its text is one sentence for a person."""
+
+    exit_code = 1
+
+
+class SourceError(AnnotateError):
+    """A source of passages is missing, unreachable or not in the expected schema."""
+
+
+class TooFewError(AnnotateError):
+    """Fewer paragraphs could be made than were asked for."""
+
+
+class BenchmarkError(AnnotateError):
+    """A benchmark folder is missing, torn, or belongs to another seed or schema version."""
+
+
+class LabelError(AnnotateError):
+    """Labels cannot be collected, or do not fit the benchmark they are read against."""
+
+
+class UnknownNameError(AnnotateError):
+    """A source, annotator or rule was named that is not registered.
+
+    Args:
+        kind: What was looked for, for instance ``"annotator"``.
+        name: The name that was asked for.
+        known: The names that exist.
+    """
+
+    def __init__(self, kind: str, name: str, known: list[str]) -> None:
+        super().__init__(f"no {kind} is called {name!r}; there are: {', '.join(known)}")
+
+
+class IncompleteError(AnnotateError):
+    """A run stopped before its end and can be resumed by the same command."""
+
+    exit_code = 3

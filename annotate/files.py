@@ -1,0 +1,135 @@
+"""Reading and writing that loses nothing: atomic files, fsynced append-only logs, shipped data."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from annotate.errors import AnnotateError, BenchmarkError
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def shipped(name: str) -> Path:
+    """The folder or file ``name`` of the data that ships with the project.
+
+    Args:
+        name: Path below ``data/``, for instance ``"world"``.
+
+    Returns:
+        Its path in the checkout, or beside the installed packages.
+
+    Raises:
+        AnnotateError: The installation lacks it.
+    """
+    root = Path(__file__).resolve().parent.parent
+    for folder in ("heat_alignment_data", "data"):
+        if (root / folder / name).exists():
+            return root / folder / name
+    raise AnnotateError(f"the installation lacks its data {name!r}; install heat-alignment again")
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8 so that a reader sees the old file or the new one, never a part.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written; ``path`` is then as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            Path(temporary).unlink()
+        raise
+
+
+def write_records(path: Path, records: Iterable[BaseModel]) -> None:
+    """Write ``records`` to ``path`` atomically, one JSON object a line."""
+    write_atomic(path, "".join(record.model_dump_json() + "\n" for record in records))
+
+
+def repair_tail(path: Path) -> None:
+    """Cut a torn last line off an append-only file, so that the next append starts on a line of its own."""
+    if not path.exists():
+        return
+    data = path.read_bytes()
+    whole = data.rfind(b"\n") + 1
+    if whole < len(data):
+        with path.open("r+b") as stream:
+            stream.truncate(whole)
+            os.fsync(stream.fileno())
+
+
+def append_record(path: Path, record: BaseModel) -> None:
+    """Append ``record`` to ``path`` as one line and fsync before returning."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as stream:
+        stream.write(record.model_dump_json().encode("utf-8") + b"\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield ``(line number, line)`` of a jsonl file, leaving out a torn last line.
+
+    Raises:
+        BenchmarkError: The file is missing or not UTF-8.
+    """
+    if not path.is_file():
+        raise BenchmarkError(f"{path} does not exist")
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
+        try:
+            yield number, line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise BenchmarkError(f"{path} line {number} is not UTF-8 (byte {error.start})") from error
+
+
+def read_records(path: Path, record: type[T]) -> list[T]:
+    """Read a jsonl file of ``record``.
+
+    Returns:
+        The records in file order; a torn last line is left out.
+
+    Raises:
+        BenchmarkError: The file is missing, not UTF-8, or a line does not fit the schema.
+    """
+    records = []
+    for number, line in read_lines(path):
+        try:
+            records.append(record.model_validate_json(line))
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise BenchmarkError(
+                f"{path} line {number} is not a {record.__name__}: {place} {first['msg']}".replace("  ", " ")
+            ) from error
+    return records
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def canonical_hash(value: object) -> str:
+    """SHA-256 of ``value`` as JSON with sorted keys and no spaces, as 64 hex digits."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()

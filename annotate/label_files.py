@@ -1,0 +1,88 @@
+"""The folder ``labels/`` of a benchmark: one file an annotator, one label a paragraph and repetition."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from annotate.errors import LabelError, UnknownNameError
+from annotate.files import read_records, write_records
+from annotate.schema import Label, Paragraph
+
+
+def slug(annotator: str) -> str:
+    """The annotator's name as a file name: other characters than letters, digits, ``._=-`` become ``-``."""
+    return re.sub(r"[^A-Za-z0-9._=-]+", "-", annotator)
+
+
+def labels_file(folder: Path, annotator: str) -> Path:
+    """Where the labels of ``annotator`` lie in the folder ``labels/``."""
+    return folder / f"{slug(annotator)}.jsonl"
+
+
+def write_labels(folder: Path, annotator: str, labels: Sequence[Label]) -> Path:
+    """Write all labels of one annotator atomically.
+
+    Returns:
+        The file written.
+    """
+    path = labels_file(folder, annotator)
+    write_records(path, labels)
+    return path
+
+
+def read_labels(
+    folder: Path, paragraphs: Sequence[Paragraph], annotators: Sequence[str] = ()
+) -> dict[str, list[Label]]:
+    """Read labels and check that they belong to ``paragraphs``.
+
+    Args:
+        folder: The folder ``labels/``.
+        paragraphs: The paragraphs of the benchmark.
+        annotators: Names of annotators to read, in the order wanted; all in the folder when empty.
+
+    Returns:
+        Labels by annotator.
+
+    Raises:
+        LabelError: There are none, or a label is of a paragraph or word that the benchmark does not hold.
+        UnknownNameError: A named annotator has no labels; lists those that have.
+        BenchmarkError: A file is not a file of labels.
+    """
+    found: dict[str, list[Label]] = {}
+    size = {paragraph.id: len(paragraph.words) for paragraph in paragraphs}
+    for path in sorted(folder.glob("*.jsonl")):
+        labels = read_records(path, Label)
+        check_texts(path, paragraphs, [(label.paragraph_id, label.text_sha256) for label in labels])
+        for label in labels:
+            if not all(0 <= word < size[label.paragraph_id] for word in label.words):
+                raise LabelError(f"{path}: the label of {label.paragraph_id} names a missing word")
+            found.setdefault(label.annotator, []).append(label)
+    if not found:
+        raise LabelError(f"there are no labels in {folder}; make them with: annotate label")
+    for name in annotators:
+        if name not in found:
+            raise UnknownNameError(f"annotator with labels in {folder}", name, list(found))
+    return {name: found[name] for name in annotators or found}
+
+
+def check_texts(path: Path, paragraphs: Sequence[Paragraph], rows: Sequence[tuple[str, str]]) -> None:
+    """Refuse records that were made for another benchmark.
+
+    Args:
+        path: The file they come from.
+        paragraphs: The paragraphs of this benchmark.
+        rows: Paragraph id and text checksum of each record, in file order.
+
+    Raises:
+        LabelError: A record is of a paragraph that is not here, or had another text.
+    """
+    texts = {paragraph.id: paragraph.text_sha256 for paragraph in paragraphs}
+    for number, (paragraph_id, text_sha256) in enumerate(rows, start=1):
+        if texts.get(paragraph_id) != text_sha256:
+            what = "with another text" if paragraph_id in texts else "which is not in this benchmark"
+            raise LabelError(
+                f"{path} belongs to another benchmark: record {number} is of {paragraph_id}, {what};"
+                " move that file away or use another --benchmark"
+            )

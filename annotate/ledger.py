@@ -1,0 +1,154 @@
+"""The ledger: every attempt ever made, one line each, never changed. Labels are derived from it alone."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections import defaultdict
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+from annotate.errors import LabelError
+from annotate.files import read_records, repair_tail
+from annotate.protocol import Response
+
+
+class Attempt(Response):
+    """One attempt: what was asked, of whom, and what came back before it was read.
+
+    Attributes:
+        schema_version: Version of this record.
+        request_sha256: Identity of the request, see ``Request.sha256``.
+        annotator: Name of the annotator.
+        paragraph_id: The paragraph asked about.
+        text_sha256: Checksum of its text.
+        repeat: Which repetition, from 0.
+        attempt: Which attempt at this request, from 1.
+    """
+
+    schema_version: Literal[1]
+    request_sha256: str
+    annotator: str
+    paragraph_id: str
+    text_sha256: str
+    repeat: int
+    attempt: int
+
+
+class Attempts:
+    """Recorded attempts, found by annotator and request.
+
+    Args:
+        rows: Attempts in the order they were made.
+    """
+
+    def __init__(self, rows: list[Attempt]) -> None:
+        self.rows: list[Attempt] = []
+        self._by_request: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Attempt) -> None:
+        """Take in one more attempt."""
+        self.rows.append(row)
+        self._by_request[row.annotator, row.request_sha256].append(row)
+
+    def count(self, annotator: str, request_sha256: str) -> int:
+        """How often a request was made."""
+        return len(self._by_request.get((annotator, request_sha256), ()))
+
+    def answer(self, annotator: str, request_sha256: str) -> Attempt | None:
+        """The last answer that came, or the last failure when none came, or ``None`` when never asked."""
+        rows = self._by_request.get((annotator, request_sha256))
+        if not rows:
+            return None
+        return next((row for row in reversed(rows) if row.status == "ok"), rows[-1])
+
+
+def read_ledger(path: Path) -> Attempts:
+    """Read a ledger without locking it.
+
+    Args:
+        path: The ledger file; a file that does not exist is an empty ledger.
+
+    Returns:
+        Its attempts; a torn last line is left out.
+
+    Raises:
+        BenchmarkError: A line is not an attempt.
+    """
+    return Attempts(read_records(path, Attempt) if path.exists() else [])
+
+
+class Ledger:
+    """A ledger opened for writing by this process alone; a context manager.
+
+    A line is written whole or, when the disk is full, taken back. It survives the death of the process at
+    once and the death of the machine after :meth:`sync`.
+
+    Args:
+        path: The ledger file, made if missing; a torn last line is cut off.
+
+    Raises:
+        LabelError: Another process is writing to it.
+        BenchmarkError: A line is not an attempt.
+        OSError: The file cannot be opened for writing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            self._lock()
+            repair_tail(path)
+            self.attempts = read_ledger(path)
+        except BaseException:
+            os.close(self._handle)
+            raise
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabelError(
+                f"another process is writing to {self.path}; wait for it to end or use another --benchmark"
+            ) from None
+
+    def append(self, row: Attempt) -> None:
+        """Write one attempt as one line.
+
+        Raises:
+            OSError: It could not be written whole; the ledger is then as it was.
+        """
+        line = row.model_dump_json(exclude_defaults=True).encode("utf-8") + b"\n"
+        size = os.fstat(self._handle).st_size
+        try:
+            written = 0
+            while written < len(line):
+                written += os.write(self._handle, line[written:])
+        except OSError as error:
+            os.ftruncate(self._handle, size)
+            error.filename = str(self.path)
+            raise
+        self.attempts.add(row)
+
+    def sync(self) -> None:
+        """Wait until every line written is on the disk."""
+        os.fsync(self._handle)
+
+    def close(self) -> None:
+        """Sync, give up the lock and close."""
+        try:
+            self.sync()
+        finally:
+            os.close(self._handle)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,35 @@
+"""What can go wrong while attributions are scored, each with a sentence for the person at the terminal."""
+
+
+class EvaluateError(Exception):
+    """Root of every error this package raises on purpose; its text is one sentence for a person."""
+
+    exit_code = 1
+
+
+class ShadowedError(EvaluateError, ImportError):
+    """A foreign package answers to the name of one of ours."""
+
+
+class ProjectionError(EvaluateError):
+    """Token scores cannot be carried over to words."""
+
+
+class MetricError(EvaluateError):
+    """Scores and gold do not fit each other."""
+
+
+class NoGoldError(EvaluateError):
+    """A benchmark has no gold words of the kind that was asked for."""
+
+
+class NothingScoredError(EvaluateError):
+    """No paragraph was left to score."""
+
+
+class StoreError(EvaluateError):
+    """A results folder is in use, torn, or of another schema version."""
+
+
+class ReportError(EvaluateError):
+    """A report cannot be made from what was given."""

@@ -1,0 +1,94 @@
+"""How sure a mean over paragraphs is: bootstrap over unique texts."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotate.schema import Record
+
+RESAMPLES = 2000
+
+
+class Interval(Record):
+    """A mean and where it lies.
+
+    Attributes:
+        mean: Mean over the values that are defined; ``None`` if none is.
+        low: Lower end of the interval; ``None`` with fewer than two unique texts.
+        high: Upper end.
+        n: Number of values averaged.
+        undefined: Number of values left out because they are ``nan``.
+        confidence: Coverage aimed at.
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int
+    undefined: int
+    confidence: float = 0.95
+
+
+def mean_interval(
+    values: Sequence[float] | NDArray[np.float64],
+    clusters: Sequence[Hashable],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    confidence: float = 0.95,
+) -> Interval:
+    """Mean with a BCa bootstrap interval (Efron 1987; `scipy.stats.bootstrap`), clusters drawn whole.
+
+    Args:
+        values: One value a paragraph; ``nan`` means undefined, is left out and counted.
+        clusters: What each value belongs to; paragraphs with the same text are one cluster, not fresh
+            evidence.
+        seed: Seed of the resampling.
+        resamples: Number of bootstrap samples.
+        confidence: Coverage of the interval.
+
+    Returns:
+        The mean over all defined values and its interval.
+    """
+    from scipy.stats import bootstrap
+
+    array = np.asarray(values, dtype=np.float64)
+    defined = ~np.isnan(array)
+    undefined = int((~defined).sum())
+    kept = array[defined]
+    if not len(kept):
+        return Interval(mean=None, low=None, high=None, n=0, undefined=undefined, confidence=confidence)
+    codes: dict[Hashable, int] = {}
+    cluster_of = [
+        codes.setdefault(cluster, len(codes)) for cluster, ok in zip(clusters, defined, strict=True) if ok
+    ]
+    sums = np.bincount(cluster_of, weights=kept)
+    counts = np.bincount(cluster_of).astype(np.float64)
+    mean = float(kept.mean())
+    low: float | None = None
+    high: float | None = None
+    if len(codes) > 1:
+        means = sums / counts
+        if np.allclose(means, mean, rtol=1e-12, atol=1e-15):
+            low = high = mean
+        else:
+            result = bootstrap(
+                (sums, counts),
+                _ratio,
+                paired=True,
+                vectorized=True,
+                n_resamples=resamples,
+                batch=max(1, 4_000_000 // len(codes)),
+                confidence_level=confidence,
+                method="BCa",
+                rng=np.random.default_rng(seed),
+            )
+            low, high = float(result.confidence_interval.low), float(result.confidence_interval.high)
+    return Interval(mean=mean, low=low, high=high, n=len(kept), undefined=undefined, confidence=confidence)
+
+
+def _ratio(sums: NDArray[np.float64], counts: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+    return np.asarray(sums.sum(axis=axis) / counts.sum(axis=axis))

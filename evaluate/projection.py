@@ -1,0 +1,108 @@
+"""From token scores to word scores.
+
+A token belongs to the words whose non-space characters it overlaps, and a word's score is the sum of its
+tokens' scores. A token that reaches into several words is split between them in proportion to the non-space
+characters it has in each, so that nothing is lost: the word scores add up to the scores of the tokens that
+touch a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import regex
+from numpy.typing import ArrayLike, NDArray
+
+from evaluate.errors import ProjectionError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+# The whitespace of the rule that makes words: unlike str.isspace it holds separators like U+001C for visible.
+_SPACE = regex.compile(r"\s")
+
+Span = tuple[int, int]
+
+
+def projection(text: str, words: Sequence[Span], offsets: Sequence[Span]) -> csr_array[np.float64]:
+    """The share of every token that belongs to every word (ours; design, "Unit of truth").
+
+    Args:
+        text: The text that both kinds of span index, in code points.
+        words: ``(start, end)`` of each word, without overlap.
+        offsets: ``(start, end)`` of each token; ``(0, 0)`` for special tokens. Several tokens may share a
+            span, as the bytes of one emoji do; each then belongs to the word in full.
+
+    Returns:
+        A sparse float64 matrix of shape ``(tokens, words)``. A row sums to 1 where its token touches a
+            word, else to 0.
+
+    Raises:
+        ProjectionError: A word is touched by no token, or a span reaches beyond the text.
+    """
+    from scipy.sparse import csr_array
+
+    if not words:
+        raise ProjectionError("the text has no words to score")
+    if max(end for _, end in (*words, *offsets)) > len(text):
+        raise ProjectionError(f"a word or token ends beyond the text, which has {len(text)} characters")
+    word_at = np.full(len(text), -1)
+    for index, (start, end) in enumerate(words):
+        word_at[start:end] = index
+    word_at[[match.start() for match in _SPACE.finditer(text)]] = -1
+
+    spans = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
+    lengths = spans[:, 1] - spans[:, 0]
+    tokens = np.repeat(np.arange(len(spans)), lengths)
+    first = np.repeat(np.cumsum(lengths) - lengths, lengths)
+    characters = np.repeat(spans[:, 0], lengths) + np.arange(len(tokens)) - first
+    touched = word_at[characters]
+    inside = touched >= 0
+    counts = csr_array(
+        (np.ones(int(inside.sum())), (tokens[inside], touched[inside])), shape=(len(spans), len(words))
+    )
+    bare = np.flatnonzero(counts.sum(axis=0) == 0)
+    if len(bare):
+        start, end = words[bare[0]]
+        raise ProjectionError(
+            f"no token covers word {bare[0]} ({text[start:end]!r} at {start}); the tokenizer drops it"
+        )
+    totals = counts.sum(axis=1)
+    counts.data /= np.repeat(totals, np.diff(counts.indptr))
+    return counts
+
+
+def word_scores(
+    scores: ArrayLike,
+    text: str,
+    words: Sequence[Span],
+    offsets: Sequence[Span],
+    aggregation: Literal["sum", "max"] = "sum",
+) -> NDArray[np.float64]:
+    """Scores of words from scores of tokens.
+
+    Args:
+        scores: Array of shape ``(..., tokens)``.
+        text: The text that both kinds of span index.
+        words: ``(start, end)`` code points of each word.
+        offsets: ``(start, end)`` code points of each token.
+        aggregation: ``"sum"`` adds the token scores by their shares; ``"max"`` takes the largest score among
+            the tokens that touch the word, undivided.
+
+    Returns:
+        float64 array of shape ``(..., words)``. A score that is not finite makes the words of its token
+        not finite, and no others.
+
+    Raises:
+        ProjectionError: A word has no token, or there is not one score for each token.
+    """
+    values = np.asarray(scores, dtype=np.float64)
+    if values.shape[-1] != len(offsets):
+        raise ProjectionError(f"{values.shape[-1]} scores do not fit {len(offsets)} tokens")
+    by_word = projection(text, words, offsets).tocsc()
+    # Word by word and not as one product, where a token that is not finite would spoil every word (0 x inf).
+    reduce = np.add if aggregation == "sum" else np.maximum
+    shares = by_word.data if aggregation == "sum" else np.ones_like(by_word.data)
+    return np.asarray(reduce.reduceat(values[..., by_word.indices] * shares, by_word.indptr[:-1], axis=-1))

@@ -1,0 +1,1 @@
+"""The embedded reader: a small causal LM trained on the sample world, so that the default path means something."""

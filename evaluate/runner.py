@@ -1,0 +1,226 @@
+"""Put paragraphs to a model and attribute its answers, once; what is in the store is not computed again."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from annotate.schema import Paragraph
+from evaluate.errors import EvaluateError, StoreError
+from evaluate.projection import projection
+from evaluate.prompt import Target, max_targets, prompt_of, target_of
+from evaluate.store import Item, Settings, Store, Timing, attribution_key, item_key
+
+if TYPE_CHECKING:
+    from heat import Attribution, Encoded, LanguageModel
+
+# A killed run loses at most this many paragraphs of one method.
+CHUNK = 8
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how many paragraphs are done, and how many there are."""
+
+
+def no_progress(what: str, done: int, total: int) -> None:
+    """Say nothing."""
+
+
+def chunks(paragraphs: Sequence[Paragraph]) -> list[Sequence[Paragraph]]:
+    """Cut paragraphs into the pieces that are computed, and saved, together."""
+    return [paragraphs[start : start + CHUNK] for start in range(0, len(paragraphs), CHUNK)]
+
+
+def settings_of(lm: LanguageModel, *, seed: int = 0, target: Target = "first") -> Settings:
+    """What the attributions of one run have in common.
+
+    Raises:
+        StoreError: The model does not say which revision it is, so that its results could not be told from
+            others.
+    """
+    if lm.revision == "unknown":
+        raise StoreError(
+            f"the model {lm.name!r} states no revision, so results could be mixed up; build it with "
+            "LanguageModel(..., revision=...)"
+        )
+    return Settings(
+        model=lm.name,
+        revision=lm.revision,
+        dtype=str(lm.dtype).removeprefix("torch."),
+        seed=seed,
+        target=target,
+    )
+
+
+def chosen_methods(names: Sequence[str]) -> list[str]:
+    """Names without repetition; ``all`` stands for every registered method.
+
+    Raises:
+        UnknownMethodError: No method has one of the names; the message lists those that exist.
+    """
+    import heat
+    from heat.registry import build
+
+    known = list(heat.methods())
+    chosen = [each for name in names for each in (known if name == "all" else [name])]
+    return [build(name, {}).name for name in dict.fromkeys(chosen)]
+
+
+def default_config(method: str) -> dict[str, Any]:
+    """The configuration a method runs with.
+
+    Raises:
+        UnknownMethodError: No method has that name; the message lists those that exist.
+    """
+    from heat.registry import build
+
+    return build(method, {}).config()
+
+
+def encode(lm: LanguageModel, paragraph: Paragraph, target: Target) -> Encoded:
+    """A paragraph, the cue and as much of the answer as is attributed, in tokens with verified offsets.
+
+    Raises:
+        HeatError: The text does not fit the model or its tokenizer.
+    """
+    import heat
+
+    return heat.encode(lm, prompt_of(paragraph), target_of(paragraph), max_targets=max_targets(target))
+
+
+def prepare(
+    store: Store,
+    lm: LanguageModel,
+    paragraphs: Sequence[Paragraph],
+    settings: Settings,
+    on_progress: Progress = no_progress,
+) -> list[Item]:
+    """Find out which paragraphs can be put to the model, and what it answers.
+
+    Returns:
+        One item a paragraph, in order. What cannot be run is a row with a reason, never left out.
+    """
+    done = 0
+    for chunk in chunks(paragraphs):
+        fresh = [p for p in chunk if item_key(p, settings) not in store.items]
+        if fresh:
+            store.add_items([_item(lm, paragraph, settings) for paragraph in fresh])
+        done += len(chunk)
+        on_progress("answers", done, len(paragraphs))
+    return [store.items[item_key(p, settings)].model_copy(update={"paragraph_id": p.id}) for p in paragraphs]
+
+
+def _item(lm: LanguageModel, paragraph: Paragraph, settings: Settings) -> Item:
+    import heat
+    from heat.errors import HeatError
+
+    key = item_key(paragraph, settings)
+    try:
+        encoded = encode(lm, paragraph, settings.target)
+        _check_length(lm, encoded)
+        projection(encoded.text, paragraph.words, encoded.offsets or ())
+        prompt = encoded.token_ids[: encoded.n_prompt]
+        guess = heat.encode(lm, prompt, None, max_targets=1)
+    except (HeatError, EvaluateError) as error:
+        return Item(
+            key=key,
+            paragraph_id=paragraph.id,
+            status="skipped",
+            reason=_kind(error),
+            detail=" ".join(str(error).split()),
+        )
+    expected, answered = int(encoded.token_ids[encoded.n_prompt]), int(guess.token_ids[encoded.n_prompt])
+    return Item(
+        key=key,
+        paragraph_id=paragraph.id,
+        status="ok",
+        tokens=len(encoded.token_ids),
+        expected=_spelling(lm, expected),
+        answered=_spelling(lm, answered),
+        correct=expected == answered,
+    )
+
+
+def _check_length(lm: LanguageModel, encoded: Encoded) -> None:
+    from heat.errors import PromptTooLongError
+
+    limit = lm.context_length
+    if limit is not None and len(encoded.token_ids) > limit:
+        raise PromptTooLongError(f"{len(encoded.token_ids)} tokens, and '{lm.name}' takes {limit}")
+
+
+def _spelling(lm: LanguageModel, token: int) -> str:
+    return "" if lm.tokenizer is None else str(lm.tokenizer.decode([token]))
+
+
+def _kind(error: Exception) -> str:
+    name = type(error).__name__.removesuffix("Error")
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+
+
+def attributions(
+    store: Store,
+    lm: LanguageModel,
+    chunk: Sequence[Paragraph],
+    method: str,
+    settings: Settings,
+    clock: Callable[[], float] = time.perf_counter,
+) -> tuple[list[Attribution | None], int]:
+    """One method's attributions of a chunk of paragraphs, from the store or computed and stored.
+
+    If any is missing the whole chunk is computed, in the batch it would have been in without interruption:
+    another batch rounds differently, and a resumed run is to give the bytes of an unbroken one.
+
+    Args:
+        store: Where attributions are kept.
+        lm: The model.
+        chunk: Paragraphs that the model can take (`prepare`).
+        method: Registered name.
+        settings: Of this run.
+        clock: Seconds, monotonic.
+
+    Returns:
+        The attributions in order, ``None`` where the method gave numbers that are not finite, and how many
+        were computed for the store.
+    """
+    import heat
+
+    config = default_config(method)
+    keys = [attribution_key(paragraph, settings, method, config) for paragraph in chunk]
+    missing = {key for key in keys if not store.attribution_path(key).exists()}
+    if missing:
+        started = clock()
+        computed = _compute(lm, chunk, method, settings)
+        seconds = (clock() - started) / len(chunk)
+        for key, attribution in zip(keys, computed, strict=True):
+            if key in missing and attribution is not None:
+                attribution.save(store.attribution_path(key))
+        store.add_timings(
+            [Timing(attribution=key, method=method, seconds=seconds) for key in sorted(missing)]
+        )
+    paths = [store.attribution_path(key) for key in keys]
+    return [heat.Attribution.load(path) if path.exists() else None for path in paths], len(missing)
+
+
+def _compute(
+    lm: LanguageModel, chunk: Sequence[Paragraph], method: str, settings: Settings
+) -> list[Attribution | None]:
+    import heat
+    from heat.errors import NonFiniteError
+
+    def compute(part: Sequence[Paragraph]) -> list[Attribution | None]:
+        encodings = [encode(lm, paragraph, settings.target) for paragraph in part]
+        return [*heat.attribute_batch(lm, encodings, [None] * len(part), method, seed=settings.seed)]
+
+    def compute_one(paragraph: Paragraph) -> list[Attribution | None]:
+        try:
+            return compute([paragraph])
+        except NonFiniteError:
+            return [None]
+
+    try:
+        return compute(chunk)
+    except NonFiniteError:
+        # One bad paragraph must not take the others of its chunk with it.
+        return [attribution for paragraph in chunk for attribution in compute_one(paragraph)]

@@ -1,0 +1,55 @@
+"""HEAT (Hessian-Enhanced Attribution) and its baselines for decoder-only language models.
+
+The public names are loaded on first use, so that `import heat` does not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from heat.api import attribute, attribute_batch
+    from heat.attribution import Attribution
+    from heat.encoding import Encoded, encode
+    from heat.errors import HeatError
+    from heat.method import Method
+    from heat.model import LanguageModel, load
+    from heat.registry import methods, register
+
+_HOME = {
+    "Attribution": "heat.attribution",
+    "Encoded": "heat.encoding",
+    "HeatError": "heat.errors",
+    "LanguageModel": "heat.model",
+    "Method": "heat.method",
+    "attribute": "heat.api",
+    "attribute_batch": "heat.api",
+    "encode": "heat.encoding",
+    "load": "heat.model",
+    "methods": "heat.registry",
+    "register": "heat.registry",
+}
+
+__all__ = [
+    "Attribution",
+    "Encoded",
+    "HeatError",
+    "LanguageModel",
+    "Method",
+    "attribute",
+    "attribute_batch",
+    "encode",
+    "load",
+    "methods",
+    "register",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from the module it lives in."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'heat' has no attribute '{name}'")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,209 @@
+"""One verb: attribute a model's answer to the words of its prompt."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from heat.attribution import Attribution
+from heat.batch import DEFAULT_BATCH_TOKENS, Batch, collate, rows_within
+from heat.encoding import Encoded, Prompt, Target, check_length, encode
+from heat.errors import ConfigError, NonFiniteError, PrecisionError
+from heat.forward import embed, target_log_probs
+from heat.method import Method, Scores
+from heat.model import LanguageModel, load
+from heat.registry import build
+from heat.state import frozen
+
+
+def attribute(
+    lm: LanguageModel | str | Path,
+    prompt: Prompt | Encoded,
+    target: Target | None = None,
+    method: str | Method = "heat",
+    *,
+    seed: int = 0,
+    max_targets: int | None = None,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    **config: Any,
+) -> Attribution:
+    """Score each token of a prompt for what the model says next.
+
+    Args:
+        lm: A loaded model, or a folder or hub name to load.
+        prompt: A string, token ids, chat messages, or an `Encoded` (then without target).
+        target: What to explain: a string, token ids, or None for what the model says (greedy).
+        method: Registered name, or a method object.
+        seed: Seed of whatever the method draws.
+        max_targets: Explain the first so many target tokens only.
+        batch_tokens: Tokens that one pass through the model may hold; lower it when memory is short.
+        **config: The method's options.
+
+    Returns:
+        The attribution; several target tokens are several rows of its scores.
+
+    Raises:
+        HeatError: One of its kinds in `heat.errors`, for input or a model that cannot be attributed.
+    """
+    return attribute_batch(
+        lm,
+        [prompt],
+        [target],
+        method,
+        seed=seed,
+        max_targets=max_targets,
+        batch_tokens=batch_tokens,
+        **config,
+    )[0]
+
+
+def attribute_batch(
+    lm: LanguageModel | str | Path,
+    prompts: Sequence[Prompt | Encoded],
+    targets: Sequence[Target | None],
+    method: str | Method = "heat",
+    *,
+    seed: int = 0,
+    max_targets: int | None = None,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    **config: Any,
+) -> list[Attribution]:
+    """Attribute several prompts, padded and computed together; the same as one by one, to rounding.
+
+    Args:
+        lm: A loaded model, or a folder or hub name to load.
+        prompts: As for `attribute`.
+        targets: One for each prompt.
+        method: Registered name, or a method object.
+        seed: Seed of whatever the method draws.
+        max_targets: Explain the first so many target tokens of each only.
+        batch_tokens: Tokens that one pass through the model may hold.
+        **config: The method's options.
+
+    Returns:
+        One attribution for each prompt, in their order.
+
+    Raises:
+        HeatError: One of its kinds in `heat.errors`; nothing is computed before all input was checked.
+    """
+    chosen = build(method, config)
+    if len(prompts) != len(targets):
+        raise ConfigError(
+            f"there are {len(prompts)} prompts and {len(targets)} targets; give one target for each"
+        )
+    if batch_tokens < 1:
+        raise ConfigError(f"batch_tokens is {batch_tokens}; at least one token must fit into a pass")
+    lm = lm if isinstance(lm, LanguageModel) else load(lm)
+    _check_precision(lm, chosen)
+    encodings = [
+        prompt if isinstance(prompt, Encoded) else encode(lm, prompt, target, max_targets=max_targets)
+        for prompt, target in zip(prompts, targets, strict=True)
+    ]
+    for encoded in encodings:
+        check_length(lm, len(encoded.token_ids))
+    results: dict[int, Attribution] = {}
+    for indices in _grouped_by_length(encodings, batch_tokens):
+        group = [encodings[index] for index in indices]
+        results.update(zip(indices, _attribute_group(lm, group, chosen, seed, batch_tokens), strict=True))
+    return [results[index] for index in range(len(encodings))]
+
+
+def _attribute_group(
+    lm: LanguageModel, encodings: Sequence[Encoded], method: Method, seed: int, batch_tokens: int
+) -> Iterator[Attribution]:
+    began = time.perf_counter()
+    batch = collate(encodings, lm.device)
+    with frozen(lm.model), torch.no_grad():
+        log_probs = target_log_probs(lm.model, batch, embed(lm.model, batch))
+    found = method.score(lm, batch, seed=seed, batch_tokens=batch_tokens)
+    kept = _inside_context(found, batch)
+    per_token = (time.perf_counter() - began) / sum(len(encoded.token_ids) for encoded in encodings)
+    first = 0
+    for encoded in encodings:
+        own = slice(first, first + encoded.n_targets)
+        first = own.stop
+        length = len(encoded.token_ids)
+        yield _attribution(
+            lm,
+            encoded,
+            method,
+            seed,
+            Scores(
+                kept.scores[own, :length],
+                {name: part[own, :length] for name, part in kept.components.items()},
+            ),
+            log_probs[own].detach().float().cpu(),
+            per_token * length,
+        )
+
+
+def _attribution(
+    lm: LanguageModel,
+    encoded: Encoded,
+    method: Method,
+    seed: int,
+    found: Scores,
+    log_probs: Tensor,
+    seconds: float,
+) -> Attribution:
+    for name, tensor in {"log-probabilities": log_probs, "scores": found.scores, **found.components}.items():
+        if not bool(tensor.isfinite().all()):
+            raise NonFiniteError(
+                f"method '{method.name}' on '{lm.name}' gave NaN or infinite {name}; "
+                "are the weights damaged, or is their number format too narrow?"
+            )
+    return Attribution(
+        token_ids=encoded.token_ids,
+        tokens=_token_names(lm, encoded.token_ids),
+        offsets=encoded.offsets,
+        text=encoded.text,
+        target_span=(encoded.n_prompt, len(encoded.token_ids)),
+        scores=found.scores.clone(),
+        components={name: part.clone() for name, part in found.components.items()},
+        log_probs=log_probs,
+        method=method.name,
+        config=method.config(),
+        model=lm.name,
+        revision=lm.revision,
+        dtype=str(lm.dtype).removeprefix("torch."),
+        seed=seed,
+        # The scores' own work, and the forward that reads the log-probabilities.
+        forward_equivalents=1.0 + method.cost(encoded.n_prompt, encoded.n_targets),
+        seconds=seconds,
+    )
+
+
+def _inside_context(found: Scores, batch: Batch) -> Scores:
+    """float32 on CPU, and exactly 0 outside each target's context."""
+
+    def kept(tensor: Tensor) -> Tensor:
+        inside = batch.context.to(tensor.device)
+        return torch.where(inside, tensor, 0.0).detach().float().cpu()
+
+    return Scores(kept(found.scores), {name: kept(part) for name, part in found.components.items()})
+
+
+def _grouped_by_length(encodings: Sequence[Encoded], batch_tokens: int) -> Iterator[list[int]]:
+    """Indices in groups of similar length, so that little is padded; longest first."""
+    order = sorted(range(len(encodings)), key=lambda index: -len(encodings[index].token_ids))
+    while order:
+        size = rows_within(batch_tokens, len(encodings[order[0]].token_ids))
+        yield order[:size]
+        order = order[size:]
+
+
+def _token_names(lm: LanguageModel, token_ids: Sequence[int]) -> tuple[str, ...]:
+    if lm.tokenizer is None:
+        return tuple(str(token) for token in token_ids)
+    return tuple(str(name) for name in lm.tokenizer.convert_ids_to_tokens(list(token_ids)))
+
+
+def _check_precision(lm: LanguageModel, method: Method) -> None:
+    if lm.dtype == torch.float16 and {"gradients", "second-derivatives"} & set(method.needs):
+        raise PrecisionError(
+            f"method '{method.name}' needs derivatives, which underflow in float16; "
+            'load the model with dtype="bfloat16" or "float32"'
+        )

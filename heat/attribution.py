@@ -1,0 +1,200 @@
+"""What an attribution method found, with all that is needed to judge it and to make it again."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor
+
+from heat.errors import AttributionFileError
+
+SCHEMA_VERSION = 1
+_FIELDS = (
+    "token_ids",
+    "tokens",
+    "offsets",
+    "text",
+    "target_span",
+    "method",
+    "config",
+    "model",
+    "revision",
+    "dtype",
+    "seed",
+    "forward_equivalents",
+    "seconds",
+    "schema_version",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Attribution:
+    """Scores of every token for every target token.
+
+    Attributes:
+        token_ids: Prompt of n tokens, then m targets.
+        tokens: The tokenizer's names of them.
+        offsets: `[start, end)` code points in `text`, (0, 0) for special tokens; None when ids were given.
+        text: Prompt and target.
+        target_span: First target's index in `token_ids`, and one past the last's.
+        scores: float32 [m, n + m]. Row t is about target t, and 0 at that target's own position and after it.
+        components: Parts the scores were made of, each float32 [m, n + m]
+            (HEAT: transition, curvature, information).
+        log_probs: float32 [m], log p(target | all before it).
+        method: Registered name.
+        config: The method's options.
+        model: Model's name.
+        revision: Model's revision.
+        dtype: Model's number format.
+        seed: Seed of whatever was drawn.
+        forward_equivalents: Work, in forward passes over this text (a backward pass counts 2).
+        seconds: Wall time; for a batch, this text's share by length.
+        schema_version: Version of this layout.
+    """
+
+    token_ids: tuple[int, ...]
+    tokens: tuple[str, ...]
+    offsets: tuple[tuple[int, int], ...] | None
+    text: str
+    target_span: tuple[int, int]
+    scores: Tensor
+    log_probs: Tensor
+    method: str
+    config: Mapping[str, Any]
+    model: str
+    revision: str
+    dtype: str
+    seed: int
+    forward_equivalents: float
+    seconds: float
+    components: Mapping[str, Tensor] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "components", dict(self.components))
+        object.__setattr__(self, "config", dict(self.config))
+
+    def save(self, path: str | Path) -> None:
+        """Write one .safetensors file, whole or not at all; everything but the tensors is JSON in its header.
+
+        Args:
+            path: The file; its folder must exist.
+        """
+        header = json.dumps(self._metadata(), sort_keys=True, ensure_ascii=False)
+        _write_atomically(Path(path), to_safetensors(self._tensors(), metadata={"attribution": header}))
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Attribution":
+        """Read what `save` wrote.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The attribution.
+
+        Raises:
+            AttributionFileError: The file is no attribution, is damaged, or has another schema version.
+            FileNotFoundError: There is no such file.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no saved attribution '{path}'")
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = json.loads((file.metadata() or {})["attribution"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise AttributionFileError(f"'{path}' is no saved attribution, or is damaged: {error}") from error
+        return cls._restore(metadata, tensors, str(path))
+
+    def to_json(self) -> str:
+        """The whole attribution as JSON text, with the tensors as nested lists."""
+        document = {
+            "metadata": self._metadata(),
+            "tensors": {k: v.tolist() for k, v in self._tensors().items()},
+        }
+        return json.dumps(document, sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Attribution":
+        """Read what `to_json` wrote.
+
+        Args:
+            text: JSON.
+
+        Returns:
+            The attribution, equal to the last bit.
+
+        Raises:
+            AttributionFileError: The text is something else, or has another schema version.
+        """
+        try:
+            document = json.loads(text)
+            tensors = {
+                name: torch.tensor(rows, dtype=torch.float32) for name, rows in document["tensors"].items()
+            }
+            metadata = document["metadata"]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise AttributionFileError(f"the text is no attribution in JSON: {error}") from error
+        return cls._restore(metadata, tensors, "the JSON text")
+
+    def _metadata(self) -> dict[str, Any]:
+        values = {name: getattr(self, name) for name in _FIELDS}
+        return {**values, "config": dict(self.config)}
+
+    def _tensors(self) -> dict[str, Tensor]:
+        parts = {f"component.{name}": tensor for name, tensor in self.components.items()}
+        tensors = {"scores": self.scores, "log_probs": self.log_probs, **parts}
+        return {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+    @classmethod
+    def _restore(cls, metadata: dict[str, Any], tensors: dict[str, Tensor], source: str) -> "Attribution":
+        version = metadata.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise AttributionFileError(
+                f"{source} has schema version {version}, this program reads {SCHEMA_VERSION}; "
+                "compute it again"
+            )
+        if set(metadata) != set(_FIELDS) or not {"scores", "log_probs"} <= set(tensors):
+            strange = sorted(set(metadata) ^ set(_FIELDS)) or ["scores or log_probs"]
+            raise AttributionFileError(
+                f"{source} is no attribution: unexpected or missing {', '.join(strange)}"
+            )
+        offsets = metadata["offsets"]
+        frozen = {
+            "token_ids": tuple(metadata["token_ids"]),
+            "tokens": tuple(metadata["tokens"]),
+            "offsets": None if offsets is None else tuple((start, end) for start, end in offsets),
+            "target_span": tuple(metadata["target_span"]),
+        }
+        components = {
+            name.removeprefix("component."): tensor
+            for name, tensor in sorted(tensors.items())
+            if name.startswith("component.")
+        }
+        return cls(
+            **{**metadata, **frozen},
+            scores=tensors["scores"],
+            log_probs=tensors["log_probs"],
+            components=components,
+        )
+
+
+def _write_atomically(path: Path, content: bytes) -> None:
+    """Write beside the file, flush to disk, then take its place: a reader never sees half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,7 @@
+"""The three parts of HEAT, each a plain function of a model and a batch."""
+
+from heat.components.curvature import curvature, rademacher
+from heat.components.information import information
+from heat.components.transition import transition
+
+__all__ = ["curvature", "information", "rademacher", "transition"]

@@ -1,0 +1,45 @@
+"""Running a command for people: an expected error is one sentence, and `--debug` shows the whole story."""
+
+import sys
+import traceback
+from collections.abc import Callable
+
+from heat.errors import HeatError
+
+INTERRUPTED = 130
+
+
+def run(app: Callable[[list[str]], object]) -> None:
+    """Run a command line; the process ends with its exit code.
+
+    An expected error prints one line to stderr and exits 1, a wrong command line exits 2, Ctrl-C exits 130.
+    `--debug` anywhere on the command line shows the traceback as well.
+
+    Args:
+        app: The Typer application.
+    """
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    try:
+        app(arguments)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except (HeatError, OSError) as error:
+        if debug:
+            traceback.print_exc()
+        print(f"error: {describe(error)}", file=sys.stderr)
+        sys.exit(1)
+
+
+def describe(error: Exception) -> str:
+    """One line for a person.
+
+    Args:
+        error: An expected error.
+
+    Returns:
+        Its own sentence, or what the system said and about which file.
+    """
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: '{error.filename}'" if error.filename else error.strerror
+    return " ".join(str(error).split())

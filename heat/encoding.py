@@ -1,0 +1,272 @@
+"""Prompt and target as token ids with their places in the text."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from heat.errors import (
+    EmptyPromptError,
+    EmptyTargetError,
+    OffsetsError,
+    PromptTooLongError,
+    TokenizerError,
+    UnknownTokenError,
+)
+from heat.model import LanguageModel
+from heat.offsets import Span, Tokenized, decode, spans_by_decoding, tokenize
+from heat.state import frozen
+
+Messages = Sequence[Mapping[str, str]]
+Prompt = str | Sequence[int] | Messages
+Target = str | Sequence[int]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A prompt with the tokens that follow it and are to be explained.
+
+    Attributes:
+        token_ids: Prompt, then target.
+        n_prompt: How many of them are prompt.
+        text: Text of prompt and target; offsets count its code points.
+        offsets: `[start, end)` of each token, (0, 0) for special tokens; None when ids were given.
+    """
+
+    token_ids: tuple[int, ...]
+    n_prompt: int
+    text: str
+    offsets: tuple[Span, ...] | None
+
+    @property
+    def n_targets(self) -> int:
+        """Number of target tokens."""
+        return len(self.token_ids) - self.n_prompt
+
+
+def encode(
+    lm: LanguageModel, prompt: Prompt, target: Target | None = None, *, max_targets: int | None = None
+) -> Encoded:
+    """Tokenise a prompt and its target in context.
+
+    A string target is tokenised together with the prompt, as the model would meet it; where that melts the
+    two into one token they are tokenised apart and joined.
+
+    Args:
+        lm: Model and tokenizer.
+        prompt: A string, token ids, or chat messages (`{"role": ..., "content": ...}`), which get the
+            chat template.
+        target: A string, token ids, or None for what the model says (greedy).
+        max_targets: Keep the first so many target tokens; for a target of None the number to generate
+            (default 1).
+
+    Returns:
+        The encoding, with at least one prompt token and one target token.
+
+    Raises:
+        EmptyPromptError: The prompt is empty or blank.
+        EmptyTargetError: The target has no token.
+        TokenizerError: A string needs a tokenizer (or messages a chat template) and there is none.
+        OffsetsError: The tokens cannot be placed in the text.
+        UnknownTokenError: An id is outside the vocabulary.
+        TextError: A string is not valid text.
+        PromptTooLongError: The model cannot be asked to go on, as the prompt fills its context.
+    """
+    if target is not None and len(target) == 0:
+        raise EmptyTargetError(
+            "the target is empty; give a text or token ids, or leave it out for the model's own"
+        )
+    if max_targets is not None and max_targets < 1:
+        raise EmptyTargetError(f"max_targets is {max_targets}; at least one target token is needed")
+    if len(prompt) == 0:
+        raise EmptyPromptError("the prompt is empty; there is nothing to attribute to")
+    if isinstance(prompt, str):
+        encoded = _encode_text(lm, prompt, target, max_targets, add_special_tokens=True)
+    elif isinstance(prompt[0], Mapping):
+        text = _apply_chat_template(lm, cast(Messages, prompt))
+        encoded = _encode_text(lm, text, target, max_targets, add_special_tokens=False)
+    else:
+        encoded = _encode_ids(lm, cast(Sequence[int], prompt), target, max_targets)
+    _check_known(lm, encoded.token_ids)
+    if max_targets is None:
+        return encoded
+    end = encoded.n_prompt + max_targets
+    offsets = None if encoded.offsets is None else encoded.offsets[:end]
+    return replace(encoded, token_ids=encoded.token_ids[:end], offsets=offsets)
+
+
+def _encode_text(
+    lm: LanguageModel,
+    prompt: str,
+    target: Target | None,
+    max_targets: int | None,
+    *,
+    add_special_tokens: bool,
+) -> Encoded:
+    tokenizer = _tokenizer(lm)
+    if not prompt.strip():
+        raise EmptyPromptError("the prompt is blank; there is nothing to attribute to")
+    if isinstance(target, str):
+        if not target.strip():
+            raise EmptyTargetError("the target is blank; give a text with at least one visible character")
+        together = _without_end_token(
+            tokenize(tokenizer, prompt + target, add_special_tokens=add_special_tokens)
+        )
+        return _split_at_target(together, prompt, target) or _encode_apart(
+            tokenizer, prompt, target, add_special_tokens=add_special_tokens
+        )
+    head = _without_end_token(tokenize(tokenizer, prompt, add_special_tokens=add_special_tokens))
+    _check_known(lm, head.token_ids)
+    following = (
+        continuation(lm, head.token_ids, max_targets or 1)
+        if target is None
+        else tuple(int(i) for i in target)
+    )
+    _check_known(lm, following)
+    tail, spans = _place_following(tokenizer, head.token_ids, following)
+    shifted = tuple(_shift(span, len(prompt)) for span in spans)
+    return Encoded(head.token_ids + following, len(head.token_ids), prompt + tail, head.offsets + shifted)
+
+
+def _encode_ids(
+    lm: LanguageModel, prompt: Sequence[int], target: Target | None, max_targets: int | None
+) -> Encoded:
+    head = tuple(int(token) for token in prompt)
+    _check_known(lm, head)
+    if target is None:
+        following = continuation(lm, head, max_targets or 1)
+    elif isinstance(target, str):
+        following = tokenize(_tokenizer(lm), target, add_special_tokens=False).token_ids
+    else:
+        following = tuple(int(token) for token in target)
+    _check_known(lm, following)
+    text = "" if lm.tokenizer is None else decode(lm.tokenizer, head + following)
+    return Encoded(head + following, len(head), text, None)
+
+
+def continuation(lm: LanguageModel, token_ids: Sequence[int], n_tokens: int) -> tuple[int, ...]:
+    """The tokens a model says next, greedily.
+
+    Args:
+        lm: The model.
+        token_ids: The prompt.
+        n_tokens: How many to generate.
+
+    Returns:
+        The ids that follow.
+
+    Raises:
+        PromptTooLongError: Prompt and continuation exceed the model's context.
+    """
+    check_length(lm, len(token_ids) + n_tokens)
+    ids = list(token_ids)
+    with frozen(lm.model), torch.no_grad():
+        for _ in range(n_tokens):
+            logits = lm.model(
+                input_ids=torch.tensor([ids], device=lm.device), use_cache=False, logits_to_keep=1
+            ).logits
+            ids.append(int(logits[0, -1].argmax()))
+    return tuple(ids[len(token_ids) :])
+
+
+def check_length(lm: LanguageModel, n_tokens: int) -> None:
+    """Refuse what does not fit into the model's context.
+
+    Args:
+        lm: The model.
+        n_tokens: Length of prompt and target together.
+
+    Raises:
+        PromptTooLongError: They are longer than the model takes.
+    """
+    limit = lm.context_length
+    if limit is not None and n_tokens > limit:
+        raise PromptTooLongError(
+            f"prompt and target have {n_tokens} tokens and '{lm.name}' takes {limit}; "
+            "shorten the prompt or use a model with a longer context"
+        )
+
+
+def _split_at_target(tokens: Tokenized, prompt: str, target: str) -> Encoded | None:
+    """Cut where the target's first visible character is; None where a token holds visible prompt text too."""
+    text = prompt + target
+    visible = [index for index in range(len(prompt), len(text)) if not text[index].isspace()]
+    inside = [
+        index
+        for index, (start, end) in enumerate(tokens.offsets)
+        if start <= visible[-1] and end > visible[0]
+    ]
+    first, last = inside[0], inside[-1]
+    start = tokens.offsets[first][0]
+    if prompt[start:].strip() or first == 0:
+        return None
+    return Encoded(tokens.token_ids[: last + 1], first, text, tokens.offsets[: last + 1])
+
+
+def _encode_apart(
+    tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, *, add_special_tokens: bool
+) -> Encoded:
+    head = _without_end_token(tokenize(tokenizer, prompt, add_special_tokens=add_special_tokens))
+    tail = tokenize(tokenizer, target, add_special_tokens=False)
+    offsets = head.offsets + tuple(_shift(span, len(prompt)) for span in tail.offsets)
+    return Encoded(head.token_ids + tail.token_ids, len(head.token_ids), prompt + target, offsets)
+
+
+def _without_end_token(tokens: Tokenized) -> Tokenized:
+    """Drop what the tokenizer adds behind the text: the model is asked to go on, not to start anew."""
+    end = len(tokens.token_ids)
+    while end > 1 and tokens.added[end - 1]:
+        end -= 1
+    return Tokenized(tokens.token_ids[:end], tokens.offsets[:end], tokens.added[:end])
+
+
+def _place_following(
+    tokenizer: PreTrainedTokenizerBase, head: Sequence[int], following: Sequence[int]
+) -> tuple[str, list[Span]]:
+    """Text that some ids add behind others, and each id's span in it."""
+    before = decode(tokenizer, head)
+    text = decode(tokenizer, [*head, *following])
+    if not text.startswith(before):
+        raise OffsetsError(
+            "the target's ids change how the prompt's last token decodes; give the prompt as ids too"
+        )
+
+    def added(length: int) -> str:
+        return decode(tokenizer, [*head, *following[:length]])[len(before) :]
+
+    tail = text[len(before) :]
+    return tail, spans_by_decoding(added, len(following), tail)
+
+
+def _shift(span: Span, by: int) -> Span:
+    start, end = span
+    return (start + by, end + by) if end > start else (0, 0)
+
+
+def _apply_chat_template(lm: LanguageModel, messages: Messages) -> str:
+    tokenizer = _tokenizer(lm)
+    if not getattr(tokenizer, "chat_template", None):
+        raise TokenizerError(
+            f"the tokenizer of '{lm.name}' has no chat template; give the prompt as one string"
+        )
+    text = tokenizer.apply_chat_template(
+        [dict(message) for message in messages], add_generation_prompt=True, tokenize=False
+    )
+    return str(text)
+
+
+def _tokenizer(lm: LanguageModel) -> PreTrainedTokenizerBase:
+    if lm.tokenizer is None:
+        raise TokenizerError(f"'{lm.name}' has no tokenizer; give prompt and target as token ids")
+    return lm.tokenizer
+
+
+def _check_known(lm: LanguageModel, token_ids: Sequence[int]) -> None:
+    strange = [token for token in token_ids if not 0 <= token < lm.vocab_size]
+    if strange:
+        raise UnknownTokenError(
+            f"token id {strange[0]} is outside the vocabulary of '{lm.name}' ({lm.vocab_size} tokens); "
+            "is the tokenizer another model's?"
+        )

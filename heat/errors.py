@@ -1,0 +1,61 @@
+"""Everything this package refuses, each with one sentence that says what was wrong and what to do."""
+
+
+class HeatError(Exception):
+    """Root of every error this package raises on purpose."""
+
+
+class ModelNotFoundError(HeatError):
+    """No model lies where the name or folder points."""
+
+
+class UnsupportedModelError(HeatError):
+    """The model is not a decoder-only language model whose inside can be read."""
+
+
+class TokenizerError(HeatError):
+    """There is no tokenizer, or it cannot be loaded."""
+
+
+class TextError(HeatError):
+    """A string is not text that can be encoded."""
+
+
+class OffsetsError(HeatError):
+    """The tokenizer's offsets do not describe the text, and decoding does not give them either."""
+
+
+class NonFiniteError(HeatError):
+    """Weights, probabilities or scores are NaN or infinite."""
+
+
+class PrecisionError(HeatError):
+    """The model's number format cannot carry the derivatives that a method needs."""
+
+
+class EmptyPromptError(HeatError):
+    """The prompt holds nothing to attribute to."""
+
+
+class EmptyTargetError(HeatError):
+    """The target has no token."""
+
+
+class PromptTooLongError(HeatError):
+    """Prompt and target together exceed the model's context."""
+
+
+class UnknownTokenError(HeatError):
+    """A token id lies outside the model's vocabulary."""
+
+
+class UnknownMethodError(HeatError):
+    """No method of that name is registered."""
+
+
+class ConfigError(HeatError):
+    """A method's option is unknown or has a value it cannot have."""
+
+
+class AttributionFileError(HeatError):
+    """A saved attribution cannot be read: damaged, foreign, or of another schema version."""

@@ -1,0 +1,95 @@
+"""What every attribution method is: options, what it needs and costs, and scores for a batch."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor
+
+from heat.batch import DEFAULT_BATCH_TOKENS, Batch
+from heat.errors import ConfigError
+from heat.model import LanguageModel
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What a method says about a batch.
+
+    Attributes:
+        scores: [R, T], one row for each target; columns outside its context are ignored.
+        components: Named parts of the scores, each [R, T].
+    """
+
+    scores: Tensor
+    components: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Method(ABC):
+    """An attribution method.
+
+    A subclass is a frozen dataclass; its fields are the method's options, checked against their types (a
+    number may come as text, from a command line).
+
+    Attributes:
+        name: Registered name, set by `register`.
+        summary: One line on what it does.
+        source: Paper and equation.
+        needs: What it takes from the model: "forward", "gradients", "second-derivatives", "attention".
+        signed: Whether a score below zero means something.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    source: ClassVar[str]
+    needs: ClassVar[tuple[str, ...]]
+    signed: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self), include_extras=True)
+        for option in fields(self):
+            value = getattr(self, option.name)
+            try:
+                checked = TypeAdapter(hints[option.name]).validate_python(value)
+            except ValidationError as error:
+                reason = error.errors()[0]["msg"].lower()
+                raise ConfigError(
+                    f"method '{self.name}', option '{option.name}' = {value!r}: {reason}"
+                ) from error
+            object.__setattr__(self, option.name, checked)
+
+    @abstractmethod
+    def score(
+        self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
+    ) -> Scores:
+        """Score every context token of every target.
+
+        A target's scores depend on its own text, the options and the seed, never on the rest of the batch.
+
+        Args:
+            lm: The model; left as it was.
+            batch: B sequences with R targets.
+            seed: Seed of whatever is drawn.
+            batch_tokens: Tokens that one pass may hold.
+
+        Returns:
+            Scores [R, T].
+        """
+
+    @abstractmethod
+    def cost(self, n_tokens: int, n_targets: int) -> float:
+        """Work for one text, in forward passes over it; a backward pass counts 2.
+
+        Args:
+            n_tokens: Length of the context.
+            n_targets: Number of targets.
+
+        Returns:
+            Forward-equivalents.
+        """
+
+    def config(self) -> dict[str, Any]:
+        """The options as a plain dict."""
+        return asdict(self)

@@ -1,0 +1,237 @@
+"""A causal language model with its tokenizer and where it came from."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging as transformers_logging
+
+from heat.errors import ModelNotFoundError, NonFiniteError, TokenizerError, UnsupportedModelError
+from heat.shipped import shipped
+
+
+@dataclass(frozen=True, eq=False)
+class LanguageModel:
+    """A causal language model, its tokenizer and its provenance. Nothing in this package changes them.
+
+    Attributes:
+        model: The model.
+        tokenizer: Its tokenizer, or None where only token ids will be given.
+        name: Folder or hub name, for people.
+        revision: Hub commit hash, or a hash of the folder's files.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase | None
+    name: str = "unnamed"
+    revision: str = "unknown"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Number format of the token embeddings."""
+        return self._embedding.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Device that takes the inputs (a dispatched model may go on to others)."""
+        return self._embedding.device
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of token ids the model knows."""
+        return self._embedding.shape[0]
+
+    @property
+    def context_length(self) -> int | None:
+        """The longest input in tokens, or None where the model states no limit."""
+        length = getattr(self.model.config, "max_position_embeddings", None)
+        return int(length) if length else None
+
+    @property
+    def _embedding(self) -> torch.Tensor:
+        weight: Any = self.model.get_input_embeddings().weight
+        return cast(torch.Tensor, weight)
+
+
+def load(
+    name_or_path: str | Path | None = None,
+    *,
+    dtype: str | None = None,
+    device: str | None = None,
+    trust_remote_code: bool = False,
+) -> LanguageModel:
+    """Load a causal language model from a folder or by its hub name.
+
+    Args:
+        name_or_path: Folder with config, weights and tokenizer, or a hub name; None for the embedded reader.
+        dtype: Number format of the weights ("float32", "bfloat16", ...); None for the checkpoint's own.
+        device: Where to put it ("cpu", "cuda:0", ...), or "auto" to spread it over all there are; None: CPU.
+        trust_remote_code: Run model code that comes with the checkpoint.
+
+    Returns:
+        The model in evaluation mode, with its provenance.
+
+    Raises:
+        ModelNotFoundError: No such folder, or the hub cannot be reached.
+        TokenizerError: There is no usable tokenizer.
+        UnsupportedModelError: Not a decoder-only language model.
+        NonFiniteError: A weight is NaN or infinite.
+    """
+    folder = _folder(name_or_path)
+    source = str(folder) if folder is not None else str(name_or_path)
+    with _no_progress_bars():
+        config = _fetch(AutoConfig, source, trust_remote_code=trust_remote_code)
+        _check_decoder_only(source, config)
+        tokenizer = _load_tokenizer(source, trust_remote_code)
+        model = _fetch(
+            AutoModelForCausalLM,
+            source,
+            dtype="auto" if dtype is None else _dtype(dtype),
+            device_map=device,
+            trust_remote_code=trust_remote_code,
+        )
+    model.eval()
+    _check_finite(source, model)
+    _check_causal(source, model)
+    revision = folder_revision(folder) if folder is not None else getattr(config, "_commit_hash", None)
+    name = source if name_or_path is not None else "embedded reader"
+    return LanguageModel(model=model, tokenizer=tokenizer, name=name, revision=revision or "unknown")
+
+
+def folder_revision(folder: Path) -> str:
+    """Hash of a model folder: SHA-256 over the bytes of its config and weight files, first 16 hex digits.
+
+    Args:
+        folder: Model folder.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    files = [folder / "config.json", *sorted(folder.glob("*.safetensors")), *sorted(folder.glob("*.bin"))]
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+def _folder(name_or_path: str | Path | None) -> Path | None:
+    """The folder meant, or None for a hub name."""
+    if name_or_path is None:
+        return shipped("reader")
+    path = Path(name_or_path).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelNotFoundError(f"the folder '{path}' holds no model: it has no config.json")
+        return path
+    text = str(name_or_path)
+    if (
+        path.exists()
+        or isinstance(name_or_path, Path)
+        or text.startswith((".", "/", "~"))
+        or text.count("/") > 1
+    ):
+        raise ModelNotFoundError(
+            f"there is no model folder '{path}'; give a folder with config.json or a hub name"
+        )
+    return None
+
+
+def _fetch(loader: Any, source: str, **options: Any) -> Any:
+    """`loader.from_pretrained` with the errors people meet turned into one sentence each."""
+    try:
+        return loader.from_pretrained(source, **options)
+    except OSError as error:
+        if Path(source).is_dir():
+            raise ModelNotFoundError(
+                f"the folder '{source}' holds no complete model: {_first_line(error)}"
+            ) from error
+        raise ModelNotFoundError(
+            f"'{source}' is no folder here and could not be fetched from the hub "
+            f"(no network, no such model, or no access to it); "
+            f"give a folder, or run `hf download {source}` where there is a network"
+        ) from error
+    except (ValueError, KeyError, ImportError) as error:
+        raise UnsupportedModelError(f"cannot load '{source}': {_first_line(error)}") from error
+
+
+def _load_tokenizer(source: str, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+    except Exception as error:  # the library raises a dozen different types here
+        raise TokenizerError(
+            f"'{source}' has no tokenizer that can be loaded ({_first_line(error)}); "
+            "put tokenizer.json beside the weights, or build LanguageModel(model, tokenizer) yourself"
+        ) from error
+    if len(tokenizer) == 0:
+        raise TokenizerError(f"the tokenizer of '{source}' is empty; put tokenizer.json beside the weights")
+    return tokenizer
+
+
+def _check_decoder_only(source: str, config: Any) -> None:
+    if getattr(config, "is_encoder_decoder", False):
+        raise UnsupportedModelError(
+            f"'{source}' is an encoder-decoder model ({config.model_type}); "
+            "a decoder-only language model is needed"
+        )
+
+
+def _check_finite(source: str, model: PreTrainedModel) -> None:
+    for name, weight in model.named_parameters():
+        if weight.is_floating_point() and not weight.is_meta and not bool(weight.isfinite().all()):
+            raise NonFiniteError(
+                f"the weights of '{source}' are damaged: {name} holds NaN or infinity; fetch them again"
+            )
+
+
+def _check_causal(source: str, model: PreTrainedModel) -> None:
+    """A position's answer must not depend on later tokens (an encoder loads as a causal class too)."""
+    vocabulary = model.get_input_embeddings().weight.shape[0]  # type: ignore[index]
+    pairs = torch.tensor([[0, 1], [0, vocabulary - 1]], device=model.device)
+    with torch.no_grad():
+        first, second = model(input_ids=pairs, use_cache=False).logits[:, 0].float()
+    if not torch.allclose(first, second, atol=1e-3, rtol=1e-3):
+        raise UnsupportedModelError(
+            f"'{source}' ({model.config.model_type}) is an encoder: its answer at a token depends on later "
+            "ones; a decoder-only language model is needed"
+        )
+
+
+def _dtype(name: str) -> torch.dtype:
+    value = getattr(torch, name, None)
+    if not isinstance(value, torch.dtype) or not value.is_floating_point:
+        raise UnsupportedModelError(
+            f"unknown number format '{name}'; use float32, bfloat16, float16 or float64"
+        )
+    return value
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """Loading is quiet; the caller's own setting comes back afterwards."""
+    enabled = transformers_logging.is_progress_bar_enabled()
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+        if enabled:
+            transformers_logging.enable_progress_bar()

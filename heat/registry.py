@@ -1,0 +1,79 @@
+"""The methods there are, by name."""
+
+from collections.abc import Callable
+from dataclasses import fields
+from importlib import import_module
+from typing import Any, TypeVar
+
+from heat.errors import ConfigError, UnknownMethodError
+from heat.method import Method
+
+M = TypeVar("M", bound=type[Method])
+
+_REGISTERED: dict[str, type[Method]] = {}
+
+
+def register(name: str) -> Callable[[M], M]:
+    """Class decorator that makes a method known under a name.
+
+    Args:
+        name: Name on the command line and in results; unique.
+
+    Returns:
+        The decorator; it returns the class itself.
+
+    Raises:
+        ConfigError: The name is taken.
+    """
+
+    def add(method: M) -> M:
+        if name in _REGISTERED:
+            raise ConfigError(
+                f"a method named '{name}' is registered already: {_REGISTERED[name].__qualname__}"
+            )
+        method.name = name
+        _REGISTERED[name] = method
+        return method
+
+    return add
+
+
+def methods() -> dict[str, type[Method]]:
+    """All registered methods, sorted by name.
+
+    Returns:
+        Name to class; a new dict, so changing it registers nothing.
+    """
+    import_module("heat.algorithms")
+    return dict(sorted(_REGISTERED.items()))
+
+
+def build(method: str | Method, config: dict[str, Any]) -> Method:
+    """A method by name with options, or the one given.
+
+    Args:
+        method: Registered name, or a ready method (then without options).
+        config: Options; those left out have their defaults.
+
+    Returns:
+        The method.
+
+    Raises:
+        UnknownMethodError: No such name.
+        ConfigError: An option is unknown or has a value it cannot have.
+    """
+    if isinstance(method, Method):
+        if config:
+            raise ConfigError(
+                f"options {sorted(config)} were given beside a ready method; put them into the method"
+            )
+        return method
+    known = methods()
+    if method not in known:
+        raise UnknownMethodError(f"there is no method '{method}'; there are: {', '.join(known)}")
+    options = [option.name for option in fields(known[method])]
+    strange = sorted(set(config) - set(options))
+    if strange:
+        listed = ", ".join(options) or "none"
+        raise ConfigError(f"method '{method}' has no option '{strange[0]}'; its options: {listed}")
+    return known[method](**config)

@@ -1,0 +1,34 @@
+import random
+
+import pytest
+
+from annotate.duplicates import jaccard, near_duplicates, shingles
+
+
+def test_shingles_and_jaccard_by_hand() -> None:
+    # {abc, bcd} and {abc, bce}: one common of three in all.
+    assert shingles("A, b c d.") == {("a", "b", "c"), ("b", "c", "d")}
+    assert jaccard(shingles("a b c d"), shingles("a b c e")) == pytest.approx(1 / 3)
+    assert shingles("short") == {("short",)}
+
+
+def test_the_prefix_filter_finds_what_comparing_all_pairs_finds() -> None:
+    rng = random.Random(0)
+    base = [[f"w{rng.randrange(30)}" for _ in range(20)] for _ in range(20)]
+    texts = []
+    for _ in range(120):
+        words = list(rng.choice(base))
+        for _ in range(rng.randrange(4)):
+            words[rng.randrange(20)] = f"w{rng.randrange(30)}"
+        texts.append(" ".join(words))
+    for threshold in (0.5, 0.8, 1.0):
+        kept: list[int] = []
+        expected = {}
+        for i, text in enumerate(texts):
+            match = next((k for k in kept if jaccard(shingles(text), shingles(texts[k])) >= threshold), None)
+            if match is None:
+                kept.append(i)
+            else:
+                expected[i] = match
+        assert near_duplicates(texts, threshold) == expected
+        assert expected

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from annotate.errors import AnnotateError, BenchmarkError
+from annotate.files import (
+    append_record,
+    canonical_hash,
+    file_hash,
+    read_records,
+    repair_tail,
+    shipped,
+    write_atomic,
+    write_records,
+)
+
+
+class Row(BaseModel):
+    n: int
+    text: str = ""
+
+
+def test_records_come_back(tmp_path: Path) -> None:
+    rows = [Row(n=1, text="a\nb\u2028c"), Row(n=2, text="שלום 👩🏽‍🚀 e\u0301")]
+    write_records(tmp_path / "deep" / "rows.jsonl", rows)
+    assert read_records(tmp_path / "deep" / "rows.jsonl", Row) == rows
+
+
+def test_a_torn_last_line_is_left_out_and_cut_before_the_next_append(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    append_record(path, Row(n=1))
+    with path.open("ab") as stream:
+        stream.write('{"n": 2, "text": "caf\u00e9'.encode()[:-1])
+    assert [row.n for row in read_records(path, Row)] == [1]
+    repair_tail(path)
+    append_record(path, Row(n=3))
+    assert [row.n for row in read_records(path, Row)] == [1, 3]
+
+
+def test_a_bad_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"n": 1}\n{"n": "x"}\n')
+    with pytest.raises(BenchmarkError, match=r"rows\.jsonl line 2 is not a Row: n "):
+        read_records(path, Row)
+    path.write_bytes(b'{"n": 1}\n\xff\n')
+    with pytest.raises(BenchmarkError, match=r"line 2 is not UTF-8"):
+        read_records(path, Row)
+    with pytest.raises(BenchmarkError, match="does not exist"):
+        read_records(tmp_path / "none.jsonl", Row)
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_atomic(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomic(path, "new \ud800")
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_hashes_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    # SHA-256 of "abc", FIPS 180-2 appendix B.1.
+    assert file_hash(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert canonical_hash({"b": 1, "a": [2]}) == canonical_hash({"a": [2], "b": 1})
+
+
+def test_shipped_data() -> None:
+    assert (shipped("world") / "science.toml").is_file()
+    with pytest.raises(AnnotateError, match="install heat-alignment again"):
+        shipped("nothing")

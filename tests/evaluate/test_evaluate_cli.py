@@ -1,0 +1,194 @@
+"""The command line as a person meets it: output, one-line errors, a kill in the middle."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from conftest import make_gold, make_paragraph
+
+from annotate.benchmark import Benchmark
+from evaluate.cli import main
+from evaluate.runner import CHUNK
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "transformers", "numpy", "pandas", "scipy", "sklearn", "matplotlib")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a command left on the terminal."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+Evaluate = Callable[..., Run]
+
+
+@pytest.fixture
+def evaluate(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> Evaluate:
+    """Run a command in an empty folder, in this process, which has loaded torch already."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> Run:
+        monkeypatch.setattr(sys, "argv", ["evaluate", *map(str, arguments)])
+        code = 0
+        try:
+            main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return Run(code, *capfd.readouterr())
+
+    return run
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(CHECKOUT), "OMP_NUM_THREADS": "1"}
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["alignment", "--help"], ["report", "--help"]])
+def test_help_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    code = (
+        "import sys; from evaluate.cli import app\n"
+        f"try: app({arguments!r})\n"
+        f"finally: print([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        check=True,
+    )
+    assert run.stderr.strip() == "[]"
+    assert "Usage" in run.stdout
+
+
+def test_help_shows_an_example(evaluate: Evaluate) -> None:
+    assert "evaluate alignment --method heat --method" in evaluate("alignment", "--help").stdout
+
+
+def test_a_run_prints_benchmark_model_table_and_report(
+    evaluate: Evaluate, benchmark_of: Benchmark, lm_folder: Path, tmp_path: Path
+) -> None:
+    command = ["alignment", "--benchmark", benchmark_of.path, "--model", lm_folder]
+    command += ["--method", "random", "--method", "input-x-gradient"]
+    run = evaluate(*command, "--html", "page.html")
+    assert run.code == 0
+    assert f"benchmark: {benchmark_of.path}" in run.stderr
+    assert f"model: {lm_folder} (revision " in run.stderr
+    assert "10 computed, 0 reused" in run.stderr
+    assert "OFFLINE annotators" in run.stdout
+    assert all(name in run.stdout for name in ("random", "input-x-gradient", "chance", "AUPRC", "F1@|gold|"))
+    assert max(map(len, run.stdout.splitlines())) <= 100
+    assert (tmp_path / "page.html").exists()
+    assert (tmp_path / "results" / "alignment.csv").read_text().startswith("method,auprc,auprc_low")
+    assert "0 computed, 10 reused" in evaluate(*command).stderr
+
+
+def test_report_prints_its_path(
+    evaluate: Evaluate, benchmark_of: Benchmark, lm_folder: Path, tmp_path: Path
+) -> None:
+    evaluate("alignment", "--benchmark", benchmark_of.path, "--model", lm_folder, "--method", "random")
+    path = evaluate("report", "results").stdout.strip()
+    assert path == "results/report.html"
+    assert (tmp_path / path).exists()
+
+
+def test_json_alone_on_stdout_and_curated_by_default(
+    evaluate: Evaluate, benchmark_of: Benchmark, lm_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(benchmark_of.path, tmp_path / "curated")
+    run = evaluate("alignment", "--model", lm_folder, "--method", "random", "--limit", "2", "--json")
+    result = json.loads(run.stdout)
+    assert result["benchmark"] == str(tmp_path / "curated")
+    assert (result["scored"], result["computed"], result["reused"]) == (2, 2, 0)
+    assert result["gold"]["offline"]
+    assert "--limit 2 --json" in result["command"]
+    assert run.stderr == ""
+
+
+def test_method_all_runs_every_one(evaluate: Evaluate, benchmark_of: Benchmark, lm_folder: Path) -> None:
+    import heat
+
+    run = evaluate(
+        *("alignment", "--benchmark", benchmark_of.path, "--model", lm_folder),
+        *("--method", "all", "--limit", "1", "--json"),
+    )
+    assert {row["method"] for row in json.loads(run.stdout)["methods"]} == set(heat.methods())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--method", "haet"], "there is no method 'haet'; there are: "),
+        (["--model", "./nowhere"], "nowhere"),
+        (["--gold", "best"], "there are: auto, gold, intersection"),
+        (["--gold", "union"], "has no labels and so no gold words; run: annotate label"),
+        (["--benchmark", "nowhere"], "there is no benchmark folder nowhere"),
+        (["--out", "taken"], "taken"),
+    ],
+)
+def test_bad_input_is_one_line(
+    evaluate: Evaluate,
+    benchmark_of: Benchmark,
+    lm_folder: Path,
+    tmp_path: Path,
+    options: list[str],
+    message: str,
+) -> None:
+    (tmp_path / "taken").write_text("a file")
+    base = ["--benchmark", benchmark_of.path, "--model", lm_folder, "--method", "random"]
+    run = evaluate("alignment", *base, *options)
+    assert run.code == 1
+    errors = [line for line in run.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert message in errors[0]
+    assert run.stdout == ""
+
+
+def test_debug_shows_the_traceback(evaluate: Evaluate) -> None:
+    assert evaluate("report", "nowhere").code == 1
+    with pytest.raises(Exception, match=r"holds no alignment\.json"):
+        evaluate("report", "nowhere", "--debug")
+
+
+def test_killed_and_run_again_gives_the_same_bytes(
+    make_benchmark: Callable[..., Benchmark], lm_folder: Path, tmp_path: Path
+) -> None:
+    rows = [
+        make_paragraph(i, f"Tom met queen {i}.", f"The tower {i} is tin.", "What is it made of?", "tin")
+        for i in range(4 * CHUNK)
+    ]
+    benchmark = make_benchmark(rows, gold=[make_gold(p, p.evidence) for p in rows])
+
+    def start(out: str) -> subprocess.Popen[bytes]:
+        options = ["--benchmark", benchmark.path, "--model", lm_folder, "--method", "heat", "--json"]
+        command = [sys.executable, "-m", "evaluate.cli", "alignment", *options, "--out", out]
+        return subprocess.Popen(
+            list(map(str, command)), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE
+        )
+
+    whole = start("whole")
+    whole.communicate()
+    killed = start("broken")
+    scores = tmp_path / "broken" / "scores.jsonl"
+    while killed.poll() is None and not scores.exists():
+        time.sleep(0.005)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    assert len(scores.read_bytes()) < len((tmp_path / "whole" / "scores.jsonl").read_bytes())
+    resumed = json.loads(start("broken").communicate()[0])
+    assert 0 < resumed["computed"] < len(rows)
+    for name in ("scores.jsonl", "items.jsonl"):
+        assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

@@ -1,0 +1,135 @@
+"""Metrics against arithmetic on paper and against scikit-learn."""
+
+import math
+from itertools import combinations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import auc, f1_score, precision_recall_curve, roc_auc_score
+
+from evaluate.errors import MetricError
+from evaluate.metrics import METRICS, auprc, auroc, chance, density, dsa, f1_at_gold, score_words
+
+NONE = np.zeros(4, dtype=bool)
+
+
+def mask(*values: int) -> np.ndarray:
+    return np.array(values, dtype=bool)
+
+
+def test_auprc_by_hand() -> None:
+    # Order: gold, other, gold, other. Points (recall, precision): (0, 1) (1/2, 1) (1/2, 1/2) (1, 2/3) (1,
+    # 1/2). Trapezoids: 1/2 * 1 + 0 + 1/2 * (1/2 + 2/3) / 2 + 0 = 1/2 + 7/24 = 19/24.
+    assert auprc(np.array([4.0, 3, 2, 1]), mask(1, 0, 1, 0), NONE) == pytest.approx(19 / 24)
+
+
+def test_auroc_by_hand() -> None:
+    # Pairs (gold, other): (4,3) (4,1) (2,1) right, (2,3) wrong: 3 of 4.
+    assert auroc(np.array([4.0, 3, 2, 1]), mask(1, 0, 1, 0), NONE) == pytest.approx(3 / 4)
+
+
+def test_f1_by_hand() -> None:
+    # The two best words are the first and the second; one of them is gold.
+    assert f1_at_gold(np.array([4.0, 3, 2, 1]), mask(1, 0, 1, 0), NONE) == pytest.approx(1 / 2)
+
+
+def test_f1_shares_the_last_place_among_ties() -> None:
+    # k = 2. The first word is in; the second place is drawn from three tied words, one of them gold: (1 +
+    # 1/3) / 2.
+    assert f1_at_gold(np.array([4.0, 1, 1, 1]), mask(1, 0, 1, 0), NONE) == pytest.approx(2 / 3)
+
+
+def test_dsa_by_hand() -> None:
+    # Positive mass 6 + 2 + 2 = 10; gold has 6, narrative 2: 0.6 - 0.2. The negative score counts for nothing.
+    assert dsa(np.array([6.0, 2, 2, -5]), mask(1, 0, 0, 0), mask(0, 1, 0, 1)) == pytest.approx(0.4)
+
+
+def test_dsa_without_positive_mass_is_zero() -> None:
+    assert dsa(np.array([-1.0, -2, 0, -5]), mask(1, 0, 0, 0), mask(0, 1, 0, 1)) == 0.0
+
+
+def test_dsa_of_huge_and_tiny_scores() -> None:
+    assert dsa(np.array([1.5e308, 1.5e308]), mask(1, 0), mask(0, 1)) == pytest.approx(0.0)
+    assert dsa(np.array([3e-320, 1e-320]), mask(1, 0), mask(0, 1)) == pytest.approx(0.5, abs=1e-3)
+
+
+def test_equal_scores_give_chance() -> None:
+    gold, distractor = mask(1, 0, 0, 0), mask(0, 1, 1, 0)
+    assert score_words(np.ones(4), gold, distractor) == pytest.approx(chance(gold, distractor))
+    assert chance(gold, distractor) == pytest.approx(
+        {"auprc": 0.25, "auroc": 0.5, "f1_at_gold": 0.25, "dsa": -0.25}
+    )
+
+
+@pytest.mark.parametrize("gold", [mask(0, 0, 0, 0), mask(1, 1, 1, 1)])
+def test_gold_empty_or_full_is_undefined(gold: np.ndarray) -> None:
+    values = score_words(np.arange(4.0), gold, NONE)
+    assert set(values) == {metric.name for metric in METRICS}
+    assert all(math.isnan(value) for value in values.values())
+    assert all(math.isnan(value) for value in chance(gold, NONE).values())
+    assert all(math.isnan(v) for v in score_words(np.array([np.nan, 1, 2, 3]), gold, NONE).values())
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_scores_that_are_not_finite_get_the_worst_value(bad: float) -> None:
+    values = score_words(np.array([9.0, bad, 1, 0]), mask(1, 0, 0, 0), NONE)
+    assert values == {"auprc": 0.0, "auroc": 0.0, "f1_at_gold": 0.0, "dsa": -1.0}
+
+
+def test_lengths_must_agree() -> None:
+    with pytest.raises(MetricError, match="3 scores do not fit 4 gold and 4 distractor"):
+        score_words(np.ones(3), NONE, NONE)
+    with pytest.raises(MetricError):
+        score_words(np.ones(0), np.zeros(0, dtype=bool), np.zeros(0, dtype=bool))
+
+
+def test_metadata_is_complete() -> None:
+    for metric in METRICS:
+        assert metric.source
+        assert metric.function.__doc__
+        assert metric.bounds[0] < metric.bounds[1]
+
+
+PAIRS = st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=30).filter(
+    lambda pairs: 0 < sum(gold for _, gold in pairs) < len(pairs)
+)
+
+
+@settings(deadline=None)
+@given(PAIRS)
+def test_against_scikit_learn(pairs: list[tuple[int, bool]]) -> None:
+    scores = np.array([float(score) for score, _ in pairs])
+    gold = np.array([mark for _, mark in pairs])
+    distractor = ~gold
+    values = score_words(scores, gold, distractor)
+    precision, recall, _ = precision_recall_curve(gold, scores)
+    constant = len(set(scores)) == 1
+    assert values["auprc"] == pytest.approx(density(gold) if constant else auc(recall, precision))
+    assert values["auroc"] == pytest.approx(roc_auc_score(gold, scores))
+    for metric in METRICS:
+        assert metric.bounds[0] <= values[metric.name] <= metric.bounds[1]
+
+
+@settings(deadline=None)
+@given(PAIRS.filter(lambda pairs: len(pairs) <= 9))
+def test_f1_is_the_mean_over_all_tie_breaks(pairs: list[tuple[int, bool]]) -> None:
+    scores = np.array([float(score) for score, _ in pairs])
+    gold = np.array([mark for _, mark in pairs])
+    k = int(gold.sum())
+    best = sorted(scores, reverse=True)[:k]
+    choices = [
+        list(c) for c in combinations(range(len(pairs)), k) if sorted(scores[list(c)], reverse=True) == best
+    ]
+    values = [f1_score(gold, np.isin(np.arange(len(pairs)), choice)) for choice in choices]
+    assert f1_at_gold(scores, gold, gold) == pytest.approx(np.mean(values))
+
+
+@settings(deadline=None)
+@given(PAIRS)
+def test_monotone_maps_change_no_order_metric(pairs: list[tuple[int, bool]]) -> None:
+    scores = np.array([float(score) for score, _ in pairs])
+    gold = np.array([mark for _, mark in pairs])
+    for function in (auprc, auroc, f1_at_gold):
+        assert function(np.exp(scores) * 7, gold, gold) == pytest.approx(function(scores, gold, gold))

@@ -1,0 +1,101 @@
+"""The store: keys that change with what matters, rows that survive."""
+
+from pathlib import Path
+
+import pytest
+from conftest import make_gold
+
+from annotate.schema import Paragraph
+from evaluate.errors import StoreError
+from evaluate.store import Item, Score, Settings, Store, Timing, attribution_key, item_key, score_key
+
+SETTINGS = Settings(model="m", revision="r", dtype="float32", seed=0)
+
+
+def score(key: str) -> Score:
+    return Score(
+        key=key,
+        attribution="a",
+        paragraph_id="p",
+        method="heat",
+        config={},
+        gold="evidence",
+        n_words=3,
+        n_gold=1,
+        values={"auprc": 0.5, "dsa": None},
+        status="ok",
+    )
+
+
+def test_rows_come_back(tmp_path: Path) -> None:
+    item = Item(key="i", paragraph_id="p", status="ok", correct=True)
+    with Store(tmp_path) as store:
+        store.add_items([item])
+        store.add_scores([score("a"), score("b")])
+        store.add_timings([Timing(attribution="a", method="heat", seconds=0.1)])
+    with Store(tmp_path) as store:
+        assert store.items == {"i": item}
+        assert list(store.scores) == ["a", "b"]
+        assert store.scores["a"] == score("a")
+        assert store.timings["a"].seconds == 0.1
+
+
+def test_a_torn_last_line_is_cut_off_and_work_goes_on(tmp_path: Path) -> None:
+    with Store(tmp_path) as store:
+        store.add_scores([score("a"), score("b")])
+    whole = (tmp_path / "scores.jsonl").read_bytes()
+    (tmp_path / "scores.jsonl").write_bytes(whole[:-7])
+    with Store(tmp_path) as store:
+        assert list(store.scores) == ["a"]
+        store.add_scores([score("b")])
+    assert (tmp_path / "scores.jsonl").read_bytes() == whole
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    with Store(tmp_path), pytest.raises(StoreError, match="another run is writing"), Store(tmp_path):
+        pass
+    with Store(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("content", ['{"schema_version": 2}', '{"other": 1}', "not json", "[]"])
+def test_another_schema_version_is_refused_and_left_alone(tmp_path: Path, content: str) -> None:
+    (tmp_path / "store.json").write_text(content)
+    (tmp_path / "scores.jsonl").write_text("something")
+    with pytest.raises(StoreError, match="give another --out"), Store(tmp_path):
+        pass
+    assert (tmp_path / "scores.jsonl").read_text() == "something"
+    (tmp_path / "store.json").unlink()
+
+
+def test_keys_follow_what_the_result_depends_on(paragraphs: list[Paragraph]) -> None:
+    paragraph, other = paragraphs[:2]
+    base = attribution_key(paragraph, SETTINGS, "heat", {"n": 1})
+    changed = [
+        attribution_key(other, SETTINGS, "heat", {"n": 1}),
+        attribution_key(paragraph, SETTINGS, "random", {"n": 1}),
+        attribution_key(paragraph, SETTINGS, "heat", {"n": 2}),
+        *(
+            attribution_key(paragraph, SETTINGS.model_copy(update={name: value}), "heat", {"n": 1})
+            for name, value in {"revision": "s", "dtype": "x", "seed": 1, "target": "all", "cue": "?"}.items()
+        ),
+        attribution_key(paragraph.model_copy(update={"answer": "gold"}), SETTINGS, "heat", {"n": 1}),
+    ]
+    assert len({base, *changed}) == 1 + len(changed)
+    moved = SETTINGS.model_copy(update={"model": "elsewhere"})
+    assert attribution_key(paragraph, moved, "heat", {"n": 1}) == base
+
+
+def test_what_a_model_answers_does_not_depend_on_the_seed(paragraphs: list[Paragraph]) -> None:
+    assert item_key(paragraphs[0], SETTINGS) == item_key(
+        paragraphs[0], SETTINGS.model_copy(update={"seed": 1})
+    )
+
+
+def test_another_gold_is_another_score_of_the_same_attribution(paragraphs: list[Paragraph]) -> None:
+    paragraph = paragraphs[0]
+    keys = {
+        score_key("a", paragraph, make_gold(paragraph, words, rule))
+        for words, rule in (([1], "union"), ([2], "union"), ([1], "reviewed"))
+    }
+    assert len(keys) == 3

@@ -1,0 +1,145 @@
+import pytest
+import torch
+from fakes.tiny_models import WIDTH, tiny_model
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from heat.batch import Batch
+from heat.components import curvature, rademacher
+from heat.errors import PrecisionError
+from heat.forward import embed, target_log_probs
+from heat.state import eager_attention
+
+N = 6
+
+
+def text(n_tokens: int = N + 1, n_targets: int = 1) -> Batch:
+    token_ids = torch.randint(3, 320, (1, n_tokens), generator=torch.Generator().manual_seed(1))
+    positions = torch.arange(n_tokens - n_targets - 1, n_tokens - 1)
+    return Batch(
+        token_ids,
+        torch.ones_like(token_ids),
+        torch.zeros(n_targets).long(),
+        positions,
+        token_ids[0, positions + 1],
+    )
+
+
+def explicit_hessian(model: torch.nn.Module, batch: Batch) -> Tensor:
+    """∇²_E log p(target), [n·d, n·d], by torch itself."""
+    with eager_attention(model):
+        hessian = torch.autograd.functional.hessian(
+            lambda embeddings: target_log_probs(model, batch, embeddings).sum(), embed(model, batch)
+        )
+    size = batch.token_ids.shape[1] * WIDTH
+    return hessian.reshape(size, size)
+
+
+@pytest.fixture(scope="module")
+def model() -> torch.nn.Module:
+    return tiny_model("llama").double()
+
+
+def test_row_equals_the_explicit_hessian(model: torch.nn.Module) -> None:
+    batch = text()
+    probes = rademacher(5, N + 1, WIDTH, seed=3).double()
+    expected = (
+        (probes.flatten(1) @ explicit_hessian(model, batch)).reshape(5, N + 1, WIDTH).abs().sum(-1).mean(0)
+    )
+    torch.testing.assert_close(curvature(model, batch, probes=probes)[0], expected, rtol=1e-6, atol=1e-9)
+
+
+def test_block_equals_the_explicit_hessian(model: torch.nn.Module) -> None:
+    batch = text()
+    probes = rademacher(3, N + 1, WIDTH, seed=3).double()
+    blocks = explicit_hessian(model, batch).reshape(N + 1, WIDTH, N + 1, WIDTH)
+    own = torch.stack([blocks[i, :, i] for i in range(N + 1)])  # [n, d, d]
+    expected = torch.einsum("ide,kie->kid", own, probes).abs().sum(-1).mean(0)
+    torch.testing.assert_close(
+        curvature(model, batch, mode="block", probes=probes)[0], expected, rtol=1e-6, atol=1e-9
+    )
+
+
+def test_many_probes_approach_the_row_norms(model: torch.nn.Module) -> None:
+    # Khinchine: ‖h‖₂ / √2 <= E|h·r| <= ‖h‖₂ for every row h of the Hessian; so for sums over a token's rows.
+    batch = text()
+    norms = explicit_hessian(model, batch).norm(dim=1).reshape(N + 1, WIDTH).sum(1)[:-1]
+    found = curvature(model, batch, n_probes=300)[0, :-1]
+    assert (found < norms * 1.05).all()
+    assert (found > norms / 2**0.5 * 0.95).all()
+    # With some 200 coordinates a row's product is close to normal, whose mean absolute value is √(2/π) σ.
+    torch.testing.assert_close(found, norms * (2 / torch.pi) ** 0.5, rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("mode", ["row", "block"])
+@pytest.mark.parametrize(
+    ("dtype", "family"), [(torch.float64, "llama"), (torch.float32, "llama"), (torch.float32, "gpt2")]
+)
+def test_finite_differences_agree_to_a_percent(dtype: torch.dtype, family: str, mode: str) -> None:
+    model, batch = tiny_model(family).to(dtype), text()
+    exact = curvature(model, batch, mode=mode, n_probes=4)[0, :-1]
+    found = curvature(model, batch, mode=mode, n_probes=4, products="finite-difference")[0, :-1]
+    torch.testing.assert_close(found, exact, rtol=0.01, atol=0.01 * float(exact.max()))
+
+
+def test_a_small_budget_changes_nothing(model: torch.nn.Module) -> None:
+    batch = text(n_targets=3)
+    for mode in ("row", "block"):
+        whole = curvature(model, batch, mode=mode, n_probes=4)
+        torch.testing.assert_close(curvature(model, batch, mode=mode, n_probes=4, batch_tokens=1), whole)
+
+
+def test_several_targets_equal_one_at_a_time(model: torch.nn.Module) -> None:
+    batch = text(n_targets=3)
+    together = curvature(model, batch)
+    for index in range(3):
+        alone = Batch(
+            batch.token_ids,
+            batch.attention_mask,
+            batch.rows[:1],
+            batch.positions[index, None],
+            batch.target_ids[index, None],
+        )
+        torch.testing.assert_close(curvature(model, alone)[0], together[index])
+        assert (together[index, batch.positions[index] + 1 :] == 0).all()
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("products", ["double-backward", "finite-difference"])
+def test_left_padding_changes_nothing(family: str, products: str) -> None:
+    # In float32: under float64 several families turn a padding token's own, fully masked, attention into NaN.
+    model, batch = tiny_model(family), text()
+    padding = torch.zeros(1, 4, dtype=torch.long)
+    padded = Batch(
+        torch.cat([padding, batch.token_ids], 1),
+        torch.cat([padding, batch.attention_mask], 1),
+        batch.rows,
+        batch.positions + 4,
+        batch.target_ids,
+    )
+    found = curvature(model, padded, products=products)
+    assert (found[:, :4] == 0).all()
+    plain = curvature(model, batch, products=products)
+    torch.testing.assert_close(found[:, 4:], plain, rtol=0.01, atol=1e-3 * float(plain.max()))
+
+
+def test_bfloat16_is_computed_in_float32() -> None:
+    model, batch = tiny_model("llama").bfloat16(), text()
+    reference = curvature(tiny_model("llama").bfloat16().float(), batch)
+    found = curvature(model, batch)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, reference, rtol=1e-4, atol=1e-5)
+    assert all(weight.dtype == torch.bfloat16 for weight in model.parameters())
+
+
+def test_float16_is_refused_with_a_reason() -> None:
+    with pytest.raises(PrecisionError, match="underflow"):
+        curvature(tiny_model("llama").half(), text())
+
+
+@given(st.integers(1, 6), st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**31))
+def test_probes_are_signs_and_begin_alike(n_probes: int, shorter: int, longer: int, seed: int) -> None:
+    few, many = (rademacher(n_probes, n, 3, seed) for n in sorted((shorter, longer)))
+    assert set(many.unique().tolist()) <= {-1.0, 1.0}
+    assert torch.equal(many[:, : few.shape[1]], few)

@@ -1,0 +1,252 @@
+from typing import Any
+
+import pytest
+import torch
+from fakes.tiny_models import tiny_lm, tiny_tokenizer
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
+
+import heat
+from heat.encoding import continuation
+from heat.errors import (
+    EmptyPromptError,
+    EmptyTargetError,
+    OffsetsError,
+    PromptTooLongError,
+    TextError,
+    TokenizerError,
+    UnknownTokenError,
+)
+from heat.model import LanguageModel
+from heat.offsets import spans_by_decoding, tokenize
+
+LM = tiny_lm("llama")
+
+
+def with_tokenizer(tokenizer: Any) -> LanguageModel:
+    return LanguageModel(LM.model, tokenizer, name="tiny", revision="r")
+
+
+def word_tokenizer(vocabulary: list[str], **parts: Any) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(
+        models.WordLevel({word: index for index, word in enumerate(vocabulary)}, unk_token="?")
+    )
+    for name, part in parts.items():
+        setattr(tokenizer, name, part)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="?")
+
+
+def covered(encoded: heat.Encoded, index: int) -> str:
+    assert encoded.offsets is not None
+    start, end = encoded.offsets[index]
+    return encoded.text[start:end]
+
+
+@pytest.mark.parametrize("prompt", ["The gate is iron. Answer:", "The gate is iron. Answer: "])
+def test_a_target_is_tokenised_in_context(prompt: str) -> None:
+    target = " copper" if prompt.endswith(":") else "copper"
+    encoded = heat.encode(LM, prompt, target)
+    together = LM.tokenizer(prompt + target)["input_ids"]
+    assert list(encoded.token_ids) == together
+    assert encoded.text == prompt + target
+    assert (
+        "".join(covered(encoded, index) for index in range(encoded.n_prompt, len(together))).strip()
+        == "copper"
+    )
+    assert encoded.offsets[0] == (0, 0)  # <s>
+
+
+def test_max_targets_keeps_the_first() -> None:
+    encoded = heat.encode(LM, "Answer:", " zebra and more", max_targets=1)
+    assert encoded.n_targets == 1
+    assert (
+        covered(encoded, -1).strip()
+        == covered(heat.encode(LM, "Answer:", " zebra"), encoded.n_prompt).strip()
+    )
+
+
+def test_a_boundary_inside_a_token_is_cut() -> None:
+    tokenizer = word_tokenizer(["?", "iron", "ir", "on"], pre_tokenizer=pre_tokenizers.WhitespaceSplit())
+    encoded = heat.encode(with_tokenizer(tokenizer), "ir", "on")
+    assert (encoded.token_ids, encoded.n_prompt) == ((2, 3), 1)
+    assert encoded.offsets == ((0, 2), (2, 4))
+
+
+def test_spaces_around_a_target_are_no_targets() -> None:
+    encoded = heat.encode(LM, "Answer:", " iron \n")
+    assert covered(encoded, -1).strip()[-1] == "n"
+
+
+def test_an_end_token_that_the_tokenizer_adds_is_dropped() -> None:
+    ends = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    words = ["?", "</s>", "gate", "iron"]
+    tokenizer = word_tokenizer(words, pre_tokenizer=pre_tokenizers.WhitespaceSplit(), post_processor=ends)
+    lm = with_tokenizer(tokenizer)
+    assert heat.encode(lm, "gate", " iron").token_ids == (2, 3)
+    assert heat.encode(lm, "gate").token_ids[:1] == (2,)
+    assert heat.encode(lm, "gate").n_prompt == 1
+
+
+def test_no_target_means_what_the_model_says() -> None:
+    encoded = heat.encode(LM, "The gate is", max_targets=3)
+    ids = list(encoded.token_ids[: encoded.n_prompt])
+    with torch.no_grad():
+        for token in encoded.token_ids[encoded.n_prompt :]:
+            assert int(LM.model(torch.tensor([ids])).logits[0, -1].argmax()) == token
+            ids.append(token)
+    assert encoded.n_targets == 3
+    assert encoded.text.startswith("The gate is")
+    assert heat.encode(LM, "The gate is").n_targets == 1
+
+
+def test_ids_have_no_offsets() -> None:
+    encoded = heat.encode(LM, [1, 50, 60], [70, 71])
+    assert encoded.token_ids == (1, 50, 60, 70, 71)
+    assert encoded.n_prompt == 3
+    assert encoded.offsets is None
+    assert heat.encode(LM, [1, 50, 60]).token_ids[-1:] == continuation(LM, [1, 50, 60], 1)
+
+
+def test_ids_behind_a_string_are_placed() -> None:
+    target = LM.tokenizer(" iron", add_special_tokens=False)["input_ids"]
+    encoded = heat.encode(LM, "The gate is", target)
+    assert encoded.text == "The gate is iron"
+    assert encoded.offsets[-1][1] == len(encoded.text)
+
+
+def test_messages_get_the_chat_template() -> None:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = (
+        "<s>{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant:"
+    )
+    encoded = heat.encode(with_tokenizer(tokenizer), [{"role": "user", "content": "Which gate?"}], " iron")
+    assert encoded.text == "<s>user: Which gate?\nassistant: iron"
+    assert list(encoded.token_ids).count(1) == 1
+    with pytest.raises(TokenizerError, match="no chat template"):
+        heat.encode(LM, [{"role": "user", "content": "Which gate?"}], " iron")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "plain words",
+        "family \U0001f468\u200d\U0001f469\u200d\U0001f467 here",
+        "שלום עולם, العربية",
+        "e\u0301 combining a\u030a\u0323",
+        "nul \x00 bell \x07 end",
+        "日本語のテキスト",
+        "tabs\tand\n\nlines\r\n",
+    ],
+)
+def test_offsets_cover_every_visible_character(text: str) -> None:
+    encoded = heat.encode(LM, text, " iron")
+    assert_covered(encoded)
+
+
+@example("a \udcff b")
+@given(st.text(min_size=1, max_size=30).filter(lambda text: text.strip()))
+@settings(max_examples=150, deadline=None)
+def test_any_text_is_covered_or_refused(text: str) -> None:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        with pytest.raises(TextError, match="not UTF-8"):
+            heat.encode(LM, text, " iron")
+        return
+    assert_covered(heat.encode(LM, text, " iron"))
+
+
+def assert_covered(encoded: heat.Encoded) -> None:
+    assert encoded.offsets is not None
+    marked = {index for start, end in encoded.offsets for index in range(start, end)}
+    assert {index for index, character in enumerate(encoded.text) if not character.isspace()} <= marked
+    assert all(end > start for start, end in encoded.offsets[1:])
+
+
+def test_one_emoji_s_bytes_share_its_span() -> None:
+    encoded = heat.encode(LM, "a \U0001f600 b", " iron")
+    assert [covered(encoded, i) for i in range(len(encoded.token_ids))].count("\U0001f600") >= 3
+
+
+def test_offsets_found_by_decoding_equal_the_tokenizer_s() -> None:
+    tokenizer = tiny_tokenizer()
+    for text in ("The gate is iron, né?", "a \U0001f600 b\n\nc", "  two spaces"):
+        own = tokenize(tokenizer, text, add_special_tokens=False)
+        spans = spans_by_decoding(
+            lambda k, ids=own.token_ids: tokenizer.decode(ids[:k]), len(own.token_ids), text
+        )
+        assert tuple(spans) == own.offsets
+
+
+class LyingTokenizer:
+    """Says (0, 0), (6, 6) as some real ones did; decodes rightly."""
+
+    is_fast = True
+    chat_template = None
+
+    def __init__(self, decodes: bool = True) -> None:
+        self._own, self._decodes = tiny_tokenizer(), decodes
+
+    def __call__(self, text: str, **options: Any) -> dict[str, Any]:
+        encoding = dict(self._own(text, **options))
+        encoding["offset_mapping"] = [(start, start) for start, _ in encoding["offset_mapping"]]
+        return encoding
+
+    def decode(self, token_ids: list[int], **options: Any) -> str:
+        return self._own.decode(token_ids, **options) if self._decodes else "x" * len(token_ids)
+
+
+def test_a_lying_tokenizer_is_corrected_by_decoding() -> None:
+    found = heat.encode(with_tokenizer(LyingTokenizer()), "The gate \U0001f600 is", " iron")
+    assert found == heat.encode(LM, "The gate \U0001f600 is", " iron")
+
+
+def test_a_tokenizer_that_cannot_be_aligned_is_refused() -> None:
+    with pytest.raises(OffsetsError, match="token ids instead"):
+        heat.encode(with_tokenizer(LyingTokenizer(decodes=False)), "The gate is", " iron")
+
+
+def test_a_tokenizer_that_drops_characters_is_refused() -> None:
+    tokenizer = word_tokenizer(
+        ["?", "gate", "iron"],
+        normalizer=normalizers.Replace("#", ""),
+        pre_tokenizer=pre_tokenizers.WhitespaceSplit(),
+    )
+    with pytest.raises(OffsetsError):
+        heat.encode(with_tokenizer(tokenizer), "gate # gate", " iron")
+
+
+@pytest.mark.parametrize("prompt", ["", " \n ", []])
+def test_empty_prompts(prompt: Any) -> None:
+    with pytest.raises(EmptyPromptError):
+        heat.encode(LM, prompt, " iron")
+
+
+@pytest.mark.parametrize("target", ["", "  ", []])
+def test_empty_targets(target: Any) -> None:
+    with pytest.raises(EmptyTargetError):
+        heat.encode(LM, "The gate", target)
+    with pytest.raises(EmptyTargetError):
+        heat.encode(LM, "The gate", " iron", max_targets=0)
+
+
+def test_unknown_ids_and_missing_tokenizer() -> None:
+    with pytest.raises(UnknownTokenError, match="token id 320 is outside"):
+        heat.encode(LM, [1, 320], [5])
+    with pytest.raises(UnknownTokenError, match="-1"):
+        heat.encode(LM, [1, 3], [-1])
+    with pytest.raises(TokenizerError, match="token ids"):
+        heat.encode(with_tokenizer(None), "The gate", " iron")
+
+
+def test_stories_tokenizer_of_byte_fallback(shared: Any) -> None:
+    lm = heat.load(shared / "models" / "stories260K")
+    for prompt in ("Once upon a time", " lead", "emoji \U0001f600 and é", "\U0001f600"):
+        encoded = heat.encode(lm, prompt, " the")
+        marked = {index for start, end in encoded.offsets or () for index in range(start, end)}
+        assert {i for i, c in enumerate(encoded.text) if not c.isspace()} <= marked
+
+
+def test_a_prompt_that_fills_the_context_cannot_be_continued() -> None:
+    with pytest.raises(PromptTooLongError, match="65 tokens and 'tiny llama' takes 64"):
+        heat.encode(LM, [9] * 64)

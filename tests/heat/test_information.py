@@ -1,0 +1,104 @@
+import pytest
+import torch
+from fakes.tiny_models import tiny_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from heat.batch import Batch
+from heat.components import information
+from heat.forward import embed
+
+MASKS = ["zero", "mean", "attention", "pad"]
+
+
+def batch_of(token_ids: list[int], n_targets: int = 1) -> Batch:
+    ids = torch.tensor([token_ids])
+    positions = torch.arange(len(token_ids) - n_targets - 1, len(token_ids) - 1)
+    return Batch(ids, torch.ones_like(ids), torch.zeros(n_targets).long(), positions, ids[0, positions + 1])
+
+
+IDS = [5, 17, 200, 31, 9, 88, 140, 7]
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_equals_one_pass_at_a_time(family: str, mask: str) -> None:
+    model, batch = tiny_model(family, pad_token_id=0).double(), batch_of(IDS)
+    embeddings = embed(model, batch)
+    position_ids = torch.arange(len(IDS))[None]
+
+    def log_probs(changed: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        output = model(inputs_embeds=changed, attention_mask=attention_mask, position_ids=position_ids)
+        return output.logits[0, -2].log_softmax(-1)
+
+    blank = {
+        "zero": torch.zeros_like(embeddings[0, 0]),
+        "mean": embeddings[0].mean(0),
+        "pad": model.get_input_embeddings().weight[0],
+        "attention": None,
+    }[mask]
+    expected = []
+    with torch.no_grad():
+        p = log_probs(embeddings, batch.attention_mask)
+        for token in range(len(IDS) - 1):
+            changed, attention_mask = embeddings.clone(), batch.attention_mask.clone()
+            if blank is None:
+                attention_mask[0, token] = 0
+            else:
+                changed[0, token] = blank
+            q = log_probs(changed, attention_mask)
+            expected.append((p.exp() * (p - q)).sum())
+    found = information(model, batch, mask=mask)[0]
+    torch.testing.assert_close(found[:-1], torch.stack(expected), rtol=1e-5, atol=1e-8)
+    assert found[-1] == 0
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_several_targets_equal_one_at_a_time(mask: str) -> None:
+    model = tiny_model("llama")
+    together = information(model, batch_of(IDS, n_targets=3), mask=mask)
+    for index in range(3):
+        alone = information(model, batch_of(IDS[: len(IDS) - 2 + index]), mask=mask)[0]
+        torch.testing.assert_close(together[index, : len(alone)], alone, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_left_padding_changes_nothing(family: str, mask: str) -> None:
+    model, batch = tiny_model(family), batch_of(IDS)
+    padding = torch.zeros(1, 3, dtype=torch.long)
+    padded = Batch(
+        torch.cat([padding, batch.token_ids], 1),
+        torch.cat([padding, batch.attention_mask], 1),
+        batch.rows,
+        batch.positions + 3,
+        batch.target_ids,
+    )
+    found = information(model, padded, mask=mask)
+    assert (found[:, :3] == 0).all()
+    torch.testing.assert_close(found[:, 3:], information(model, batch, mask=mask), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("budget", [1, 20])
+def test_a_small_budget_changes_nothing(budget: int) -> None:
+    model, batch = tiny_model("llama"), batch_of(IDS, n_targets=3)
+    torch.testing.assert_close(
+        information(model, batch, batch_tokens=budget), information(model, batch), rtol=1e-4, atol=1e-6
+    )
+
+
+@given(st.lists(st.integers(3, 319), min_size=2, max_size=12), st.sampled_from(MASKS))
+@settings(max_examples=25, deadline=None)
+def test_is_finite_and_never_negative(token_ids: list[int], mask: str) -> None:
+    found = information(tiny_model("llama"), batch_of(token_ids), mask=mask)
+    assert found.isfinite().all()
+    assert (found >= 0).all()
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_a_token_out_of_the_model_s_sight_has_none(mask: str) -> None:
+    # Two blocks that each see 8 tokens (itself and 7 back) cannot carry anything further than 14 tokens.
+    token_ids = [3 + 11 * index % 300 for index in range(24)]
+    found = information(tiny_model("mistral").double(), batch_of(token_ids), mask=mask)[0]
+    assert (found[: 22 - 14] < 1e-12).all()
+    assert (found[22 - 14 : 23] > 1e-9).all()

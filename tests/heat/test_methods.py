@@ -1,0 +1,244 @@
+"""Every registered method on every family: the promises that all of them make."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from fakes.tiny_models import FAMILIES, tiny_lm
+
+import heat
+from heat.errors import ConfigError, PrecisionError, PromptTooLongError, UnknownMethodError
+
+METHODS = [
+    "attention-rollout",
+    "gradient-norm",
+    "heat",
+    "hessian-only",
+    "input-x-gradient",
+    "integrated-gradients",
+    "kl-only",
+    "no-gate",
+    "random",
+    "transition-only",
+    "uniform-transition",
+]
+FEWER = {"integrated-gradients": {"n_steps": 6}}
+PROMPT = "The gate is made of iron. Answer:"
+LONGER = "Tom took a knife, and Ann had wood. The gate is made of iron. Answer:"
+
+
+def options(method: str) -> dict[str, Any]:
+    if method in FEWER:
+        return FEWER[method]
+    return {"n_probes": 3} if hasattr(heat.methods()[method], "n_probes") else {}
+
+
+def snapshot(model: torch.nn.Module) -> dict[str, Any]:
+    return {
+        "weights": {name: tensor.clone() for name, tensor in model.state_dict().items()},
+        "requires_grad": [weight.requires_grad for weight in model.parameters()],
+        "gradients": [weight.grad is None for weight in model.parameters()],
+        "training": [module.training for module in model.modules()],
+        "hooks": [
+            (len(module._forward_hooks), len(module._forward_pre_hooks), len(module._backward_hooks))
+            for module in model.modules()
+        ],
+        "attributes": [sorted(vars(module)) for module in model.modules()],
+        "config": copy.deepcopy(model.config.to_dict()),
+        "attention": model.config._attn_implementation,
+    }
+
+
+def assert_untouched(before: dict[str, Any], model: torch.nn.Module) -> None:
+    after = snapshot(model)
+    for name, tensor in before.pop("weights").items():
+        assert torch.equal(tensor, after["weights"][name]), name
+    after.pop("weights")
+    assert before == after
+
+
+def test_the_list_is_what_is_registered() -> None:
+    assert list(heat.methods()) == METHODS
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_on_every_family(method: str, family: str) -> None:
+    lm = tiny_lm(family)
+    before = snapshot(lm.model)
+    config = options(method)
+    short, long = heat.attribute_batch(lm, [PROMPT, LONGER], [" iron", " iron."], method, **config)
+    alone = heat.attribute(lm, PROMPT, " iron", method, **config)
+    again = heat.attribute(lm, PROMPT, " iron", method, **config)
+    assert_untouched(before, lm.model)
+
+    assert torch.equal(alone.scores, again.scores)
+    assert alone.scores.dtype == torch.float32
+    torch.testing.assert_close(short.log_probs, alone.log_probs, atol=1e-5, rtol=1e-5)
+    for name, part in {"scores": short.scores, **short.components}.items():
+        reference = alone.scores if name == "scores" else alone.components[name]
+        scale = max(1.0, float(reference.abs().max()))
+        torch.testing.assert_close(part / scale, reference / scale, atol=1e-5, rtol=1e-5)
+    for attribution in (short, long):
+        first, last = attribution.target_span
+        assert attribution.scores.shape == (last - first, last)
+        assert attribution.scores.isfinite().all()
+        assert attribution.scores.abs().sum() > 0
+        for index in range(last - first):
+            assert (attribution.scores[index, first + index :] == 0).all()
+        if not heat.methods()[method].signed:
+            assert (attribution.scores >= 0).all()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_several_targets_equal_one_at_a_time(method: str) -> None:
+    lm = tiny_lm("llama")
+    token_ids = list(range(10, 20))
+    both = heat.attribute(lm, token_ids, [30, 40], method)
+    for index, (prompt, target) in enumerate([(token_ids, [30]), ([*token_ids, 30], [40])]):
+        alone = heat.attribute(lm, prompt, target, method).scores[0]
+        scale = float(alone.abs().max())
+        torch.testing.assert_close(
+            both.scores[index, : len(alone)] / scale, alone / scale, atol=1e-5, rtol=1e-5
+        )
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_prompt_of_one_token(method: str) -> None:
+    attribution = heat.attribute(tiny_lm("llama"), [7], [30], method)
+    assert attribution.scores.shape == (1, 2)
+    assert attribution.scores.isfinite().all()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "random"])
+def test_the_model_is_untouched_when_something_breaks(
+    method: str, family: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lm = tiny_lm(family)
+    lm.model.train()
+    passes = 0
+
+    def broken(*arguments: Any, **named: Any) -> Any:
+        nonlocal passes
+        passes += 1
+        if passes == 2:
+            raise error("broken on the second pass")
+        return original(*arguments, **named)
+
+    head = lm.model.get_output_embeddings()
+    original = head.forward
+    before = snapshot(lm.model)
+    with monkeypatch.context() as patch:
+        patch.setattr(head, "forward", broken)
+        with pytest.raises(error, match="broken"):
+            heat.attribute(lm, PROMPT, " iron", method)
+    head.__dict__.pop("forward", None)
+    assert_untouched(before, lm.model)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_model_in_training_mode_with_dropout_is_explained_as_in_evaluation(method: str) -> None:
+    lm = tiny_lm("gpt2")
+    expected = heat.attribute(lm, PROMPT, " iron", method, **options(method))
+    lm.model.train()
+    found = heat.attribute(lm, PROMPT, " iron", method, **options(method))
+    assert torch.equal(found.scores, expected.scores)
+    assert lm.model.training
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_bfloat16_gives_finite_float32_scores(method: str) -> None:
+    lm = tiny_lm("llama")
+    lm.model.bfloat16()
+    attribution = heat.attribute(lm, PROMPT, " iron", method, **options(method))
+    assert attribution.dtype == "bfloat16"
+    assert attribution.scores.dtype == torch.float32
+
+
+def test_the_caller_s_random_state_is_left_alone() -> None:
+    lm = tiny_lm("llama")
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    for method in METHODS:
+        heat.attribute(lm, PROMPT, " iron", method, **options(method))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_seeds_matter_where_something_is_drawn() -> None:
+    lm = tiny_lm("llama")
+    for method, differs in {"random": True, "hessian-only": True, "kl-only": False}.items():
+        first, second = (heat.attribute(lm, PROMPT, " iron", method, seed=seed).scores for seed in (0, 1))
+        assert torch.equal(first, second) != differs
+
+
+def test_heat_is_the_product_of_its_parts() -> None:
+    attribution = heat.attribute(tiny_lm("llama"), PROMPT, " iron", "heat", beta=0.3, gamma=0.7)
+    parts = attribution.components
+    mixed = (
+        0.3 * parts["curvature"] / parts["curvature"].sum()
+        + 0.7 * parts["information"] / parts["information"].sum()
+    )
+    torch.testing.assert_close(attribution.scores, parts["transition"] * mixed)
+    printed = heat.attribute(tiny_lm("llama"), PROMPT, " iron", "heat", beta=0.3, gamma=0.7, normalize="none")
+    expected = parts["transition"] * (0.3 * parts["curvature"] + 0.7 * parts["information"])
+    torch.testing.assert_close(printed.scores, expected)
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"beta": -1}, "'beta' = -1"),
+        ({"beta": 0, "gamma": 0}, "both 0"),
+        ({"beta": float("nan")}, "'beta'"),
+        ({"n_probes": 0}, "'n_probes' = 0"),
+        ({"mode": "diagonal"}, "'row' or 'block'"),
+        ({"probes": 3}, "no option 'probes'; its options: .*n_probes"),
+    ],
+)
+def test_wrong_options_are_named(config: dict[str, Any], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        heat.attribute(tiny_lm("llama"), PROMPT, " iron", "heat", **config)
+
+
+def test_unknown_method_lists_those_that_exist() -> None:
+    with pytest.raises(UnknownMethodError, match="no method 'lime'; there are: attention-rollout, grad"):
+        heat.attribute(tiny_lm("llama"), PROMPT, " iron", "lime")
+
+
+def test_a_name_is_registered_once() -> None:
+    with pytest.raises(ConfigError, match="registered already"):
+        heat.register("heat")(heat.methods()["random"])
+
+
+def test_too_long_names_both_lengths() -> None:
+    with pytest.raises(PromptTooLongError, match="65 tokens and 'tiny llama' takes 64"):
+        heat.attribute(tiny_lm("llama"), [9] * 64, [30], "random")
+
+
+def test_float16_is_refused_for_derivatives_alone() -> None:
+    lm = tiny_lm("llama")
+    lm.model.half()
+    with pytest.raises(PrecisionError, match="'integrated-gradients' needs derivatives"):
+        heat.attribute(lm, PROMPT, " iron", "integrated-gradients")
+    heat.attribute(lm, PROMPT, " iron", "random")
+
+
+def test_nan_weights_are_reported() -> None:
+    lm = tiny_lm("llama")
+    with torch.no_grad():
+        lm.model.get_output_embeddings().weight[5, 0] = float("nan")
+    with pytest.raises(heat.HeatError, match="NaN or infinite log-probabilities"):
+        heat.attribute(lm, PROMPT, " iron", "random")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_costs_grow_with_the_work(method: str) -> None:
+    made = heat.methods()[method]()
+    assert 0 <= made.cost(10, 1) <= made.cost(20, 1)
+    assert made.cost(10, 1) <= made.cost(10, 3)
+    assert made.summary
+    assert made.source

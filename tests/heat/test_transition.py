@@ -1,0 +1,144 @@
+from typing import Any
+
+import pytest
+import torch
+from fakes.tiny_models import FAMILIES, tiny_model
+from torch import Tensor
+
+from heat.attention import attention_modules, capture_attention
+from heat.batch import Batch
+from heat.components import transition
+from heat.components.transition import rollout
+from heat.forward import embed, target_log_probs
+
+PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense")
+
+
+def one_text(n_tokens: int = 10, seed: int = 0) -> Batch:
+    token_ids = torch.randint(3, 320, (1, n_tokens), generator=torch.Generator().manual_seed(seed))
+    last = torch.tensor([n_tokens - 2])
+    return Batch(token_ids, torch.ones_like(token_ids), torch.tensor([0]), last, token_ids[0, -1:])
+
+
+def dense_attentions(family: str, batch: Batch) -> tuple[torch.nn.Module, tuple[Tensor, ...], Tensor]:
+    """An oracle that shares nothing with our capture: transformers' own `output_attentions` under eager."""
+    model = tiny_model(family)
+    model.set_attn_implementation("eager")
+    embeddings = embed(model, batch).requires_grad_()
+    output = model(inputs_embeds=embeddings, output_attentions=True, use_cache=False)
+    g = output.logits[0, int(batch.positions)].log_softmax(-1)[batch.target_ids[0]]
+    return model, output.attentions, g
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_values_and_projection_rebuild_the_attention_output(family: str) -> None:
+    model, batch = tiny_model(family), one_text()
+    seen: list[tuple[Any, Tensor]] = []
+    for module in attention_modules(model):
+        module.register_forward_hook(lambda module, inputs, output: seen.append((inputs, output[0])))
+    with torch.no_grad():
+        _, blocks = capture_attention(model, batch, embed(model, batch))
+    for module, block, (inputs, output) in zip(attention_modules(model), blocks, seen, strict=True):
+        layer = next(child for name, child in module.named_children() if name in PROJECTIONS)
+        rebuilt = torch.einsum("bhqk,bhkv,hvd->bqd", block.weights, block.values, block.projection)
+        if getattr(layer, "bias", None) is not None:
+            rebuilt = rebuilt + layer.bias
+        if family == "bloom":
+            rebuilt = rebuilt + inputs[1]  # its module adds the residual stream itself
+        torch.testing.assert_close(rebuilt, output, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["value", "gradient", "uniform"])
+@pytest.mark.parametrize("residual", ["full", "half", "without-self"])
+def test_is_a_distribution_over_the_context(kind: str, residual: str) -> None:
+    batch = one_text()
+    flow = transition(tiny_model("llama"), batch, kind=kind, residual=residual)[0]
+    assert flow.sum().item() == pytest.approx(1, abs=1e-5)
+    assert (flow >= 0).all()
+    assert flow[-1] == 0
+
+
+def test_rollout_of_two_blocks_by_hand() -> None:
+    # Two tokens, target position 1. Block 2 (on top): token 1 looks half at 0, half at 1; block 1: all at 0.
+    top = torch.tensor([[[1.0, 0.0], [0.5, 0.5]]])
+    bottom = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
+    steps = rollout([bottom, top], torch.tensor([1]), keep=0.5, follow=0.5)
+    # Start e_1 = (0, 1). After the top block ½(0, 1) + ½(0.5, 0.5) = (0.25, 0.75).
+    assert steps[1].tolist() == [[0.25, 0.75]]
+    # After the bottom block ½(0.25, 0.75) + ½(0.25 + 0.75, 0) = (0.625, 0.375).
+    assert steps[0].tolist() == [[0.625, 0.375]]
+    # Chefer: (0, 1) + (0.5, 0.5) = (0.5, 1.5); then (0.5, 1.5) + (2, 0) = (2.5, 1.5).
+    assert rollout([bottom, top], torch.tensor([1]), keep=1.0, follow=1.0)[0].tolist() == [[2.5, 1.5]]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "phi3"])
+def test_gradient_equals_dense_relevance_propagation(family: str) -> None:
+    batch = one_text()
+    _, attentions, g = dense_attentions(family, batch)
+    gradients = torch.autograd.grad(g, attentions)
+    relevance = torch.eye(10)
+    for weights, gradient in zip(attentions, gradients, strict=True):
+        relevance = relevance + (weights * gradient).clamp_min(0).mean(1)[0].detach() @ relevance
+    row = relevance[8, :9]
+    found = transition(tiny_model(family), batch, kind="gradient")[0, :9]
+    torch.testing.assert_close(found, row / row.sum(), atol=1e-6, rtol=1e-4)
+
+
+def test_without_self_leaves_out_the_identity_path() -> None:
+    batch = one_text()
+    full = transition(tiny_model("llama"), batch, kind="gradient")[0]
+    _, attentions, g = dense_attentions("llama", batch)
+    gradients = torch.autograd.grad(g, attentions)
+    relevance = torch.eye(10)
+    for weights, gradient in zip(attentions, gradients, strict=True):
+        relevance = relevance + (weights * gradient).clamp_min(0).mean(1)[0].detach() @ relevance
+    row = relevance[8] - torch.eye(10)[8]
+    found = transition(tiny_model("llama"), batch, kind="gradient", residual="without-self")[0]
+    torch.testing.assert_close(found[:9], (row / row.sum())[:9], atol=1e-6, rtol=1e-4)
+    assert found[8] < full[8]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_value_equals_dense_matrices(family: str) -> None:
+    batch = one_text()
+    _, attentions, _ = dense_attentions(family, batch)
+    model = tiny_model(family)
+    with torch.no_grad():
+        _, blocks = capture_attention(model, batch, embed(model, batch))
+    above = torch.eye(10)
+    total = torch.zeros(10)
+    for weights, block in zip(reversed(attentions), reversed(blocks), strict=True):
+        per_head = above @ weights[0].detach()  # [H, T, T]: from every target to every source
+        total += (per_head[:, 8] * block.value_norms()[0]).sum(0)
+        above = 0.5 * above + 0.5 * above @ weights[0].detach().mean(0)
+    found = transition(model, batch, kind="value")[0]
+    torch.testing.assert_close(found[:9], total[:9] / total[:9].sum(), atol=1e-6, rtol=1e-4)
+
+
+def test_one_token_keeps_everything() -> None:
+    batch = one_text(n_tokens=2)
+    for kind in ("value", "gradient", "uniform"):
+        assert transition(tiny_model("llama"), batch, kind=kind).tolist() == [[1.0, 0.0]]
+    assert transition(tiny_model("llama"), batch, residual="without-self").tolist() == [[1.0, 0.0]]
+
+
+@pytest.mark.parametrize("kind", ["value", "gradient"])
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_left_padding_changes_nothing(family: str, kind: str) -> None:
+    model, batch = tiny_model(family), one_text()
+    padding = torch.zeros(1, 3, dtype=torch.long)
+    padded = Batch(
+        torch.cat([padding, batch.token_ids], 1),
+        torch.cat([padding, batch.attention_mask], 1),
+        batch.rows,
+        batch.positions + 3,
+        batch.target_ids,
+    )
+    found = transition(model, padded, kind=kind)
+    assert (found[:, :3] == 0).all()
+    torch.testing.assert_close(found[:, 3:], transition(model, batch, kind=kind), atol=1e-6, rtol=1e-4)
+    with torch.no_grad():
+        plain = target_log_probs(model, batch, embed(model, batch))
+        torch.testing.assert_close(
+            target_log_probs(model, padded, embed(model, padded)), plain, atol=1e-5, rtol=1e-5
+        )
