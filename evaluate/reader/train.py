@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from annotate.files import write_atomic
 from annotate.sources.sample.world import World, load_world
-from evaluate.reader.corpus import Lesson, lessons
+from evaluate.reader.corpus import Lesson, Level, lessons
 
 if TYPE_CHECKING:
     import torch
@@ -23,20 +23,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides the trained reader.
+    """What decides the trained reader. The default curriculum drills first, on few nouns, and asks later.
 
     Attributes:
         batch: Paragraphs a step.
         learning_rate: Peak rate of AdamW.
         warm_up: Steps of linear warm-up.
-        levels: The curriculum, level by level: fewest facts, most facts, probability of a narrative, and of a line
-            of noun pairs.
-        promote: Accuracy on the answers, over the last 50 steps, that opens the next level.
+        levels: The curriculum, level by level.
+        promote: Accuracy over the last 50 steps, on the answers or, where none are asked for, on the drilled nouns,
+            that opens the next level.
         finish: Steps at the last level, with the rate falling as a cosine to a hundredth of its peak.
         most: Steps after which the last level begins even if the levels before were not passed.
         text_share: Share of the tokens outside the answers that are predicted too, drawn anew each step.
         text_weight: Weight of their mean loss beside the mean loss of the answers.
-        questions: Most questions after each paragraph.
         vocabulary: Size of the byte-level BPE.
         width: Hidden size.
         feed_forward: Inner size of the feed-forward layers.
@@ -50,17 +49,19 @@ class Recipe:
     batch: int = 32
     learning_rate: float = 6e-4
     warm_up: int = 50
-    levels: tuple[tuple[int, int, float, float], ...] = (
-        (2, 3, 0.0, 1.0),
-        (2, 4, 0.3, 1.0),
-        (3, 5, 0.9, 0.2),
+    levels: tuple[Level, ...] = (
+        Level(nouns=4, facts=(2, 3), narrative=0.0, drill=1.0, questions=0),
+        Level(nouns=12, facts=(2, 3), narrative=0.0, drill=1.0, questions=0),
+        Level(nouns=12, facts=(2, 3), narrative=0.0, drill=1.0, questions=2),
+        Level(nouns=12, facts=(3, 5), narrative=0.0, drill=1.0, questions=2),
+        Level(nouns=12, facts=(3, 5), narrative=0.5, drill=0.5, questions=2),
+        Level(nouns=12, facts=(3, 5), narrative=0.95, drill=0.05, questions=2),
     )
-    promote: float = 0.85
-    finish: int = 500
-    most: int = 1200
+    promote: float = 0.88
+    finish: int = 2000
+    most: int = 3000
     text_share: float = 0.15
     text_weight: float = 0.3
-    questions: int = 2
     vocabulary: int = 3072
     width: int = 160
     feed_forward: int = 432
@@ -105,7 +106,7 @@ def build_tokenizer(world: World, recipe: Recipe) -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     rng = random.Random(f"tokenizer|{recipe.seed}")
-    sample = islice(lessons(world, rng, (3, 5), 0.8, 0.2, recipe.questions), 20000)
+    sample = islice(lessons(world, rng, recipe.levels[-1]), 20000)
     tokenizer.train_from_iterator((lesson.text for lesson in sample), trainer)
     tokenizer.post_processor = processors.Sequence(
         [
@@ -202,15 +203,19 @@ def losses_of(
     drills: torch.Tensor,
     text: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor, float]:
-    """Mean cross-entropy of answers and drilled nouns, that of the marked text, and the accuracy on the answers."""
+    """Mean cross-entropy of answers and drilled nouns, that of the marked text, and the accuracy.
+
+    The accuracy is that on the answers or, in a batch without any, on the drilled nouns.
+    """
     import torch.nn.functional as F
 
     hidden = model.model(input_ids=ids).last_hidden_state[:, :-1]
     wanted = (answers | drills | text)[:, 1:]
     logits, labels = model.lm_head(hidden[wanted]), ids[:, 1:][wanted]
     losses = F.cross_entropy(logits, labels, reduction="none")
-    is_answer, is_text = answers[:, 1:][wanted], text[:, 1:][wanted]
-    accuracy = (logits.argmax(-1) == labels)[is_answer].float().mean().item()
+    is_text = text[:, 1:][wanted]
+    counted = (answers if answers.any() else drills)[:, 1:][wanted]
+    accuracy = (logits.argmax(-1) == labels)[counted].float().mean().item()
     return losses[~is_text].mean(), losses[is_text].mean(), accuracy
 
 
@@ -226,9 +231,6 @@ def train_reader(
     recipe: Recipe, out: Path, command: str, report: Callable[[Progress], None] = lambda progress: None
 ) -> None:
     """Train the reader and write it to ``out``.
-
-    The curriculum starts with two or three facts, no narrative and a line of noun pairs; each level passed adds facts,
-    makes a narrative more likely and, at the last, the pairs rare.
 
     Args:
         recipe: What to train and how.
@@ -254,10 +256,10 @@ def train_reader(
     last = len(recipe.levels) - 1
     level, last_level_at = 0, None if last else 0
     model.train()
+    corpus = lessons(world, rng, recipe.levels[level])
     for step in count():
-        fewest, most, narrative, pairs = recipe.levels[level]
-        corpus = lessons(world, rng, (fewest, most), narrative, pairs, recipe.questions)
-        ids, answers, drills, text = batch_of(tokenizer, list(islice(corpus, recipe.batch)), recipe)
+        drawn = list(islice(corpus, recipe.batch))
+        ids, answers, drills, text = batch_of(tokenizer, drawn, recipe)
         text &= torch.rand(text.shape, generator=generator) < recipe.text_share
         for group in optimizer.param_groups:
             group["lr"] = rate(recipe, step, last_level_at)
@@ -277,6 +279,7 @@ def train_reader(
         passed = len(recent) == recent.maxlen and now.accuracy >= recipe.promote
         if last_level_at is None and (passed or now.step == recipe.most):
             level = level + 1 if passed else last
+            corpus = lessons(world, rng, recipe.levels[level])
             recent.clear()
             last_level_at = now.step if level == last else None
     log.append(now)

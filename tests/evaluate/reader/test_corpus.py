@@ -6,12 +6,14 @@ from itertools import islice
 from annotate.sources.sample.science import Asks, ask, draw_support
 from annotate.sources.sample.world import load_world, pair_split
 from evaluate.prompt import CUE
-from evaluate.reader.corpus import lessons
+from evaluate.reader.corpus import Level, lessons
+
+LEVEL = Level(nouns=6, facts=(2, 5), narrative=0.9, drill=0.5, questions=4)
 
 
 def test_answers_follow_the_cue_and_stand_in_the_paragraph() -> None:
     rng = random.Random(0)
-    for lesson in islice(lessons(load_world(), rng, (2, 5), 0.9, 0.5, 4), 200):
+    for lesson in islice(lessons(load_world(), rng, LEVEL), 200):
         paragraph = lesson.text.split(CUE)[0].rsplit("\n", 1)[0].split("\nPairs:")[0]
         assert len(lesson.answers) == 4
         assert lesson.text.count(CUE) == len(lesson.answers)

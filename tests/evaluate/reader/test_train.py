@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from evaluate.reader.corpus import Level
 from evaluate.reader.train import Progress, Recipe, rate, train_reader
 
 TINY = Recipe(
     batch=4,
     warm_up=2,
-    levels=((1, 1, 0.0, 0.5), (2, 3, 0.5, 0.0)),
+    levels=(Level(2, (1, 1), 0.0, 1.0, 0), Level(12, (2, 3), 0.5, 0.5, 2)),
     promote=0.9,
     finish=2,
     most=3,
