@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import platform
 import shlex
 from collections import Counter
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from annotate.benchmark import CARD, PARAGRAPHS, Benchmark
 from annotate.card import dataset_card
 from annotate.errors import AnnotateError, BenchmarkError, TooFewError
 from annotate.files import file_hash, write_atomic
+from annotate.manifest import versions
 from annotate.mixing import MixOptions, MixReport, build_dataset
 from annotate.schema import Manifest, text_hash
 from annotate.sources.base import Source
@@ -110,7 +109,7 @@ def build_benchmark(
         inputs=inputs,
         files=checksums,
         report=report.model_dump(mode="json"),
-        versions=_versions(),
+        versions=versions(),
     )
     for name, text in texts.items():
         write_atomic(out / name, text)
@@ -171,11 +170,3 @@ def _command(source: str, options: MixOptions, split: str, files: dict[str, Path
     words += ["--split", split, "--size", str(options.size), "--seed", str(options.seed)]
     words += ["--min-words", str(options.min_words), "--max-words", str(options.max_words)]
     return shlex.join(words + ["--allow-fewer"] * allow_fewer)
-
-
-def _versions() -> dict[str, str]:
-    try:
-        ours = version("heat-alignment")
-    except PackageNotFoundError:
-        ours = "not installed"
-    return {"heat-alignment": ours, "python": platform.python_version(), "regex": version("regex")}
