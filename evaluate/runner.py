@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from annotate.schema import Paragraph
@@ -195,7 +196,8 @@ def attributions(
         seconds = (clock() - started) / len(chunk)
         for key, attribution in zip(keys, computed, strict=True):
             if key in missing and attribution is not None:
-                attribution.save(store.attribution_path(key))
+                # Its time goes to the timings alone, so that every run writes the same file.
+                replace(attribution, seconds=None).save(store.attribution_path(key))
         store.add_timings(
             [Timing(attribution=key, method=method, seconds=seconds) for key in sorted(missing)]
         )

@@ -54,7 +54,7 @@ class Attribution:
         dtype: Model's number format.
         seed: Seed of whatever was drawn.
         forward_equivalents: Work, in forward passes over this text (a backward pass counts 2).
-        seconds: Wall time; for a batch, this text's share by length.
+        seconds: Wall time; for a batch, this text's share by length; None where the clock is kept elsewhere.
         schema_version: Version of this layout.
     """
 
@@ -72,7 +72,7 @@ class Attribution:
     dtype: str
     seed: int
     forward_equivalents: float
-    seconds: float
+    seconds: float | None
     components: Mapping[str, Tensor] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
 

@@ -134,6 +134,7 @@ def test_a_broken_run_ends_in_the_same_bytes(
     monkeypatch.setattr(runner, "CHUNK", 2)
     alignment(benchmark_of, lm, METHODS, out=tmp_path)
     whole = (tmp_path / "scores.jsonl").read_bytes()
+    attributions = {path: path.read_bytes() for path in tmp_path.glob("attributions/*")}
     # As a kill would leave it: some rows, half a line, one attribution that has no row yet, none after it.
     lines = whole.splitlines(keepends=True)
     (tmp_path / "scores.jsonl").write_bytes(b"".join(lines[:kept]) + lines[kept][:20])
@@ -142,6 +143,7 @@ def test_a_broken_run_ends_in_the_same_bytes(
         (tmp_path / "attributions" / f"{key}.safetensors").unlink()
     result = alignment(benchmark_of, lm, METHODS, out=tmp_path)
     assert (tmp_path / "scores.jsonl").read_bytes() == whole
+    assert {path: path.read_bytes() for path in tmp_path.glob("attributions/*")} == attributions
     assert result.computed == len(lost)
 
 
