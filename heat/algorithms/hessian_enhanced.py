@@ -9,7 +9,7 @@ from torch import Tensor
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.components.curvature import Mode, Products, curvature
-from heat.components.information import Mask, information
+from heat.components.information import PARTS, Mask, information
 from heat.components.transition import Kind, Residual, transition
 from heat.errors import ConfigError
 from heat.method import Method, Scores
@@ -86,7 +86,9 @@ class _Information(Method):
         return information(lm.model, batch, mask=self.mask, batch_tokens=batch_tokens)
 
     def _information_cost(self, n_tokens: int, n_targets: int) -> float:
-        return (n_tokens + 1.0) * (n_targets if self.mask == "mean" else 1)
+        # One unmasked pass, one for the prefixes, and what stands behind them.
+        behind_prefix = (PARTS + 1) / (2 * PARTS)
+        return (2.0 + behind_prefix * n_tokens) * (n_targets if self.mask == "mean" else 1)
 
 
 @dataclass(frozen=True)

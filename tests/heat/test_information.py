@@ -1,6 +1,6 @@
 import pytest
 import torch
-from fakes.tiny_models import tiny_model
+from fakes.tiny_models import FAMILIES, tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -51,6 +51,22 @@ def test_equals_one_pass_at_a_time(family: str, mask: str) -> None:
     found = information(model, batch, mask=mask)[0]
     torch.testing.assert_close(found[:-1], torch.stack(expected), rtol=1e-5, atol=1e-8)
     assert found[-1] == 0
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_prefix_cache_changes_nothing(family: str, mask: str) -> None:
+    model, width = tiny_model(family, pad_token_id=0), 24
+    ids = torch.tensor([[3 + 7 * index % 300 for index in range(width)]] * 2)
+    attention_mask = torch.ones_like(ids)
+    attention_mask[1, -5:] = 0
+    rows, positions = torch.tensor([0, 0, 1]), torch.tensor([width - 4, width - 2, width - 7])
+    batch = Batch(ids, attention_mask, rows, positions, ids[rows, positions + 1])
+    cached = information(model, batch, mask=mask)
+    assert (cached[0, : width - 4] > 0).any()
+    torch.testing.assert_close(
+        cached, information(model, batch, mask=mask, prefix_cache=False), rtol=1e-4, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("mask", MASKS)
