@@ -26,15 +26,16 @@ something. It knows nothing of the real world and cannot chat.
 
 ## What it was trained on
 
-Text drawn by this project's generator (`data/world`, `annotate/sources/sample`): a support of 2 to 5 facts, later with a
-narrative distractor, then pairs of nouns to complete (the drill of the first levels) and questions with answers. Nouns are tied to verbs and to each other at
-random, so only the paragraph tells the answer. A fifth of the surface forms of each relation, of its question forms and
-of the narrative patterns, and a fifth of all noun pairs, never occurred in training.
+Text drawn by this project's generator (`data/world`, `annotate/sources/sample`): a support of 2 to 5 facts, later with
+a narrative distractor, then pairs of nouns to complete (the drill of the first levels) and questions with answers.
+Nouns are tied to verbs and to each other at random, so only the paragraph tells the answer. A fifth of the surface forms
+of each relation, of its question forms and of the narrative patterns, and a fifth of all noun pairs, never occurred in
+training.
 
     {command}
 
-The recipe is in `recipe.json`, loss and accuracy every 100 steps in `log.jsonl`; it ended after {steps:,} steps. The same command on the
-same kind of machine gives the same weights.
+The recipe is in `recipe.json`, loss and accuracy every 100 steps in `log.jsonl`; it ended after {steps:,}
+steps. The same command on the same kind of machine gives the same weights.
 
 ## What it can do
 
