@@ -40,6 +40,8 @@ def settings_of(lm: LanguageModel, *, seed: int = 0, target: Target = "first") -
         StoreError: The model does not say which revision it is, so that its results could not be told from
             others.
     """
+    from heat.attribution import SCHEMA_VERSION as ATTRIBUTION_SCHEMA
+
     if lm.revision == "unknown":
         raise StoreError(
             f"the model {lm.name!r} states no revision, so results could be mixed up; build it with "
@@ -51,6 +53,7 @@ def settings_of(lm: LanguageModel, *, seed: int = 0, target: Target = "first") -
         dtype=str(lm.dtype).removeprefix("torch."),
         seed=seed,
         target=target,
+        attribution_schema=ATTRIBUTION_SCHEMA,
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from heat.api import attribute, attribute_batch
     from heat.attribution import Attribution
-    from heat.encoding import Encoded, encode
+    from heat.encoding import CharSpan, Encoded, encode
     from heat.errors import HeatError
     from heat.method import Method
     from heat.model import LanguageModel, load
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Attribution": "heat.attribution",
+    "CharSpan": "heat.encoding",
     "Encoded": "heat.encoding",
     "HeatError": "heat.errors",
     "LanguageModel": "heat.model",
@@ -31,6 +32,7 @@ _HOME = {
 
 __all__ = [
     "Attribution",
+    "CharSpan",
     "Encoded",
     "HeatError",
     "LanguageModel",

@@ -10,13 +10,11 @@ from torch import Tensor
 
 from heat.attribution import Attribution
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, collate, rows_within
-from heat.encoding import Encoded, Prompt, Target, check_length, encode
+from heat.encoding import Encoded, Foil, Prompt, Target, check_length, encode
 from heat.errors import ConfigError, NonFiniteError, PrecisionError
-from heat.forward import embed, target_log_probs
 from heat.method import Method, Scores
 from heat.model import LanguageModel, load
 from heat.registry import build
-from heat.state import frozen
 
 
 def attribute(
@@ -25,6 +23,7 @@ def attribute(
     target: Target | None = None,
     method: str | Method = "heat",
     *,
+    foil: Foil | None = None,
     seed: int = 0,
     max_targets: int | None = None,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
@@ -35,8 +34,11 @@ def attribute(
     Args:
         lm: A loaded model, or a folder or hub name to load.
         prompt: A string, token ids, chat messages, or an `Encoded` (then without target).
-        target: What to explain: a string, token ids, or None for what the model says (greedy).
+        target: What to explain: a string, token ids, a `CharSpan` of the prompt, or None for what the model says
+            (greedy).
         method: Registered name, or a method object.
+        foil: What might have been said instead, token for token: scores are then about
+            log p(target) - log p(foil).
         seed: Seed of whatever the method draws.
         max_targets: Explain the first so many target tokens only.
         batch_tokens: Tokens that one pass through the model may hold; lower it when memory is short.
@@ -53,6 +55,7 @@ def attribute(
         [prompt],
         [target],
         method,
+        foils=[foil],
         seed=seed,
         max_targets=max_targets,
         batch_tokens=batch_tokens,
@@ -66,6 +69,7 @@ def attribute_batch(
     targets: Sequence[Target | None],
     method: str | Method = "heat",
     *,
+    foils: Sequence[Foil | None] | None = None,
     seed: int = 0,
     max_targets: int | None = None,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
@@ -78,6 +82,7 @@ def attribute_batch(
         prompts: As for `attribute`.
         targets: One for each prompt.
         method: Registered name, or a method object.
+        foils: One for each prompt; all or none.
         seed: Seed of whatever the method draws.
         max_targets: Explain the first so many target tokens of each only.
         batch_tokens: Tokens that one pass through the model may hold.
@@ -90,20 +95,25 @@ def attribute_batch(
         HeatError: One of its kinds in `heat.errors`; nothing is computed before all input was checked.
     """
     chosen = build(method, config)
-    if len(prompts) != len(targets):
+    foils = [None] * len(prompts) if foils is None else foils
+    if not len(prompts) == len(targets) == len(foils):
         raise ConfigError(
-            f"there are {len(prompts)} prompts and {len(targets)} targets; give one target for each"
+            f"there are {len(prompts)} prompts, {len(targets)} targets and {len(foils)} foils; "
+            "give one of each for each prompt"
         )
     if batch_tokens < 1:
         raise ConfigError(f"batch_tokens is {batch_tokens}; at least one token must fit into a pass")
     lm = lm if isinstance(lm, LanguageModel) else load(lm)
     _check_precision(lm, chosen)
     encodings = [
-        prompt if isinstance(prompt, Encoded) else encode(lm, prompt, target, max_targets=max_targets)
-        for prompt, target in zip(prompts, targets, strict=True)
+        prompt
+        if isinstance(prompt, Encoded)
+        else encode(lm, prompt, target, foil=foil, max_targets=max_targets)
+        for prompt, target, foil in zip(prompts, targets, foils, strict=True)
     ]
-    for encoded in encodings:
-        check_length(lm, len(encoded.token_ids))
+    if not chosen.splits_prompt:
+        for encoded in encodings:
+            check_length(lm, len(encoded.token_ids))
     results: dict[int, Attribution] = {}
     for indices in _grouped_by_length(encodings, batch_tokens):
         group = [encodings[index] for index in indices]
@@ -116,8 +126,7 @@ def _attribute_group(
 ) -> Iterator[Attribution]:
     began = time.perf_counter()
     batch = collate(encodings, lm.device)
-    with frozen(lm.model), torch.no_grad():
-        log_probs = target_log_probs(lm.model, batch, embed(lm.model, batch))
+    log_probs = method.log_probs(lm, batch)
     found = method.score(lm, batch, seed=seed, batch_tokens=batch_tokens)
     kept = _inside_context(found, batch)
     per_token = (time.perf_counter() - began) / sum(len(encoded.token_ids) for encoded in encodings)
@@ -161,6 +170,7 @@ def _attribution(
         offsets=encoded.offsets,
         text=encoded.text,
         target_span=(encoded.n_prompt, len(encoded.token_ids)),
+        foil_ids=encoded.foil_ids,
         scores=found.scores.clone(),
         components={name: part.clone() for name, part in found.components.items()},
         log_probs=log_probs,

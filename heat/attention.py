@@ -1,25 +1,33 @@
-"""Attention weights and value vectors of every block, for any family, from one forward pass.
+"""What every block's attention did, for any family, from one forward pass and without keeping an n × n matrix.
 
-The weights are what each attention module itself returns under plain attention, and the values are what it
-writes to a key/value cache: after the block's norm, with bias, after a fused projection was split. So no
-family needs code of its own, and scores that a family caps or biases are capped and biased here too.
+Families that call transformers' attention interface hand over queries, keys and values after norm, rotation, bias
+and splitting, and their weights are made again, some queries at a time, when they are asked for. Families with an
+attention of their own (GPT-J, GPT-Neo, BLOOM, Falcon) run that module once more for its weights, a block at a time.
+So no family needs code of its own, and scores that a family caps, biases or masks are so here too.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface, Cache, DynamicCache, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
 
 from heat.batch import Batch
 from heat.errors import UnsupportedModelError
-from heat.forward import log_probs
-from heat.state import eager_attention
+from heat.forward import at_least_float32, log_probs
+from heat.state import attention_implementation, eager_attention, hooked
 
 _PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense")
+_INTERFACE = "heat-recorded"
+# Attention weights that may be in memory at once, as a count of numbers: 64 MiB in float32.
+WEIGHTS_AT_ONCE = 1 << 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,28 +35,67 @@ class BlockAttention:
     """What one block's attention did.
 
     Attributes:
-        weights: A, [B, H, T, T], rows are queries.
-        values: V, [B, H, T, d_head], each key/value head repeated for the query heads that share it.
+        n_heads: H.
+        values: V, [B, H_kv, T, d_head]; key/value heads are shared by H / H_kv query heads each.
         projection: W_O, [H, d_head, d]; the block adds `sum_h A V W_O` (and a bias) to the residual stream.
+        residual: What enters the block, [B, T, d], in the graph of the embeddings.
+        mixed: `A V` of all heads, the projection's input, [B, T, H·d_head], in the graph of the embeddings.
+        weights_of: Gives A of some queries, [B, H, q, T].
+        blockwise: Whether some queries cost less than all of them.
     """
 
-    weights: Tensor
+    n_heads: int
     values: Tensor
     projection: Tensor
+    residual: Tensor
+    mixed: Tensor
+    weights_of: Callable[[slice], Tensor]
+    blockwise: bool
+
+    @property
+    def weights(self) -> Tensor:
+        """A of all queries, [B, H, T, T]: quadratic in memory, for short texts and tests."""
+        return self.weights_of(slice(0, self.values.shape[2]))
+
+    def by_queries(self, n_copies: int = 1) -> Iterator[tuple[slice, Tensor]]:
+        """A, at least float32, some queries at a time.
+
+        Args:
+            n_copies: How many arrays of that size the caller makes of each part.
+
+        Yields:
+            The queries and their weights [B, H, q, T].
+        """
+        n_rows, _, n_tokens, _ = self.values.shape
+        width = n_rows * self.n_heads * n_tokens * n_copies
+        step = max(1, WEIGHTS_AT_ONCE // width) if self.blockwise else n_tokens
+        for start in range(0, n_tokens, step):
+            queries = slice(start, min(start + step, n_tokens))
+            yield queries, at_least_float32(self.weights_of(queries))
 
     def value_norms(self) -> Tensor:
-        """‖V_i W_O‖₁ of every head and token, [B, H, T]."""
+        """‖V_i W_O‖₁ of every head and token, [B, H, T], at least float32."""
+        shared = self.n_heads // self.values.shape[1]
         heads = [
-            (self.values[:, head] @ self.projection[head]).abs().sum(-1)
-            for head in range(len(self.projection))
+            at_least_float32(self.values[:, head // shared] @ self.projection[head]).abs().sum(-1)
+            for head in range(self.n_heads)
         ]
         return torch.stack(heads, dim=1)
+
+    def per_head(self, mixed: Tensor) -> Tensor:
+        """[B, T, H·d_head] as [B, H, T, d_head]: the layout of the projection's input."""
+        heads: Tensor = mixed.unflatten(-1, (self.n_heads, -1))
+        return heads.transpose(1, 2)
+
+    def expanded_values(self) -> Tensor:
+        """V with each key/value head repeated for the query heads that share it, [B, H, T, d_head]."""
+        return self.values.repeat_interleave(self.n_heads // self.values.shape[1], dim=1)
 
 
 def capture_attention(
     model: PreTrainedModel, batch: Batch, embeddings: Tensor
 ) -> tuple[Tensor, list[BlockAttention]]:
-    """One forward pass that keeps each block's attention, in the graph of `embeddings` if gradients are on.
+    """One forward pass that records each block's attention, in the graph of `embeddings` if gradients are on.
 
     Args:
         model: The model, loaded with any attention implementation.
@@ -62,29 +109,8 @@ def capture_attention(
         UnsupportedModelError: The model's attention modules were not found or do not give their weights.
     """
     modules = attention_modules(model)
-    cache = DynamicCache()
-    with eager_attention(model), _recorded_weights(modules) as weights:
-        values = log_probs(
-            model,
-            embeddings,
-            batch.attention_mask,
-            batch.position_ids,
-            batch.rows,
-            batch.positions,
-            past_key_values=cache,
-        )
-    if len(weights) != len(modules) or len(cache.layers) != len(modules):
-        raise UnsupportedModelError(
-            f"{type(model).__name__} does not give its attention weights; "
-            'load it with attn_implementation="eager" or use a method that needs no attention'
-        )
-    blocks = []
-    for index, module in enumerate(modules):
-        n_heads = weights[index].shape[1]
-        held: Any = cache.layers[index]
-        shared = held.values.repeat_interleave(n_heads // held.values.shape[1], dim=1)
-        blocks.append(BlockAttention(weights[index], shared, output_projection(module, n_heads)))
-    return values, blocks
+    record = _by_interface if model._supports_attention_backend else _by_module
+    return record(model, modules, batch, embeddings)
 
 
 def attention_modules(model: PreTrainedModel) -> list[nn.Module]:
@@ -106,6 +132,25 @@ def attention_modules(model: PreTrainedModel) -> list[nn.Module]:
     return found
 
 
+def decoder_blocks(model: PreTrainedModel) -> list[nn.Module]:
+    """The blocks of the model, first to last: each holds one attention module.
+
+    Raises:
+        UnsupportedModelError: They were not found.
+    """
+    attentions = attention_modules(model)
+    for module in model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == len(attentions):
+            held = [list(block.modules()) for block in module]
+            pairs = zip(held, attentions, strict=True)
+            if all(any(part is attention for part in parts) for parts, attention in pairs):
+                return list(module)
+    raise UnsupportedModelError(
+        f"the blocks of {type(model).__name__} are not in one list with an attention module each; "
+        "use a method that needs neither its attention nor its layers"
+    )
+
+
 def output_projection(module: nn.Module, n_heads: int) -> Tensor:
     """W_O of an attention module, split by heads.
 
@@ -116,29 +161,224 @@ def output_projection(module: nn.Module, n_heads: int) -> Tensor:
     Returns:
         [H, d_head, d].
     """
-    layer = next(getattr(module, name) for name in _PROJECTIONS if hasattr(module, name))
+    layer = _projection(module)
     # Linear stores [out, in], GPT-2's Conv1D [in, out].
     weight: Tensor = layer.weight.T if isinstance(layer, nn.Linear) else layer.weight
     return weight.detach().reshape(n_heads, -1, weight.shape[1])
 
 
+def _projection(module: nn.Module) -> Any:
+    return next(getattr(module, name) for name in _PROJECTIONS if hasattr(module, name))
+
+
+def block_input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    """The hidden states a block is called with, [B, T, d]."""
+    hidden: Tensor = args[0] if args else kwargs["hidden_states"]
+    return hidden
+
+
 @contextmanager
-def _recorded_weights(modules: list[nn.Module]) -> Iterator[list[Tensor]]:
-    """A list that the modules' attention weights are appended to as they run."""
-    weights: list[Tensor] = []
-    handles = []
+def _streams(model: PreTrainedModel, modules: list[nn.Module]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
+    """Lists that the blocks' inputs and the projections' inputs are appended to as the model runs."""
+    residuals: list[Tensor] = []
+    mixed: list[Tensor] = []
+
+    def keep_residual(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        residuals.append(block_input(args, kwargs))
+
+    def keep_mixed(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        mixed.append(args[0])
+
+    with ExitStack() as stack:
+        for block, module in zip(decoder_blocks(model), modules, strict=True):
+            stack.enter_context(hooked(block, keep_residual))
+            stack.enter_context(hooked(_projection(module), keep_mixed))
+        yield residuals, mixed
+
+
+# --- families on the attention interface --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Call:
+    """The arguments of one block's attention, cut from the graph."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    mask: Tensor | None
+    scaling: float
+    softcap: float | None
+
+    def weights(self, queries: slice) -> Tensor:
+        """Softmax of the masked scores of some queries, [B, H, q, T], in the softmax's own precision."""
+        shared = self.query.shape[1] // self.key.shape[1]
+        key = self.key.repeat_interleave(shared, dim=1) if shared > 1 else self.key
+        scores = self.query[:, :, queries] @ key.transpose(2, 3) * self.scaling
+        if self.softcap is not None:
+            scores = torch.tanh(scores / self.softcap) * self.softcap
+        hidden = _hidden(self.mask, queries, scores.shape[-1], scores.device)
+        # Not -inf: a padding token that sees nothing must not become NaN, as its rows are multiplied by zero later.
+        return (
+            at_least_float32(scores.masked_fill(hidden, torch.finfo(scores.dtype).min))
+            .softmax(-1)
+            .to(scores.dtype)
+        )
+
+
+_CALLS: ContextVar[list[_Call] | None] = ContextVar("recorded attention calls", default=None)
+
+
+def _hidden(mask: Tensor | None, queries: slice, n_tokens: int, device: torch.device) -> Tensor:
+    """Which tokens the queries do not see; without a mask attention is causal."""
+    if mask is None:
+        columns = torch.arange(n_tokens, device=device)
+        return columns[None, :] > columns[queries, None]
+    part = mask[:, :, queries, :n_tokens]
+    return ~part if part.dtype == torch.bool else part < 0
+
+
+def _recorded_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """Fused attention that leaves its arguments where `capture_attention` finds them."""
+    for strange in ("s_aux", "sinks", "position_bias"):
+        if options.get(strange) is not None:
+            raise UnsupportedModelError(
+                f"this model's attention uses '{strange}', which is not known here; "
+                "use a method that needs no attention"
+            )
+    scaling = options.get("scaling")
+    call = _Call(
+        query.detach(),
+        key.detach(),
+        value.detach(),
+        attention_mask,
+        float(query.shape[-1] ** -0.5 if scaling is None else scaling),
+        options.get("softcap"),
+    )
+    calls = _CALLS.get()
+    if calls is not None:
+        calls.append(call)
+    if call.softcap is None:
+        output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+        return output, None
+    # Fused kernels do not cap; this family pays for n × n.
+    shared = query.shape[1] // key.shape[1]
+    live = _Call(query, key, value, attention_mask, call.scaling, call.softcap)
+    mixed = live.weights(slice(0, query.shape[2])) @ value.repeat_interleave(shared, dim=1)
+    return mixed.transpose(1, 2).contiguous(), None
+
+
+AttentionInterface.register(_INTERFACE, _recorded_attention)
+# Without its mask a registered attention runs non-causal, and says nothing.
+AttentionMaskInterface.register(_INTERFACE, sdpa_mask)
+
+
+def _by_interface(
+    model: PreTrainedModel, modules: list[nn.Module], batch: Batch, embeddings: Tensor
+) -> tuple[Tensor, list[BlockAttention]]:
+    calls: list[_Call] = []
+    token = _CALLS.set(calls)
     try:
-        for module in modules:
-            handles.append(module.register_forward_hook(_append_to(weights)))
-        yield weights
+        with attention_implementation(model, _INTERFACE), _streams(model, modules) as (residuals, mixed):
+            values = _read(model, batch, embeddings)
     finally:
-        for handle in handles:
-            handle.remove()
+        _CALLS.reset(token)
+    if not len(calls) == len(modules) == len(mixed) == len(residuals):
+        raise UnsupportedModelError(
+            f"{type(model).__name__} called its attention {len(calls)} times in {len(modules)} blocks; "
+            "use a method that needs no attention"
+        )
+    blocks = [
+        BlockAttention(
+            n_heads=call.query.shape[1],
+            values=call.value,
+            projection=output_projection(module, call.query.shape[1]),
+            residual=residual,
+            mixed=stream,
+            weights_of=call.weights,
+            blockwise=True,
+        )
+        for call, module, residual, stream in zip(calls, modules, residuals, mixed, strict=True)
+    ]
+    return values, blocks
 
 
-def _append_to(weights: list[Tensor]) -> Callable[[nn.Module, Any, Any], None]:
-    def keep(module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(output, tuple) and isinstance(output[1], Tensor):
-            weights.append(output[1])
+# --- families with an attention of their own ----------------------------------------------------------------------
 
-    return keep
+
+def _by_module(
+    model: PreTrainedModel, modules: list[nn.Module], batch: Batch, embeddings: Tensor
+) -> tuple[Tensor, list[BlockAttention]]:
+    cache = DynamicCache()
+    called: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def keep_arguments(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        called.append((_cut(args), {name: _cut(value) for name, value in kwargs.items()}))
+
+    with eager_attention(model), _streams(model, modules) as (residuals, mixed), ExitStack() as stack:
+        for module in modules:
+            stack.enter_context(hooked(module, keep_arguments))
+        values = _read(model, batch, embeddings, past_key_values=cache)
+    if not len(called) == len(modules) == len(cache.layers) == len(mixed):
+        raise UnsupportedModelError(
+            f"{type(model).__name__} does not give its attention weights; "
+            'load it with attn_implementation="eager" or use a method that needs no attention'
+        )
+    blocks = []
+    for index, module in enumerate(modules):
+        held: Any = cache.layers[index]
+        n_heads = int(getattr(module, "num_attention_heads", None) or getattr(module, "num_heads"))  # noqa: B009
+        args, kwargs = called[index]
+        blocks.append(
+            BlockAttention(
+                n_heads=n_heads,
+                values=held.values.detach(),
+                projection=output_projection(module, n_heads),
+                residual=residuals[index],
+                mixed=mixed[index],
+                weights_of=partial(_module_weights, model, module, args, kwargs),
+                blockwise=False,
+            )
+        )
+    return values, blocks
+
+
+def _module_weights(
+    model: PreTrainedModel, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], queries: slice
+) -> Tensor:
+    """Run an attention module once more and take the weights it returns."""
+    with eager_attention(model), torch.no_grad():
+        output = module(*args, **kwargs)
+    if not (isinstance(output, tuple) and len(output) > 1 and isinstance(output[1], Tensor)):
+        raise UnsupportedModelError(
+            f"{type(module).__name__} does not return its weights; use a method that needs no attention"
+        )
+    return output[1][:, :, queries]
+
+
+def _cut(value: Any) -> Any:
+    """An argument to call a module with again: out of the graph, and without the cache it would append to."""
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, tuple):
+        return tuple(_cut(part) for part in value)
+    return None if isinstance(value, Cache) else value
+
+
+def _read(model: PreTrainedModel, batch: Batch, embeddings: Tensor, **options: Any) -> Tensor:
+    return log_probs(
+        model,
+        embeddings,
+        batch.attention_mask,
+        batch.position_ids,
+        batch.rows,
+        batch.positions,
+        **options,
+    )

@@ -14,13 +14,14 @@ from torch import Tensor
 
 from heat.errors import AttributionFileError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _FIELDS = (
     "token_ids",
     "tokens",
     "offsets",
     "text",
     "target_span",
+    "foil_ids",
     "method",
     "config",
     "model",
@@ -43,6 +44,7 @@ class Attribution:
         offsets: `[start, end)` code points in `text`, (0, 0) for special tokens; None when ids were given.
         text: Prompt and target.
         target_span: First target's index in `token_ids`, and one past the last's.
+        foil_ids: The token that each target is contrasted with, or None.
         scores: float32 [m, n + m]. Row t is about target t, and 0 at that target's own position and after it.
         components: Parts the scores were made of, each float32 [m, n + m]
             (HEAT: transition, curvature, information).
@@ -53,7 +55,7 @@ class Attribution:
         revision: Model's revision.
         dtype: Model's number format.
         seed: Seed of whatever was drawn.
-        forward_equivalents: Work, in forward passes over this text (a backward pass counts 2).
+        forward_equivalents: Work, in forward passes over this text (a backward pass counts 1).
         seconds: Wall time; for a batch, this text's share by length; None where the clock is kept elsewhere.
         schema_version: Version of this layout.
     """
@@ -74,6 +76,7 @@ class Attribution:
     forward_equivalents: float
     seconds: float | None
     components: Mapping[str, Tensor] = field(default_factory=dict)
+    foil_ids: tuple[int, ...] | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -173,6 +176,7 @@ class Attribution:
             "tokens": tuple(metadata["tokens"]),
             "offsets": None if offsets is None else tuple((start, end) for start, end in offsets),
             "target_span": tuple(metadata["target_span"]),
+            "foil_ids": None if metadata["foil_ids"] is None else tuple(metadata["foil_ids"]),
         }
         components = {
             name.removeprefix("component."): tensor

@@ -1,12 +1,13 @@
 """Several encoded prompts as one padded block of tensors, with the list of targets to explain."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from heat.encoding import Encoded
+from heat.errors import FoilError
 
 DEFAULT_BATCH_TOKENS = 4096
 
@@ -21,6 +22,7 @@ class Batch:
         rows: int64 [R], the sequence each target belongs to.
         positions: int64 [R], the column whose logits predict the target: the last column of its context.
         target_ids: int64 [R], the token that is predicted there.
+        foil_ids: int64 [R], the token it is contrasted with; None where the target alone is explained.
     """
 
     token_ids: Tensor
@@ -28,6 +30,7 @@ class Batch:
     rows: Tensor
     positions: Tensor
     target_ids: Tensor
+    foil_ids: Tensor | None = None
 
     @property
     def position_ids(self) -> Tensor:
@@ -49,17 +52,40 @@ class Batch:
             rows=torch.arange(len(self.rows), device=self.rows.device),
         )
 
-    def split(self, n_rows: int) -> "Iterator[Batch]":
-        """Consecutive parts of at most `n_rows` sequences; for a batch with one target per row."""
-        for start in range(0, len(self.rows), n_rows):
-            part = slice(start, start + n_rows)
-            yield Batch(
-                token_ids=self.token_ids[part],
-                attention_mask=self.attention_mask[part],
-                rows=self.rows[part] - start,
-                positions=self.positions[part],
-                target_ids=self.target_ids[part],
-            )
+    def of_targets(self, targets: Tensor) -> "Batch":
+        """Some targets, on the same sequences."""
+        foils = None if self.foil_ids is None else self.foil_ids[targets]
+        return replace(
+            self,
+            rows=self.rows[targets],
+            positions=self.positions[targets],
+            target_ids=self.target_ids[targets],
+            foil_ids=foils,
+        )
+
+    def of_rows(self, rows: Tensor) -> tuple["Batch", Tensor]:
+        """Some sequences (ascending) with their targets, and which targets those are, int64."""
+        targets = torch.isin(self.rows, rows).nonzero()[:, 0]
+        part = self.of_targets(targets)
+        part = replace(
+            part,
+            token_ids=self.token_ids[rows],
+            attention_mask=self.attention_mask[rows],
+            rows=torch.searchsorted(rows, part.rows),
+        )
+        return part, targets
+
+    def repeated(self, times: int) -> "Batch":
+        """For a batch of one target per row: stacked so many times."""
+        foils = None if self.foil_ids is None else self.foil_ids.repeat(times)
+        return Batch(
+            token_ids=self.token_ids.repeat(times, 1),
+            attention_mask=self.attention_mask.repeat(times, 1),
+            rows=torch.arange(times * len(self.rows), device=self.rows.device),
+            positions=self.positions.repeat(times),
+            target_ids=self.target_ids.repeat(times),
+            foil_ids=foils,
+        )
 
 
 def collate(encodings: Sequence[Encoded], device: torch.device | str = "cpu") -> Batch:
@@ -71,11 +97,17 @@ def collate(encodings: Sequence[Encoded], device: torch.device | str = "cpu") ->
 
     Returns:
         The batch; its targets are those of the first encoding, then those of the second, and so on.
+
+    Raises:
+        FoilError: Some encodings have a foil and some have none.
     """
     width = max(len(encoded.token_ids) for encoded in encodings)
     token_ids = torch.zeros(len(encodings), width, dtype=torch.long)
     attention_mask = torch.zeros_like(token_ids)
-    rows, positions, target_ids = [], [], []
+    rows: list[int] = []
+    positions: list[int] = []
+    target_ids: list[int] = []
+    foil_ids: list[int] = []
     for row, encoded in enumerate(encodings):
         token_ids[row, : len(encoded.token_ids)] = torch.tensor(encoded.token_ids)
         attention_mask[row, : len(encoded.token_ids)] = 1
@@ -83,14 +115,17 @@ def collate(encodings: Sequence[Encoded], device: torch.device | str = "cpu") ->
             rows.append(row)
             positions.append(position - 1)
             target_ids.append(encoded.token_ids[position])
-    tensors = (
-        token_ids,
-        attention_mask,
-        torch.tensor(rows),
-        torch.tensor(positions),
-        torch.tensor(target_ids),
+        foil_ids.extend(encoded.foil_ids or ())
+    if foil_ids and len(foil_ids) != len(target_ids):
+        raise FoilError("some prompts of the batch have a foil and some have none; attribute them apart")
+    return Batch(
+        token_ids=token_ids.to(device),
+        attention_mask=attention_mask.to(device),
+        rows=torch.tensor(rows, device=device),
+        positions=torch.tensor(positions, device=device),
+        target_ids=torch.tensor(target_ids, device=device),
+        foil_ids=torch.tensor(foil_ids, device=device) if foil_ids else None,
     )
-    return Batch(*(tensor.to(device) for tensor in tensors))
 
 
 def rows_within(batch_tokens: int, n_tokens: int) -> int:

@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from heat.errors import (
     EmptyPromptError,
     EmptyTargetError,
+    FoilError,
     OffsetsError,
     PromptTooLongError,
     TokenizerError,
@@ -21,7 +22,19 @@ from heat.state import frozen
 
 Messages = Sequence[Mapping[str, str]]
 Prompt = str | Sequence[int] | Messages
-Target = str | Sequence[int]
+
+
+@dataclass(frozen=True)
+class CharSpan:
+    """The prompt's own characters `[start, end)` as the target; what stands behind them is left out."""
+
+    start: int
+    end: int
+
+
+Following = str | Sequence[int]
+Target = Following | CharSpan
+Foil = Following
 
 
 @dataclass(frozen=True)
@@ -33,12 +46,14 @@ class Encoded:
         n_prompt: How many of them are prompt.
         text: Text of prompt and target; offsets count its code points.
         offsets: `[start, end)` of each token, (0, 0) for special tokens; None when ids were given.
+        foil_ids: The token that each target token is contrasted with; None without a foil.
     """
 
     token_ids: tuple[int, ...]
     n_prompt: int
     text: str
     offsets: tuple[Span, ...] | None
+    foil_ids: tuple[int, ...] | None = None
 
     @property
     def n_targets(self) -> int:
@@ -47,7 +62,12 @@ class Encoded:
 
 
 def encode(
-    lm: LanguageModel, prompt: Prompt, target: Target | None = None, *, max_targets: int | None = None
+    lm: LanguageModel,
+    prompt: Prompt,
+    target: Target | None = None,
+    *,
+    foil: Foil | None = None,
+    max_targets: int | None = None,
 ) -> Encoded:
     """Tokenise a prompt and its target in context.
 
@@ -58,7 +78,10 @@ def encode(
         lm: Model and tokenizer.
         prompt: A string, token ids, or chat messages (`{"role": ..., "content": ...}`), which get the
             chat template.
-        target: A string, token ids, or None for what the model says (greedy).
+        target: A string, token ids, a span of the prompt's characters (then the text before it is the prompt), or
+            None for what the model says (greedy).
+        foil: What might have been said instead, a string or ids, token for token beside the target: scores are then
+            about log p(target) - log p(foil).
         max_targets: Keep the first so many target tokens; for a target of None the number to generate
             (default 1).
 
@@ -67,14 +90,20 @@ def encode(
 
     Raises:
         EmptyPromptError: The prompt is empty or blank.
-        EmptyTargetError: The target has no token.
+        EmptyTargetError: The target has no token, or a span lies outside the prompt.
+        FoilError: The foil has another number of tokens than the target, or shares one with it.
         TokenizerError: A string needs a tokenizer (or messages a chat template) and there is none.
         OffsetsError: The tokens cannot be placed in the text.
         UnknownTokenError: An id is outside the vocabulary.
         TextError: A string is not valid text.
         PromptTooLongError: The model cannot be asked to go on, as the prompt fills its context.
     """
-    if target is not None and len(target) == 0:
+    wanted: Following | None
+    if isinstance(target, CharSpan):
+        prompt, wanted = _cut_at_span(prompt, target)
+    else:
+        wanted = target
+    if wanted is not None and len(wanted) == 0:
         raise EmptyTargetError(
             "the target is empty; give a text or token ids, or leave it out for the model's own"
         )
@@ -83,24 +112,59 @@ def encode(
     if len(prompt) == 0:
         raise EmptyPromptError("the prompt is empty; there is nothing to attribute to")
     if isinstance(prompt, str):
-        encoded = _encode_text(lm, prompt, target, max_targets, add_special_tokens=True)
+        encoded = _encode_text(lm, prompt, wanted, max_targets, add_special_tokens=True)
     elif isinstance(prompt[0], Mapping):
         text = _apply_chat_template(lm, cast(Messages, prompt))
-        encoded = _encode_text(lm, text, target, max_targets, add_special_tokens=False)
+        encoded = _encode_text(lm, text, wanted, max_targets, add_special_tokens=False)
     else:
-        encoded = _encode_ids(lm, cast(Sequence[int], prompt), target, max_targets)
+        encoded = _encode_ids(lm, cast(Sequence[int], prompt), wanted, max_targets)
     _check_known(lm, encoded.token_ids)
-    if max_targets is None:
-        return encoded
-    end = encoded.n_prompt + max_targets
-    offsets = None if encoded.offsets is None else encoded.offsets[:end]
-    return replace(encoded, token_ids=encoded.token_ids[:end], offsets=offsets)
+    if max_targets is not None:
+        end = encoded.n_prompt + max_targets
+        offsets = None if encoded.offsets is None else encoded.offsets[:end]
+        encoded = replace(encoded, token_ids=encoded.token_ids[:end], offsets=offsets)
+    return encoded if foil is None else replace(encoded, foil_ids=_foil_ids(lm, encoded, prompt, foil))
+
+
+def _cut_at_span(prompt: Prompt, span: CharSpan) -> tuple[str, str]:
+    if not isinstance(prompt, str):
+        raise EmptyTargetError("a span of characters names a part of a string; give the prompt as a string")
+    if not 0 <= span.start < span.end <= len(prompt):
+        raise EmptyTargetError(
+            f"the span {span.start}:{span.end} is empty or not inside the prompt, which has {len(prompt)} characters"
+        )
+    return prompt[: span.start], prompt[span.start : span.end]
+
+
+def _foil_ids(lm: LanguageModel, encoded: Encoded, prompt: Prompt, foil: Foil) -> tuple[int, ...]:
+    """The foil's tokens, one for each target token."""
+    if isinstance(foil, str) and isinstance(prompt, str):
+        alone = _encode_text(lm, prompt, foil, None, add_special_tokens=True)
+        ids = alone.token_ids[alone.n_prompt :]
+    elif isinstance(foil, str):
+        ids = tokenize(_tokenizer(lm), foil, add_special_tokens=False).token_ids
+    else:
+        ids = tuple(int(token) for token in foil)
+    _check_known(lm, ids)
+    targets = encoded.token_ids[encoded.n_prompt :]
+    if len(ids) < len(targets) or len(ids) == 0:
+        raise FoilError(
+            f"the foil has {len(ids)} tokens and the target {len(targets)}; "
+            "give a foil as long, or explain fewer target tokens (max_targets)"
+        )
+    ids = ids[: len(targets)]
+    same = [index for index, (one, other) in enumerate(zip(ids, targets, strict=True)) if one == other]
+    if same:
+        raise FoilError(
+            f"the foil equals the target at token {same[0] + 1} of {len(targets)}, which leaves nothing to contrast"
+        )
+    return ids
 
 
 def _encode_text(
     lm: LanguageModel,
     prompt: str,
-    target: Target | None,
+    target: Following | None,
     max_targets: int | None,
     *,
     add_special_tokens: bool,
@@ -131,7 +195,7 @@ def _encode_text(
 
 
 def _encode_ids(
-    lm: LanguageModel, prompt: Sequence[int], target: Target | None, max_targets: int | None
+    lm: LanguageModel, prompt: Sequence[int], target: Following | None, max_targets: int | None
 ) -> Encoded:
     head = tuple(int(token) for token in prompt)
     _check_known(lm, head)
@@ -185,7 +249,8 @@ def check_length(lm: LanguageModel, n_tokens: int) -> None:
     if limit is not None and n_tokens > limit:
         raise PromptTooLongError(
             f"prompt and target have {n_tokens} tokens and '{lm.name}' takes {limit}; "
-            "shorten the prompt or use a model with a longer context"
+            "use a windowed method (heat-windowed, heat-lr-win), shorten the prompt, "
+            "or use a model with a longer context"
         )
 
 

@@ -41,6 +41,14 @@ class EmptyTargetError(HeatError):
     """The target has no token."""
 
 
+class FoilError(HeatError):
+    """The foil cannot be contrasted with the target: other length, or the same token."""
+
+
+class OutOfMemoryError(HeatError):
+    """Even a single pass at a time does not fit into memory."""
+
+
 class PromptTooLongError(HeatError):
     """Prompt and target together exceed the model's context."""
 

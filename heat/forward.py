@@ -64,7 +64,7 @@ def log_probs(
 
 
 def target_log_probs(model: PreTrainedModel, batch: Batch, embeddings: Tensor) -> Tensor:
-    """g(E) = log p(target | E) for each target of a batch (design: the scalar that is explained).
+    """Give log p(target | E) for each target of a batch.
 
     Args:
         model: The model.
@@ -78,6 +78,31 @@ def target_log_probs(model: PreTrainedModel, batch: Batch, embeddings: Tensor) -
         model, embeddings, batch.attention_mask, batch.position_ids, batch.rows, batch.positions
     )
     return values.gather(1, batch.target_ids.to(values.device)[:, None])[:, 0]
+
+
+def explained(model: PreTrainedModel, batch: Batch, embeddings: Tensor) -> Tensor:
+    """The scalar g(E) that is explained: log p(target | E), or with a foil log p(target | E) - log p(foil | E).
+
+    Args:
+        model: The model.
+        batch: B sequences with R targets.
+        embeddings: [B, T, d], in place of the batch's own.
+
+    Returns:
+        [R], float32 (float64 for a float64 model).
+    """
+    values = log_probs(
+        model, embeddings, batch.attention_mask, batch.position_ids, batch.rows, batch.positions
+    )
+    return explained_values(batch, values)
+
+
+def explained_values(batch: Batch, values: Tensor) -> Tensor:
+    """Read g from the log-probabilities at the targets' positions, [R, V] to [R]."""
+    g = values.gather(1, batch.target_ids.to(values.device)[:, None])[:, 0]
+    if batch.foil_ids is None:
+        return g
+    return g - values.gather(1, batch.foil_ids.to(values.device)[:, None])[:, 0]
 
 
 def replacement(model: PreTrainedModel, batch: Batch, embeddings: Tensor, kind: Replacement) -> Tensor:

@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, get_type_hints
 
+import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.errors import ConfigError
+from heat.forward import embed, target_log_probs
 from heat.model import LanguageModel
+from heat.state import frozen
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,7 @@ class Method(ABC):
         source: Paper and equation.
         needs: What it takes from the model: "forward", "gradients", "second-derivatives", "attention".
         signed: Whether a score below zero means something.
+        splits_prompt: Whether the prompt may be longer than the model's context.
     """
 
     name: ClassVar[str]
@@ -46,6 +50,7 @@ class Method(ABC):
     source: ClassVar[str]
     needs: ClassVar[tuple[str, ...]]
     signed: ClassVar[bool] = False
+    splits_prompt: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self), include_extras=True)
@@ -79,8 +84,21 @@ class Method(ABC):
         """
 
     @abstractmethod
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Work for one text by part, in forward passes over it.
+
+        A backward pass counts 1, as the weights take no gradient.
+
+        Args:
+            n_tokens: Length of the context.
+            n_targets: Number of targets.
+
+        Returns:
+            Name of the part to forward-equivalents.
+        """
+
     def cost(self, n_tokens: int, n_targets: int) -> float:
-        """Work for one text, in forward passes over it; a backward pass counts 2.
+        """Work for one text in all, in forward passes over it.
 
         Args:
             n_tokens: Length of the context.
@@ -89,6 +107,12 @@ class Method(ABC):
         Returns:
             Forward-equivalents.
         """
+        return sum(self.costs(n_tokens, n_targets).values())
+
+    def log_probs(self, lm: LanguageModel, batch: Batch) -> Tensor:
+        """Give log p(target | all before it), [R]."""
+        with frozen(lm.model), torch.no_grad():
+            return target_log_probs(lm.model, batch, embed(lm.model, batch))
 
     def config(self) -> dict[str, Any]:
         """The options as a plain dict."""

@@ -1,9 +1,11 @@
 """Borrow a model for a computation and give it back as it was, also after an exception or Ctrl-C."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from torch import nn
 from transformers import PreTrainedModel
 
 from heat.errors import PrecisionError
@@ -40,16 +42,45 @@ def eager_attention(model: PreTrainedModel) -> Iterator[None]:
     Args:
         model: The model; the implementation in each of its configs is restored.
     """
+    if model._can_set_attn_implementation() or model.config._attn_implementation_internal == "sdpa":
+        with attention_implementation(model, "eager"):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def attention_implementation(model: PreTrainedModel, name: str) -> Iterator[None]:
+    """Another attention implementation for a while.
+
+    Args:
+        model: The model; the implementation in each of its configs is restored.
+        name: Name in transformers' attention interface.
+    """
     configs = {id(part.config): part.config for part in model.modules() if isinstance(part, PreTrainedModel)}
     saved = [(config, config._attn_implementation_internal) for config in configs.values()]
     try:
-        for config, implementation in saved:
-            if model._can_set_attn_implementation() or implementation == "sdpa":
-                config._attn_implementation_internal = "eager"
+        for config, _ in saved:
+            config._attn_implementation_internal = name
         yield
     finally:
         for config, implementation in saved:
             config._attn_implementation_internal = implementation
+
+
+@contextmanager
+def hooked(module: nn.Module, hook: Callable[..., Any]) -> Iterator[None]:
+    """A hook that is called with `(module, args, kwargs)` before a module runs, and is gone afterwards.
+
+    Args:
+        module: The module.
+        hook: May return `(args, kwargs)` to call the module with instead, or None.
+    """
+    handle = module.register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @contextmanager

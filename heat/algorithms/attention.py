@@ -6,7 +6,6 @@ import torch
 
 from heat.attention import capture_attention
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
-from heat.components.transition import rollout
 from heat.forward import at_least_float32, embed
 from heat.method import Method, Scores
 from heat.model import LanguageModel
@@ -33,9 +32,17 @@ class AttentionRollout(Method):
         """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
             _, blocks = capture_attention(lm.model, batch, embed(lm.model, batch))
-        matrices = [at_least_float32(block.weights).mean(1)[batch.rows] for block in blocks]
-        return Scores(rollout(matrices, batch.positions, keep=0.5, follow=0.5)[0])
+            rho = torch.nn.functional.one_hot(batch.positions, batch.token_ids.shape[1])
+            rho = rho.to(at_least_float32(blocks[0].values).dtype)
+            for block in reversed(blocks):
+                rho = rho.to(block.values.device)
+                rows = batch.rows.to(rho.device)
+                moved = torch.zeros_like(rho)
+                for queries, weights in block.by_queries():
+                    moved += torch.einsum("rq,rqk->rk", rho[:, queries], weights.mean(1)[rows])
+                rho = 0.5 * rho + 0.5 * moved
+        return Scores(rho)
 
-    def cost(self, n_tokens: int, n_targets: int) -> float:
-        """Forward-equivalents; see `Method.cost`."""
-        return 1.0
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents; see `Method.costs`."""
+        return {"attention": 1.0}

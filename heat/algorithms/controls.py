@@ -32,6 +32,6 @@ class Random(Method):
             scores[index, inside] = torch.rand(len(token_ids), generator=generator)
         return Scores(scores)
 
-    def cost(self, n_tokens: int, n_targets: int) -> float:
-        """Forward-equivalents; see `Method.cost`."""
-        return 0.0
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents; see `Method.costs`."""
+        return {}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.forward import Replacement, at_least_float32, embed, log_probs, replacement
+from heat.memory import in_parts
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
@@ -55,9 +56,9 @@ class IntegratedGradientsMethod(Method):
             _by_parts(lm, batch, rows_within(batch_tokens, self.n_steps * batch.token_ids.shape[1]), explain)
         )
 
-    def cost(self, n_tokens: int, n_targets: int) -> float:
-        """Forward-equivalents; see `Method.cost`."""
-        return 3.0 * self.n_steps * n_targets
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents; see `Method.costs`."""
+        return {"gradients": 2.0 * self.n_steps * n_targets}
 
 
 @register("input-x-gradient")
@@ -81,9 +82,9 @@ class InputXGradientMethod(Method):
 
         return Scores(_by_parts(lm, batch, rows_within(batch_tokens, batch.token_ids.shape[1]), explain))
 
-    def cost(self, n_tokens: int, n_targets: int) -> float:
-        """Forward-equivalents; see `Method.cost`."""
-        return 3.0 * n_targets
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents; see `Method.costs`."""
+        return {"gradients": 2.0 * n_targets}
 
 
 @register("gradient-norm")
@@ -107,19 +108,27 @@ class GradientNorm(Method):
 
         return Scores(_by_parts(lm, batch, rows_within(batch_tokens, batch.token_ids.shape[1]), explain))
 
-    def cost(self, n_tokens: int, n_targets: int) -> float:
-        """Forward-equivalents; see `Method.cost`."""
-        return 3.0 * n_targets
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents; see `Method.costs`."""
+        return {"gradients": 2.0 * n_targets}
 
 
-def _forward(lm: LanguageModel) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-    """What captum differentiates: [B, T, d] -> log-probabilities [B, V] at each row's own position."""
+def _forward(lm: LanguageModel) -> Callable[..., Tensor]:
+    """What captum differentiates: [B, T, d] -> [B, V] at each row's own position.
+
+    Log-probabilities, less the foil's where there is one.
+    """
 
     def forward(
-        embeddings: Tensor, attention_mask: Tensor, position_ids: Tensor, positions: Tensor
+        embeddings: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor,
+        positions: Tensor,
+        foil_ids: Tensor | None = None,
     ) -> Tensor:
         rows = torch.arange(len(embeddings), device=embeddings.device)
-        return log_probs(lm.model, embeddings, attention_mask, position_ids, rows, positions)
+        values = log_probs(lm.model, embeddings, attention_mask, position_ids, rows, positions)
+        return values if foil_ids is None else values - values.gather(1, foil_ids[:, None])
 
     return forward
 
@@ -128,12 +137,16 @@ def _by_parts(
     lm: LanguageModel, batch: Batch, n_rows: int, explain: Callable[[Batch, Tensor, dict[str, Any]], Tensor]
 ) -> Tensor:
     """Call `explain` with a row of its own for each target, some rows at a time; [R, T]."""
-    results = []
+    rows = batch.one_target_per_row()
+
+    def work(some: Tensor) -> Tensor:
+        part, _ = rows.of_rows(some)
+        given = (part.attention_mask, part.position_ids, part.positions, part.foil_ids)
+        arguments = {
+            "target": part.target_ids,
+            "additional_forward_args": given if part.foil_ids is not None else given[:3],
+        }
+        return explain(part, embed(lm.model, part).requires_grad_(), arguments).detach()
+
     with frozen(lm.model), torch.enable_grad():
-        for part in batch.one_target_per_row().split(n_rows):
-            arguments = {
-                "target": part.target_ids,
-                "additional_forward_args": (part.attention_mask, part.position_ids, part.positions),
-            }
-            results.append(explain(part, embed(lm.model, part).requires_grad_(), arguments).detach())
-    return torch.cat(results)
+        return torch.cat(list(in_parts(rows.rows, n_rows, work)))

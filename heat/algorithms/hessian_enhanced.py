@@ -1,4 +1,4 @@
-"""HEAT, score_i = M_i (β S_i + γ I_i), and the ablations that leave parts of it out."""
+"""HEAT, score_i = M_i (β S_i + γ I_i), its approximations, and the ablations that leave parts of it out."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -8,15 +8,21 @@ from pydantic import Field
 from torch import Tensor
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
-from heat.components.curvature import Mode, Products, curvature
-from heat.components.information import PARTS, Mask, information
-from heat.components.transition import Kind, Residual, transition
+from heat.components.curvature import LONGEST_SECOND_DERIVATIVE, Mode, Products, curvature
+from heat.components.information import Mask, information
+from heat.components.prefix import suffix_passes
+from heat.components.transition import Kind, Residual, flow, shares, transition
+from heat.components.windows import Windows, windows_of
 from heat.errors import ConfigError
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
 
 _HEAT = "Pramanik et al. (HETA)"
+
+# Prompts beyond this many tokens are masked by spans first in the windowed forms, unless `span` says otherwise.
+LONGEST_MASKED_ONE_BY_ONE = 1024
+SPAN = 16
 
 
 @dataclass(frozen=True)
@@ -25,7 +31,7 @@ class _Transition(Method):
 
     Attributes:
         transition: `gradient`, `value` or `uniform`.
-        residual: Weight of the residual path in `gradient`: `full`, `half` or `without-self`.
+        residual: Weight of the residual path in `gradient`: `full`, `half`, `without-self` or `relevance`.
     """
 
     transition: Kind = "gradient"
@@ -37,7 +43,8 @@ class _Transition(Method):
         )
 
     def _transition_cost(self, n_targets: int) -> float:
-        return {"gradient": 3.0, "value": 1.0, "uniform": 0.0}[self.transition] * n_targets
+        # One forward for all targets of a text, and a backward for each.
+        return {"gradient": 1.0 + n_targets, "value": 1.0, "uniform": 0.0}[self.transition]
 
 
 @dataclass(frozen=True)
@@ -46,12 +53,12 @@ class _Curvature(Method):
 
     Attributes:
         mode: `row` or `block`.
-        products: `double-backward` or `finite-difference`.
+        products: `auto`, `double-backward`, `batched`, `forward-over-reverse` or `finite-difference`.
         n_probes: Number of Rademacher probes.
     """
 
     mode: Mode = "row"
-    products: Products = "double-backward"
+    products: Products = "auto"
     n_probes: Annotated[int, Field(ge=1)] = 10
 
     def _curvature(self, lm: LanguageModel, batch: Batch, seed: int, batch_tokens: int) -> Tensor:
@@ -66,10 +73,10 @@ class _Curvature(Method):
         )
 
     def _curvature_cost(self, n_tokens: int, n_targets: int) -> float:
-        n_products = self.n_probes * (n_tokens if self.mode == "block" else 1)
-        # A product is a backward pass through a gradient (3 forward-equivalents), or two gradients.
-        shared = 3 if self.products == "double-backward" else 0
-        return n_targets * (shared + 6.0 * n_products)
+        if self.mode == "block":
+            # A gradient and m products for each token, through the text behind it alone.
+            return n_targets * suffix_passes(n_tokens, DEFAULT_BATCH_TOKENS) * (2.0 + 2.0 * self.n_probes)
+        return n_targets * _products_cost(self.products, self.n_probes, n_tokens)
 
 
 @dataclass(frozen=True)
@@ -87,8 +94,8 @@ class _Information(Method):
 
     def _information_cost(self, n_tokens: int, n_targets: int) -> float:
         # One unmasked pass, one for the prefixes, and what stands behind them.
-        behind_prefix = (PARTS + 1) / (2 * PARTS)
-        return (2.0 + behind_prefix * n_tokens) * (n_targets if self.mask == "mean" else 1)
+        passes = 2.0 + suffix_passes(n_tokens, DEFAULT_BATCH_TOKENS)
+        return passes * (n_targets if self.mask == "mean" else 1)
 
 
 @dataclass(frozen=True)
@@ -123,8 +130,11 @@ class _Mix(_Curvature, _Information):
         scale = _share if self.normalize == "sum" else torch.Tensor
         return self.beta * scale(parts["curvature"]) + self.gamma * scale(parts["information"])
 
-    def _mix_cost(self, n_tokens: int, n_targets: int) -> float:
-        return self._curvature_cost(n_tokens, n_targets) + self._information_cost(n_tokens, n_targets)
+    def _mix_costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        return {
+            "curvature": self._curvature_cost(n_tokens, n_targets),
+            "information": self._information_cost(n_tokens, n_targets),
+        }
 
 
 @register("heat")
@@ -144,9 +154,191 @@ class Heat(_Transition, _Mix):
         parts = self._parts(lm, batch, seed, batch_tokens)
         return Scores(flow * self._mix(parts), {"transition": flow, **parts})
 
-    def cost(self, n_tokens: int, n_targets: int) -> float:
-        """Forward-equivalents; see `Method.cost`."""
-        return self._transition_cost(n_targets) + self._mix_cost(n_tokens, n_targets)
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents of each part; see `Method.costs`."""
+        return {
+            "transition": self._transition_cost(n_targets),
+            **self._mix_costs(n_tokens, n_targets),
+        }
+
+
+@dataclass(frozen=True)
+class _LowRank(Heat):
+    """Options of the low-rank curvature.
+
+    Attributes:
+        rank: Rank of the approximation of H, and the number of products it takes (64 on the poster).
+    """
+
+    rank: Annotated[int, Field(ge=1)] = 64
+
+    def _curvature(self, lm: LanguageModel, batch: Batch, seed: int, batch_tokens: int) -> Tensor:
+        return curvature(
+            lm.model,
+            batch,
+            mode=self.mode,
+            products=self.products,
+            rank=self.rank,
+            seed=seed,
+            batch_tokens=batch_tokens,
+        )
+
+    def _curvature_cost(self, n_tokens: int, n_targets: int) -> float:
+        return n_targets * _products_cost(self.products, self.rank, n_tokens)
+
+
+@register("heat-low-rank")
+@dataclass(frozen=True)
+class HeatLowRank(_LowRank):
+    """HEAT whose curvature comes from a low-rank approximation of the Hessian."""
+
+    summary = "HEAT with the Hessian's low-rank approximation by Lanczos"
+    source = _HEAT + ", low rank; closed form ours"
+
+
+@register("heat-layer-sampling")
+@dataclass(frozen=True)
+class HeatLayerSampling(Heat):
+    """HEAT whose curvature and transition are those of the top blocks alone.
+
+    Attributes:
+        layers: How many blocks from the top (6 on the poster); all there are where there are fewer.
+    """
+
+    summary = "HEAT with curvature and transition of the top blocks"
+    source = _HEAT + ", layer sampling"
+
+    layers: Annotated[int, Field(ge=1)] = 6
+
+    def _transition(self, lm: LanguageModel, batch: Batch, batch_tokens: int) -> Tensor:
+        return transition(
+            lm.model,
+            batch,
+            kind=self.transition,
+            residual=self.residual,
+            layers=self.layers,
+            batch_tokens=batch_tokens,
+        )
+
+    def _curvature(self, lm: LanguageModel, batch: Batch, seed: int, batch_tokens: int) -> Tensor:
+        return curvature(
+            lm.model,
+            batch,
+            mode=self.mode,
+            products=self.products,
+            n_probes=self.n_probes,
+            layers=self.layers,
+            seed=seed,
+            batch_tokens=batch_tokens,
+        )
+
+
+@register("heat-windowed")
+@dataclass(frozen=True)
+class HeatWindowed(Heat):
+    """HEAT on overlapping windows of a long prompt, each with the prompt's tail (question and answer cue).
+
+    The parts are averaged over the windows that hold a token before they are divided by their sums, so a window
+    counts by its mass; a single window is plain HEAT. A prompt may be longer than the model's context.
+
+    Attributes:
+        window: Tokens of a window (512 on the poster), less where the model's context is shorter; half of them are
+            the next window's too.
+        tail: Tokens at the end of the prompt that stay in every window.
+        span: Tokens masked together before the spans that matter are masked token by token; `auto`: 16 for prompts
+            of more than 1,024 tokens, else 1.
+        refine: Share of the information that is looked into token by token, where spans are masked.
+    """
+
+    summary = "HEAT on windows that keep the prompt's tail, for long prompts"
+    source = _HEAT + ", windowing; the tail ours"
+    splits_prompt = True
+
+    window: Annotated[int, Field(ge=2)] = 512
+    tail: Annotated[int, Field(ge=1)] = 64
+    span: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    refine: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    def score(
+        self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
+    ) -> Scores:
+        """Score every context token; see `Method.score`."""
+        found = [self._averaged(lm, batch, target, seed, batch_tokens) for target in range(len(batch.rows))]
+        parts = {name: torch.stack([each[name] for each in found]) for name in found[0]}
+        parts["transition"] = shares(parts["transition"], batch)
+        return Scores(parts["transition"] * self._mix(parts), parts)
+
+    def log_probs(self, lm: LanguageModel, batch: Batch) -> Tensor:
+        """The target's log-probability behind the last window, the longest piece of text that is all the prompt's."""
+        found = []
+        for target in range(len(batch.rows)):
+            windows = self._windows(lm, batch, target).batch
+            found.append(super().log_probs(lm, windows.of_rows(windows.rows[-1:])[0]))
+        return torch.cat(found)
+
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents of each part; see `Method.costs`. The share of refined spans is a guess of a fifth."""
+        width = min(n_tokens, self.window + self.tail)
+        windows = 1 if width == n_tokens else 1 + -(-(n_tokens - width) // (self.window // 2))
+        one = super().costs(width, 1)
+        span = self._span(n_tokens)
+        if span > 1:
+            masked = suffix_passes(width, DEFAULT_BATCH_TOKENS)
+            one["information"] = 2.0 + masked / span + masked / 5
+        share = windows * width / n_tokens * n_targets
+        return {name: cost * share for name, cost in one.items()}
+
+    def _windows(self, lm: LanguageModel, batch: Batch, target: int) -> Windows:
+        row = int(batch.rows[target])
+        begins = batch.attention_mask[row].nonzero()[0]
+        first = int(batch.token_ids[row, begins]) == lm.model.config.bos_token_id
+        size, tail = self.window, self.tail
+        if lm.context_length is not None:
+            room = lm.context_length - int(first) - 1
+            tail = min(tail, room // 2)
+            size = min(size, room - tail)
+        return windows_of(batch, target, size=size, tail=tail, first=first)
+
+    def _span(self, n_tokens: int) -> int:
+        if self.span != "auto":
+            return self.span
+        return SPAN if n_tokens > LONGEST_MASKED_ONE_BY_ONE else 1
+
+    def _averaged(
+        self, lm: LanguageModel, batch: Batch, target: int, seed: int, batch_tokens: int
+    ) -> dict[str, Tensor]:
+        windows = self._windows(lm, batch, target)
+        part, n_tokens = windows.batch, batch.token_ids.shape[1]
+        values = {
+            "transition": flow(
+                lm.model,
+                part,
+                kind=self.transition,
+                residual=self.residual,
+                layers=None,
+                batch_tokens=batch_tokens,
+            ),
+            "curvature": self._curvature(lm, part, seed, batch_tokens),
+            "information": information(
+                lm.model,
+                part,
+                mask=self.mask,
+                span=self._span(int(batch.context[target].sum())),
+                refine=self.refine,
+                groups=torch.zeros_like(part.rows),
+                batch_tokens=batch_tokens,
+            ),
+        }
+        return {name: windows.averaged(value, n_tokens) for name, value in values.items()}
+
+
+@register("heat-lr-win")
+@dataclass(frozen=True)
+class HeatLowRankWindowed(HeatWindowed, _LowRank):
+    """HEAT on windows, each with the low-rank curvature: the poster's recommendation for long prompts."""
+
+    summary = "HEAT on windows with the low-rank curvature"
+    source = _HEAT + ", LR+WIN"
 
 
 @register("no-gate")
@@ -165,9 +357,9 @@ class NoGate(_Mix):
         parts = self._parts(lm, batch, seed, batch_tokens)
         return Scores(self._mix(parts), parts)
 
-    def cost(self, n_tokens: int, n_targets: int) -> float:
-        """Forward-equivalents; see `Method.cost`."""
-        return self._mix_cost(n_tokens, n_targets)
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents of each part; see `Method.costs`."""
+        return self._mix_costs(n_tokens, n_targets)
 
 
 @register("uniform-transition")
@@ -187,9 +379,9 @@ class UniformTransition(_Mix):
         parts = self._parts(lm, batch, seed, batch_tokens)
         return Scores(flow * self._mix(parts), {"transition": flow, **parts})
 
-    def cost(self, n_tokens: int, n_targets: int) -> float:
-        """Forward-equivalents; see `Method.cost`."""
-        return self._mix_cost(n_tokens, n_targets)
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents of each part; see `Method.costs`."""
+        return self._mix_costs(n_tokens, n_targets)
 
 
 @register("transition-only")
@@ -208,9 +400,9 @@ class TransitionOnly(_Transition):
         flow = self._transition(lm, batch, batch_tokens)
         return Scores(flow, {"transition": flow})
 
-    def cost(self, n_tokens: int, n_targets: int) -> float:
-        """Forward-equivalents; see `Method.cost`."""
-        return self._transition_cost(n_targets)
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents of each part; see `Method.costs`."""
+        return {"transition": self._transition_cost(n_targets)}
 
 
 @register("hessian-only")
@@ -229,9 +421,9 @@ class HessianOnly(_Curvature):
         size = self._curvature(lm, batch, seed, batch_tokens)
         return Scores(size, {"curvature": size})
 
-    def cost(self, n_tokens: int, n_targets: int) -> float:
-        """Forward-equivalents; see `Method.cost`."""
-        return self._curvature_cost(n_tokens, n_targets)
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents of each part; see `Method.costs`."""
+        return {"curvature": self._curvature_cost(n_tokens, n_targets)}
 
 
 @register("kl-only")
@@ -250,9 +442,23 @@ class KlOnly(_Information):
         loss = self._information(lm, batch, batch_tokens)
         return Scores(loss, {"information": loss})
 
-    def cost(self, n_tokens: int, n_targets: int) -> float:
-        """Forward-equivalents; see `Method.cost`."""
-        return self._information_cost(n_tokens, n_targets)
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents of each part; see `Method.costs`."""
+        return {"information": self._information_cost(n_tokens, n_targets)}
+
+
+def _products_cost(products: Products, n_products: int, n_tokens: int) -> float:
+    """Forward-equivalents of so many Hessian-vector products of one text."""
+    if products == "auto":
+        products = "batched" if n_tokens <= LONGEST_SECOND_DERIVATIVE else "finite-difference"
+    # The weights take no gradient, so a backward pass costs what a forward does, and a double backward twice that.
+    shared, each = {
+        "double-backward": (2.0, 2.0),
+        "batched": (2.0, 2.0),
+        "forward-over-reverse": (0.0, 4.0),
+        "finite-difference": (0.0, 4.0),
+    }[products]
+    return shared + each * n_products
 
 
 def _share(part: Tensor) -> Tensor:

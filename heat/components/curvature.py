@@ -1,20 +1,29 @@
 """Curvature S: how strongly the target's log-probability bends at each token's embedding."""
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from heat.attention import block_input, decoder_blocks
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
-from heat.errors import ConfigError
-from heat.forward import at_least_float32, embed, target_log_probs
-from heat.state import eager_attention, frozen, in_float32
+from heat.components.low_rank import low_rank_size
+from heat.components.prefix import keys_and_values, prefix_before, repeated_cache, suffix_parts
+from heat.errors import ConfigError, UnsupportedModelError
+from heat.forward import at_least_float32, embed, explained, explained_values, log_probs
+from heat.memory import in_parts
+from heat.state import eager_attention, frozen, hooked, in_float32
 
 Mode = Literal["row", "block"]
-Products = Literal["double-backward", "finite-difference"]
+Products = Literal["auto", "double-backward", "batched", "forward-over-reverse", "finite-difference"]
 Product = Callable[[Tensor], Tensor]
+
+# A second derivative needs plain attention, whose graph holds n × n numbers a head: longer texts take differences
+# of first derivatives, which fused attention gives in linear memory.
+LONGEST_SECOND_DERIVATIVE = 1024
 
 
 def curvature(
@@ -22,27 +31,34 @@ def curvature(
     batch: Batch,
     *,
     mode: Mode = "row",
-    products: Products = "double-backward",
+    products: Products = "auto",
     n_probes: int = 10,
     probes: Tensor | None = None,
+    rank: int | None = None,
+    layers: int | None = None,
     seed: int = 0,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
 ) -> Tensor:
-    """Hutchinson-style estimate of the size of each token's rows of H = ∇²_E log p(target | E).
+    """Size of each token's rows of H = ∇²_E g, from Hessian-vector products.
 
-    `row`: S_i = (1/m) Σ_k ‖(H r_k)_i‖₁, m products for the whole context; a token's interactions with the
-    others count. `block`: S_i = (1/m) Σ_k ‖[H Π_i r_k]_i‖₁, where Π_i keeps token i; n·m products, as in the
-    method's public release.
+    `row`: S_i = (1/m) Σ_k ‖(H r_k)_i‖₁, m products for the whole context; a token's interactions with the others
+    count. `block`: S_i = (1/m) Σ_k ‖[H Π_i r_k]_i‖₁, where Π_i keeps token i; n·m products, as in the method's public
+    release, each of them through the text from token i on alone. With `rank`, H is replaced by its Lanczos
+    approximation of that rank, from as many products, and the mean over all probes is taken in closed form
+    (`low_rank_size`); in expectation over normal probes it is what the other two estimate.
 
     Args:
         model: The model, in any format but float16; left as it was. bfloat16 is computed in float32.
         batch: B sequences with R targets.
         mode: `row` or `block`.
-        products: `double-backward`, or `finite-difference` of two gradients where a second derivative costs
-            too much memory.
+        products: How products are made: `double-backward` one by one over a retained graph, `batched` (all at once),
+            `forward-over-reverse`, `finite-difference` (central, of two gradients under fused attention), or `auto`:
+            batched up to 1,024 tokens, then differences.
         n_probes: m, number of Rademacher probes; without `probes`.
         probes: [m, n, d] to use in place of drawn ones; row i belongs to the token at position i, and
             there is one for each token of the longest context at least.
+        rank: Rank of the approximation; None for none.
+        layers: Take the curvature at the input of the block that is so many from the top; None for the embeddings.
         seed: Seed of the drawn probes; the same for every text, so that a batch changes nothing.
         batch_tokens: Tokens that one pass may hold.
 
@@ -51,26 +67,31 @@ def curvature(
 
     Raises:
         PrecisionError: The model is in float16.
-        ConfigError: The given probes do not fit the batch.
+        ConfigError: The given probes do not fit the batch, or the rank exceeds n·d.
+        OutOfMemoryError: A single product does not fit.
     """
     rows = batch.one_target_per_row()
-    n_tokens = rows.token_ids.shape[1]
     width = embed(model, batch).shape[-1]
+    _check_rank(rank, rows, width)
+    drawn = n_probes if rank is None else 1
     if probes is None:
-        probes = rademacher(n_probes, n_tokens, width, seed)
+        probes = rademacher(drawn, rows.token_ids.shape[1], width, seed)
     probes = _fitted(probes, batch, width)
-    size = _block_size if mode == "block" else _row_size
-    with frozen(model), eager_attention(model), in_float32(model):
-        parts = [
-            size(
-                _product(model, part, products),
-                part,
-                probes,
-                rows_within(batch_tokens, part.token_ids.numel()),
-            )
-            for part in rows.split(rows_within(batch_tokens, n_tokens * len(probes)))
-        ]
-    return torch.where(batch.context, torch.cat(parts), 0.0)
+    lengths = rows.context.sum(-1)
+    result = torch.zeros(rows.context.shape, device=rows.token_ids.device)
+    with frozen(model), in_float32(model):
+        for way in _ways(products, lengths):
+            chosen = (_way_of(products, lengths) == _WAYS.index(way)).nonzero()[:, 0]
+            size = rows_within(batch_tokens, rows.token_ids.shape[1] * len(probes))
+
+            def work(some: Tensor, way: Products = way) -> tuple[Tensor, Tensor]:
+                part, _ = rows.of_rows(some)
+                return some, _sizes(model, part, probes, mode, way, rank, layers, seed, batch_tokens)
+
+            for some, found in in_parts(chosen, size, work):
+                result = result.to(found)
+                result[some] = found
+    return torch.where(batch.context.to(result.device), result, 0.0)
 
 
 def rademacher(n_probes: int, n_tokens: int, width: int, seed: int) -> Tensor:
@@ -90,6 +111,31 @@ def rademacher(n_probes: int, n_tokens: int, width: int, seed: int) -> Tensor:
     return (2.0 * bits - 1.0).permute(1, 0, 2)
 
 
+_WAYS: list[Products] = ["double-backward", "batched", "forward-over-reverse", "finite-difference"]
+
+
+def _way_of(products: Products, lengths: Tensor) -> Tensor:
+    """Index into `_WAYS` for every text; it depends on the text's own length alone, not on the batch's."""
+    if products != "auto":
+        return torch.full_like(lengths, _WAYS.index(products))
+    short, long = _WAYS.index("batched"), _WAYS.index("finite-difference")
+    return torch.where(lengths <= LONGEST_SECOND_DERIVATIVE, short, long)
+
+
+def _ways(products: Products, lengths: Tensor) -> list[Products]:
+    return [_WAYS[index] for index in _way_of(products, lengths).unique().tolist()]
+
+
+def _check_rank(rank: int | None, rows: Batch, width: int) -> None:
+    if rank is None:
+        return
+    smallest = int(rows.context.sum(-1).min()) * width
+    if rank > smallest:
+        raise ConfigError(
+            f"rank {rank} exceeds the Hessian's size n·d = {smallest} for the shortest context; give a smaller rank"
+        )
+
+
 def _fitted(probes: Tensor, batch: Batch, width: int) -> Tensor:
     """Probes with a row for each column of the batch; behind the contexts, where H is zero, they are zero."""
     longest = int(batch.context.sum(-1).max())
@@ -100,25 +146,104 @@ def _fitted(probes: Tensor, batch: Batch, width: int) -> Tensor:
     return torch.nn.functional.pad(probes, (0, 0, 0, max(0, batch.token_ids.shape[1] - probes.shape[1])))
 
 
+def _sizes(
+    model: PreTrainedModel,
+    batch: Batch,
+    probes: Tensor,
+    mode: Mode,
+    way: Products,
+    rank: int | None,
+    layers: int | None,
+    seed: int,
+    batch_tokens: int,
+) -> Tensor:
+    """S of some texts with one target each, [R, T]."""
+    by_suffix = mode == "block" and rank is None and layers is None and way in ("batched", "double-backward")
+    if by_suffix and not model._is_stateful:
+        with eager_attention(model):
+            return _suffix_block_size(model, batch, probes, batch_tokens)
+    n_vectors = 1 if way == "double-backward" else rows_within(batch_tokens, batch.token_ids.numel())
+    with _product(model, batch, way, layers) as product:
+        if rank is not None:
+            start = _at_positions(probes[:1], batch)[0]
+            return low_rank_size(product, start, batch.context, rank, mode, seed)
+        size = _block_size if mode == "block" else _row_size
+        return size(product, batch, probes, n_vectors)
+
+
 def _row_size(product: Product, batch: Batch, probes: Tensor, n_vectors: int) -> Tensor:
-    total = torch.zeros((), device=batch.token_ids.device)
-    for some in torch.split(probes, n_vectors):
-        total = total + product(_at_positions(some, batch)).abs().sum(-1).sum(0)
-    return total / len(probes)
+    def work(some: Tensor) -> Tensor:
+        return product(_at_positions(some, batch)).abs().sum(-1).sum(0)
+
+    return torch.stack(list(in_parts(probes, n_vectors, work))).sum(0) / len(probes)
 
 
 def _block_size(product: Product, batch: Batch, probes: Tensor, n_vectors: int) -> Tensor:
     """One vector for each (probe, token): the probe at that token and zeros elsewhere."""
     n_tokens = batch.token_ids.shape[1]
-    total = torch.zeros(batch.token_ids.shape, device=batch.token_ids.device)
     pairs = torch.cartesian_prod(torch.arange(len(probes)), torch.arange(n_tokens))
-    for some in torch.split(pairs, n_vectors):
+
+    def work(some: Tensor) -> Tensor:
         chosen, token = some.to(batch.token_ids.device).unbind(1)
         vectors = _at_positions(probes[chosen.cpu()], batch)
         only = torch.nn.functional.one_hot(token, n_tokens)[:, None, :, None]
-        sizes = product(vectors * only).abs().sum(-1) * only[..., 0]
-        total = total + sizes.sum(0)
-    return total / len(probes)
+        return (product(vectors * only).abs().sum(-1) * only[..., 0]).sum(0)
+
+    return torch.stack(list(in_parts(pairs, n_vectors, work))).sum(0) / len(probes)
+
+
+def _suffix_block_size(model: PreTrainedModel, batch: Batch, probes: Tensor, batch_tokens: int) -> Tensor:
+    """The same numbers as `_block_size`: what stands before token i does not depend on it, and is computed once.
+
+    Each token is a text of its own in the batch, whose only variable is that token's embedding.
+    """
+    embeddings = at_least_float32(embed(model, batch))
+    result = torch.zeros(batch.context.shape, dtype=embeddings.dtype, device=embeddings.device)
+    for row in range(len(batch.token_ids)):
+        with torch.no_grad():
+            whole = keys_and_values(model, batch, embeddings, row)
+        tokens = batch.context[row].nonzero()[:, 0]
+        for some in suffix_parts(tokens, batch.token_ids.shape[1], batch_tokens // len(probes)):
+
+            def work(part: Tensor, row: int = row, whole: Any = whole) -> tuple[Tensor, Tensor]:
+                return part, _blocks_of(model, batch, embeddings, row, part, whole, probes)
+
+            for part, sizes in in_parts(some, len(some), work):
+                result[row, part] = sizes
+    return result
+
+
+def _blocks_of(
+    model: PreTrainedModel,
+    batch: Batch,
+    embeddings: Tensor,
+    row: int,
+    tokens: Tensor,
+    whole: list[tuple[Tensor, Tensor]],
+    probes: Tensor,
+) -> Tensor:
+    """(1/m) Σ_k ‖H_ii r_ki‖₁ of some neighbouring tokens of one text, [J]."""
+    start, end = int(tokens[0]), int(batch.positions[row]) + 1
+    place = torch.arange(len(tokens), device=tokens.device)
+    prefix = prefix_before(whole, start)
+    copies = batch.of_targets(torch.full_like(tokens, row))
+    with torch.enable_grad():
+        own = embeddings[row, tokens].clone().requires_grad_()
+        suffix = embeddings[row, start:end].repeat(len(tokens), 1, 1)
+        suffix = suffix.index_put((place, tokens - start), own)
+        values = log_probs(
+            model,
+            suffix,
+            batch.attention_mask[row, :end].repeat(len(tokens), 1),
+            batch.position_ids[row, start:end].repeat(len(tokens), 1),
+            place,
+            copies.positions - start,
+            **({"past_key_values": repeated_cache(prefix, len(tokens))} if prefix else {}),
+        )
+        (gradient,) = torch.autograd.grad(explained_values(copies, values).sum(), own, create_graph=True)
+    vectors = probes.to(own.device)[:, batch.position_ids[row, tokens]].to(gradient.dtype)
+    (products,) = torch.autograd.grad(gradient, own, vectors, is_grads_batched=True)
+    return products.abs().sum(-1).mean(0)
 
 
 def _at_positions(probes: Tensor, batch: Batch) -> Tensor:
@@ -127,58 +252,113 @@ def _at_positions(probes: Tensor, batch: Batch) -> Tensor:
     return laid * batch.attention_mask[..., None]
 
 
-def _product(model: PreTrainedModel, batch: Batch, products: Products) -> Product:
+@contextmanager
+def _product(model: PreTrainedModel, batch: Batch, way: Products, layers: int | None) -> Iterator[Product]:
     """A function from v to H v, both [K, R, T, d]: R Hessians, K vectors each."""
     embeddings = at_least_float32(embed(model, batch))
-    if products == "double-backward":
-        return _double_backward(model, batch, embeddings)
-    return _finite_difference(model, batch, embeddings)
+    g, point = _at_embeddings(model), embeddings
+    if layers is not None:
+        g, point = _at_block(model, batch, embeddings, layers)
+    if way == "finite-difference":
+        yield _finite_difference(g, batch, point)
+        return
+    with eager_attention(model):
+        if way == "forward-over-reverse":
+            yield _forward_over_reverse(g, batch, point)
+        else:
+            yield _double_backward(g, batch, point, one_by_one=way == "double-backward")
 
 
-def _double_backward(model: PreTrainedModel, batch: Batch, embeddings: Tensor) -> Product:
-    """One gradient with its graph kept; each product is a backward pass through it, all vectors at once."""
+Function = Callable[[Batch, Tensor], Tensor]
+
+
+def _at_embeddings(model: PreTrainedModel) -> Function:
+    return lambda batch, point: explained(model, batch, point)
+
+
+def _at_block(
+    model: PreTrainedModel, batch: Batch, embeddings: Tensor, layers: int
+) -> tuple[Function, Tensor]:
+    """The target's score as a function of what enters a block, and what enters it now."""
+    blocks = decoder_blocks(model)
+    block = blocks[max(0, len(blocks) - layers)]
+    seen: list[Tensor] = []
+
+    def keep(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        seen.append(block_input(args, kwargs))
+
+    with hooked(block, keep), torch.no_grad():
+        explained(model, batch, embeddings)
+
+    def g(batch: Batch, point: Tensor) -> Tensor:
+        def replace(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            return ((point, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": point})
+
+        with hooked(block, replace):
+            return explained(model, batch, at_least_float32(embed(model, batch)))
+
+    return g, seen[0]
+
+
+def _double_backward(g: Function, batch: Batch, point: Tensor, *, one_by_one: bool) -> Product:
+    """One gradient with its graph kept; each product is a backward pass through it."""
     with torch.enable_grad():
-        embeddings = embeddings.requires_grad_()
-        g = target_log_probs(model, batch, embeddings).sum()
-        (gradient,) = torch.autograd.grad(g, embeddings, create_graph=True)
+        point = point.requires_grad_()
+        (gradient,) = torch.autograd.grad(g(batch, point).sum(), point, create_graph=True)
 
     def product(vectors: Tensor) -> Tensor:
-        (result,) = torch.autograd.grad(
-            gradient, embeddings, vectors.to(gradient.dtype), retain_graph=True, is_grads_batched=True
-        )
+        vectors = vectors.to(gradient.dtype)
+        if one_by_one:
+            found = [torch.autograd.grad(gradient, point, vector, retain_graph=True)[0] for vector in vectors]
+            return torch.stack(found)
+        (result,) = torch.autograd.grad(gradient, point, vectors, retain_graph=True, is_grads_batched=True)
         return result
 
     return product
 
 
-def _finite_difference(model: PreTrainedModel, batch: Batch, embeddings: Tensor) -> Product:
-    """(∇g(E + εv) - ∇g(E - εv)) / 2ε with ε = ∛(machine epsilon) · rms of the context's embeddings."""
-    inside = batch.context[..., None]
-    mean_square = (embeddings.square() * inside).sum((1, 2)) / (inside.sum((1, 2)) * embeddings.shape[-1])
-    step = torch.finfo(embeddings.dtype).eps ** (1 / 3) * mean_square.sqrt()[:, None, None]
-
-    def gradient_at(point: Tensor, repeated: Batch) -> Tensor:
-        with torch.enable_grad():
-            point = point.requires_grad_()
-            (gradient,) = torch.autograd.grad(target_log_probs(model, repeated, point).sum(), point)
-        return gradient
+def _forward_over_reverse(g: Function, batch: Batch, point: Tensor) -> Product:
+    """The derivative of the gradient along each vector; no graph outlives a product."""
+    gradient = torch.func.grad(lambda at: g(batch, at).sum())
 
     def product(vectors: Tensor) -> Tensor:
-        repeated = _repeat(batch, len(vectors))
-        ahead = gradient_at((embeddings + step * vectors).flatten(0, 1), repeated)
-        behind = gradient_at((embeddings - step * vectors).flatten(0, 1), repeated)
-        difference: Tensor = (ahead - behind).reshape(vectors.shape) / (2 * step)
-        return difference
+        try:
+            found = [torch.func.jvp(gradient, (point,), (vector.to(point.dtype),))[1] for vector in vectors]
+        except RuntimeError as error:
+            if "functorch" not in str(error) and "forward AD" not in str(error):
+                raise
+            raise UnsupportedModelError(
+                "this model cannot be differentiated forwards; use products='batched' or 'finite-difference'"
+            ) from error
+        return torch.stack(found)
 
     return product
 
 
-def _repeat(batch: Batch, times: int) -> Batch:
-    """A batch of one target per row, stacked so many times."""
-    return Batch(
-        token_ids=batch.token_ids.repeat(times, 1),
-        attention_mask=batch.attention_mask.repeat(times, 1),
-        rows=torch.arange(times * len(batch.rows), device=batch.rows.device),
-        positions=batch.positions.repeat(times),
-        target_ids=batch.target_ids.repeat(times),
-    )
+def _finite_difference(g: Function, batch: Batch, point: Tensor) -> Product:
+    """(∇g(E + εv) - ∇g(E - εv)) / 2ε with ε = ∛(float32's epsilon) · rms of the context's embeddings."""
+    inside = batch.context[..., None]
+    mean_square = (point.square() * inside).sum((1, 2)) / (inside.sum((1, 2)) * point.shape[-1])
+    # Families compute norms and softmax in float32 whatever their weights are in, so float64 allows no smaller step.
+    precision = max(torch.finfo(point.dtype).eps, torch.finfo(torch.float32).eps)
+    step = precision ** (1 / 3) * mean_square.sqrt()[:, None, None]
+
+    def gradient_at(at: Tensor, repeated: Batch) -> Tensor:
+        with torch.enable_grad():
+            at = at.requires_grad_()
+            (gradient,) = torch.autograd.grad(g(repeated, at).sum(), at)
+        return gradient
+
+    def product(vectors: Tensor) -> Tensor:
+        # A vector of any length moves the point by the same distance.
+        size = (
+            vectors.square().sum((2, 3), keepdim=True) / inside.sum((1, 2))[:, None, None] / point.shape[-1]
+        )
+        scale = step / torch.where(size > 0, size, 1.0).sqrt()
+        repeated = batch.repeated(len(vectors))
+        ahead = gradient_at((point + scale * vectors).flatten(0, 1), repeated)
+        behind = gradient_at((point - scale * vectors).flatten(0, 1), repeated)
+        difference: Tensor = (ahead - behind).reshape(vectors.shape) / (2 * scale)
+        return difference
+
+    return product

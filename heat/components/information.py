@@ -6,18 +6,22 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn.functional import kl_div
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
+from heat.components.prefix import (
+    KeysAndValues,
+    keys_and_values,
+    prefix_before,
+    repeated_cache,
+    suffix_parts,
+)
+from heat.errors import ConfigError
 from heat.forward import embed, log_probs, replacement
+from heat.memory import in_parts
 from heat.state import frozen
 
 Mask = Literal["zero", "mean", "attention", "pad"]
-KeysAndValues = list[tuple[Tensor, Tensor]]
-
-# A text's masked passes are made in so many parts, each behind a prefix that is computed once. More parts recompute
-# less of it (9/16 of all tokens are passed through with 8, 1/2 at best) but make smaller batches.
-PARTS = 8
 
 
 def information(
@@ -25,144 +29,201 @@ def information(
     batch: Batch,
     *,
     mask: Mask = "zero",
+    span: int = 1,
+    refine: float = 0.9,
+    groups: Tensor | None = None,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
     prefix_cache: bool = True,
 ) -> Tensor:
     """I_i = KL( p(· | E) ‖ p(· | E with token i masked) ) at each target's position (HETA).
 
     A masked pass serves every target behind the masked token, except under `mean`, whose embedding depends
-    on the target.
+    on the target. With a foil the two distributions are those over target and foil alone.
+
+    Coarse to fine (ours): with `span` > 1 so many neighbours are masked together, and only the spans that hold
+    `refine` of the divergence are then masked token by token; elsewhere a span's divergence is shared out evenly.
 
     Args:
         model: The model; left as it was.
         batch: B sequences with R targets.
         mask: `zero`, `mean` or `pad` embedding in the token's place, or `attention`, which hides the token
             from every query.
+        span: Tokens masked together at first; 1 masks each alone.
+        refine: Share of a target's divergence that is looked into, from 0 to 1; only where `span` is above 1.
+        groups: int64 [R], targets whose spans are ranked together (windows of one text); None: each by itself.
         batch_tokens: Tokens that one pass may hold.
         prefix_cache: Compute what stands before the masked tokens once and keep its keys and values; the same numbers
             to rounding. Models that carry a state instead of keys and values do without.
 
     Returns:
         In nats, [R, T], non-negative, 0 outside each target's context; float32 (float64 for a float64 model).
+
+    Raises:
+        ConfigError: `span` or `refine` is out of range.
+        OutOfMemoryError: A single pass does not fit.
     """
+    if span < 1 or not 0 <= refine <= 1:
+        raise ConfigError(
+            f"span is {span} and refine {refine}; give a span of 1 or more, and a share from 0 to 1"
+        )
     if mask == "mean":
         batch = batch.one_target_per_row()
-    n_tokens = batch.token_ids.shape[1]
-    most = rows_within(batch_tokens, n_tokens)
     with frozen(model), torch.no_grad():
-        embeddings = embed(model, batch)
-        blank = None if mask == "attention" else replacement(model, batch, embeddings, mask)
-        unmasked = _unmasked(model, batch, embeddings, most)
-        result = torch.zeros(len(batch.rows), n_tokens, dtype=unmasked.dtype, device=unmasked.device)
-        jobs = _masked_tokens(batch)
-        if prefix_cache and not model._is_stateful:
-            passes = _passes_with_prefix(model, batch, embeddings, jobs, most)
+        passes = _Passes(model, batch, mask, batch_tokens, prefix_cache and not model._is_stateful)
+        everything = torch.ones_like(batch.context)
+        if span == 1:
+            return passes.divergence(_jobs(batch, everything, 1), everything)
+        coarse = passes.divergence(_jobs(batch, everything, span), everything)
+        if groups is None:
+            groups = torch.arange(len(batch.rows))
+        chosen = _that_matter(batch, coarse, span, refine, groups)
+        fine = passes.divergence(_jobs(batch, chosen, 1), chosen)
+        return torch.where(chosen, fine, coarse)
+
+
+class _Passes:
+    """Masked passes through a model, and the unmasked one they are compared with."""
+
+    def __init__(
+        self, model: PreTrainedModel, batch: Batch, mask: Mask, batch_tokens: int, prefix_cache: bool
+    ) -> None:
+        self.model, self.batch = model, batch
+        self.embeddings = embed(model, batch)
+        self.blank = None if mask == "attention" else replacement(model, batch, self.embeddings, mask)
+        self.batch_tokens, self.prefix_cache = batch_tokens, prefix_cache
+        self.unmasked = self._unmasked()
+
+    def divergence(self, jobs: Tensor, wanted: Tensor) -> Tensor:
+        """KL of each job, shared out evenly over its tokens.
+
+        Args:
+            jobs: int64 [J, 3]: sequence, first column, number of columns.
+            wanted: Bool [R, T], tokens that each target is to hear of.
+
+        Returns:
+            [R, T]; 0 where no job was, or it was not wanted.
+        """
+        batch = self.batch
+        result = torch.zeros(batch.context.shape, dtype=self.unmasked.dtype, device=self.unmasked.device)
+        for some, prefix in self._parts(jobs):
+
+            def work(part: Tensor, prefix: KeysAndValues = prefix) -> tuple[Tensor, Tensor, Tensor]:
+                return part, *self._divergences(part, prefix)
+
+            for part, target, divergence in in_parts(some, len(some), work):
+                row, first, length = part.unbind(1)
+                place = (row[:, None] == batch.rows) & (first[:, None] <= batch.positions)
+                job, served = place.nonzero().unbind(1)
+                assert torch.equal(served, target)
+                for offset in range(int(length.max())):
+                    inside = offset < length[job]
+                    cells = served[inside], (first[job] + offset)[inside]
+                    kept = wanted[cells] & batch.context[cells]
+                    cells = cells[0][kept], cells[1][kept]
+                    share = (divergence / length[job].to(divergence))[inside.to(divergence.device)]
+                    result[cells] = share[kept.to(share.device)]
+        return result
+
+    def _divergences(self, jobs: Tensor, prefix: KeysAndValues) -> tuple[Tensor, Tensor]:
+        """Targets served by some jobs and the KL there, [P] each, job by job."""
+        batch = self.batch
+        row, first, length = jobs.unbind(1)
+        serves = (row[:, None] == batch.rows) & (first[:, None] <= batch.positions)
+        job, target = serves.nonzero().unbind(1)
+        start = prefix[0][0].shape[2] if prefix else 0
+        columns = torch.arange(start, batch.token_ids.shape[1], device=row.device)
+        hidden = (columns >= first[:, None]) & (columns < (first + length)[:, None])
+        embeddings, attention_mask = self.embeddings[row, start:], batch.attention_mask[row]
+        if self.blank is None:
+            attention_mask = attention_mask.clone()
+            attention_mask[:, start:] *= ~hidden
         else:
-            passes = ((some, []) for some in torch.split(jobs, most))
-        for some, prefix in passes:
-            row, token = some.unbind(1)
-            place, target = _served_targets(batch, row, token)
-            masked = _masked_log_probs(
-                model, batch, embeddings, some, place, batch.positions[target], blank, prefix
-            )
-            divergence = kl_div(masked, unmasked[target], reduction="none", log_target=True).sum(-1)
-            # Rounding leaves about -1e-8 where nothing changed.
-            result[target, token[place]] = divergence.clamp_min(0)
-    return result
-
-
-def _passes_with_prefix(
-    model: PreTrainedModel, batch: Batch, embeddings: Tensor, jobs: Tensor, most: int
-) -> Iterator[tuple[Tensor, KeysAndValues]]:
-    """Some masked tokens of one text after another, with the keys and values of all before the first of them."""
-    for row in jobs[:, 0].unique().tolist():
-        mine = jobs[jobs[:, 0] == row]
-        text = slice(row, row + 1)
-        whole = _keys_and_values(
-            model, embeddings[text], batch.attention_mask[text], batch.position_ids[text]
+            embeddings = torch.where(hidden[..., None], self.blank[row][:, None], embeddings)
+        masked = log_probs(
+            self.model,
+            embeddings,
+            attention_mask,
+            batch.position_ids[row, start:],
+            job,
+            batch.positions[target] - start,
+            **({"past_key_values": repeated_cache(prefix, len(row))} if prefix else {}),
         )
-        for some in torch.split(mine, min(most, -(-len(mine) // PARTS))):
-            start = int(some[0, 1])
-            yield (
-                some,
-                [(keys[:, :, :start], values[:, :, :start]) for keys, values in whole] if start else [],
-            )
+        return target, _kl(self.unmasked[target.to(self.unmasked.device)], masked, batch.of_targets(target))
 
+    def _parts(self, jobs: Tensor) -> Iterator[tuple[Tensor, KeysAndValues]]:
+        """Some jobs of one text after another, with the keys and values of all before the first of them."""
+        if not self.prefix_cache:
+            size = rows_within(self.batch_tokens, self.batch.token_ids.shape[1])
+            yield from ((some, []) for some in torch.split(jobs, size) if len(some))
+            return
+        for row in jobs[:, 0].unique().tolist():
+            mine = jobs[jobs[:, 0] == row]
+            end = int(self.batch.attention_mask[row].nonzero()[-1]) + 1
+            whole = keys_and_values(self.model, self.batch, self.embeddings, row)
+            done = 0
+            for columns in suffix_parts(mine[:, 1], end, self.batch_tokens):
+                some = mine[done : done + len(columns)]
+                done += len(columns)
+                yield some, prefix_before(whole, int(columns[0]))
 
-def _keys_and_values(
-    model: PreTrainedModel, embeddings: Tensor, attention_mask: Tensor, position_ids: Tensor
-) -> KeysAndValues:
-    """Every layer's keys and values of one unmasked text, each [1, heads, T, d].
+    def _unmasked(self) -> Tensor:
+        """Give log p(· | E) of every target, [R, V]."""
+        batch = self.batch
 
-    Without the model's config the cache has no sliding layers: all keys are kept, and the model's mask hides those
-    that are out of a layer's window.
-    """
-    cache = DynamicCache()
-    nowhere = torch.zeros(0, dtype=torch.long, device=embeddings.device)
-    log_probs(model, embeddings, attention_mask, position_ids, nowhere, nowhere, past_key_values=cache)
-    return [(layer.keys, layer.values) for layer in cache.layers]  # type: ignore[union-attr,misc]
-
-
-def _unmasked(model: PreTrainedModel, batch: Batch, embeddings: Tensor, n_rows: int) -> Tensor:
-    """Give log p(· | E) of every target, [R, V]."""
-    parts = []
-    for targets in torch.split(torch.arange(len(batch.rows), device=batch.rows.device), n_rows):
-        rows, local = torch.unique(batch.rows[targets], return_inverse=True)
-        parts.append(
-            log_probs(
-                model,
-                embeddings[rows],
+        def work(targets: Tensor) -> Tensor:
+            rows, local = torch.unique(batch.rows[targets], return_inverse=True)
+            return log_probs(
+                self.model,
+                self.embeddings[rows],
                 batch.attention_mask[rows],
                 batch.position_ids[rows],
                 local,
                 batch.positions[targets],
             )
-        )
-    return torch.cat(parts)
+
+        everything = torch.arange(len(batch.rows), device=batch.rows.device)
+        size = rows_within(self.batch_tokens, batch.token_ids.shape[1])
+        return torch.cat(list(in_parts(everything, size, work)))
 
 
-def _masked_tokens(batch: Batch) -> Tensor:
-    """(row, column) of every token that some target's context holds, int64 [J, 2]."""
-    needed = torch.zeros_like(batch.token_ids).index_add(0, batch.rows, batch.context.long())
-    return needed.nonzero()
+def _jobs(batch: Batch, tokens: Tensor, span: int) -> Tensor:
+    """Spans of the tokens that some target's context holds and `tokens` [R, T] names, int64 [J, 3].
 
-
-def _served_targets(batch: Batch, row: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
-    """Pairs (masked pass, target) where the pass says something about the target, int64 [P] each."""
-    serves = (row[:, None] == batch.rows) & (token[:, None] <= batch.positions)
-    place, target = serves.nonzero().unbind(1)
-    return place, target
-
-
-def _masked_log_probs(
-    model: PreTrainedModel,
-    batch: Batch,
-    embeddings: Tensor,
-    masked: Tensor,
-    place: Tensor,
-    positions: Tensor,
-    blank: Tensor | None,
-    prefix: KeysAndValues,
-) -> Tensor:
-    """Give log p(· | E with one token masked), [P, V], from one pass over the J sequences of `masked`.
-
-    `blank` [B, d] stands in the masked token's place; None hides the token from attention instead. Only what stands
-    behind `prefix` is passed through the model.
+    Spans are counted from a text's first token, so that padding shifts none, and end with the longest context.
     """
-    row, token = masked.unbind(1)
-    pick = torch.arange(len(row), device=row.device)
-    start = prefix[0][0].shape[2] if prefix else 0
-    changed = embeddings[row, start:]
-    attention_mask = batch.attention_mask[row]
-    if blank is None:
-        attention_mask[pick, token] = 0
-    else:
-        changed[pick, token - start] = blank[row]
-    options = {"past_key_values": _repeated(prefix, len(row))} if prefix else {}
-    position_ids = batch.position_ids[row, start:]
-    return log_probs(model, changed, attention_mask, position_ids, place, positions - start, **options)
+    chosen = batch.context & tokens
+    needed = torch.zeros_like(batch.token_ids).index_add(0, batch.rows, chosen.long()) > 0
+    inside = torch.zeros_like(batch.token_ids).index_add(0, batch.rows, batch.context.long()) > 0
+    first = needed & (batch.position_ids % span == 0)
+    row, column = first.nonzero().unbind(1)
+    length = (inside.sum(-1)[row] - batch.position_ids[row, column]).clamp_max(span)
+    return torch.stack([row, column, length], 1)
 
 
-def _repeated(prefix: KeysAndValues, times: int) -> DynamicCache:
-    """One text's keys and values for so many sequences; each layer copies them when it appends its own."""
-    return DynamicCache([(k.expand(times, -1, -1, -1), v.expand(times, -1, -1, -1)) for k, v in prefix])
+def _that_matter(batch: Batch, coarse: Tensor, span: int, refine: float, groups: Tensor) -> Tensor:
+    """Tokens in the fewest spans that hold a share of each group's divergence, bool [R, T].
+
+    The spans of a shorter context, cut by the target's position, count as they are.
+    """
+    spans = batch.position_ids[batch.rows] // span
+    sums = torch.zeros(len(coarse), int(spans.max()) + 1, dtype=coarse.dtype, device=coarse.device)
+    sums = sums.scatter_add(1, spans.to(coarse.device), coarse)
+    keep = torch.zeros_like(sums, dtype=torch.bool)
+    for group in groups.unique().tolist():
+        mine = (groups == group).to(sums.device)
+        values, order = sums[mine].flatten().sort(descending=True, stable=True)
+        before = values.cumsum(0) - values
+        selected = (before < refine * values.sum()) & (values > 0)
+        flat = torch.zeros_like(selected).scatter(0, order, selected)
+        keep[mine] = flat.reshape(-1, sums.shape[1])
+    return keep.gather(1, spans.to(keep.device)) & batch.context.to(keep.device)
+
+
+def _kl(unmasked: Tensor, masked: Tensor, batch: Batch) -> Tensor:
+    """KL in nats, [P]; with foils over the two outcomes target and foil."""
+    if batch.foil_ids is not None:
+        outcomes = torch.stack([batch.target_ids, batch.foil_ids], 1).to(masked.device)
+        unmasked = unmasked.gather(1, outcomes).log_softmax(-1)
+        masked = masked.gather(1, outcomes).log_softmax(-1)
+    # Rounding leaves about -1e-8 where nothing changed.
+    return kl_div(masked, unmasked, reduction="none", log_target=True).sum(-1).clamp_min(0)

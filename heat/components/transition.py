@@ -10,11 +10,12 @@ from transformers import PreTrainedModel
 from heat.attention import BlockAttention, capture_attention
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.errors import UnsupportedModelError
-from heat.forward import at_least_float32, embed
+from heat.forward import at_least_float32, embed, explained_values
+from heat.memory import in_parts
 from heat.state import frozen
 
 Kind = Literal["value", "gradient", "uniform"]
-Residual = Literal["full", "half", "without-self"]
+Residual = Literal["full", "half", "without-self", "relevance"]
 
 
 def transition(
@@ -23,22 +24,28 @@ def transition(
     *,
     kind: Kind = "gradient",
     residual: Residual = "full",
+    layers: int | None = None,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
 ) -> Tensor:
     """Share of each context token in the paths that end at the target position.
 
     `value` (HETA): M_i ∝ Σ_{l,h} Φ^{(l,h)}_{i→T} ‖V_i W_O‖₁ with Φ^{(l,h)} = ρ_l A^{(l,h)} and
-    ρ_{l-1} = ½ρ_l + ½ρ_l Ā^{(l)} from the target position down; vectors times matrices only.
+    ρ_{l-1} = ½ρ_l + ½ρ_l Ā^{(l)} from the target position down.
     `gradient` (Chefer et al. 2021, eq. 5-6): the same walk with Ā' = mean_h (A ⊙ ∂g/∂A)⁺ and ρ ← ρ + ρĀ'.
     `uniform`: 1/n for every context token (ablation).
 
+    A vector walks down through matrices that are made some queries at a time: O(L·n²) time, and memory linear in n
+    where the model's attention is fused.
+
     Args:
         model: The model; left as it was.
-        batch: B sequences with R targets.
+        batch: B sequences with R targets; those of one sequence share the forward pass.
         kind: Which of the three.
-        residual: For `gradient`, the weight of the residual path: `full` as published; `half` with Ā'
-            normalised by row and ρ ← ½ρ + ½ρĀ'; `without-self` as `full`, less the path that never leaves the
-            target position.
+        residual: For `gradient`, the weight of the residual path: `full` as published; `half` with Ā' normalised
+            by row and ρ ← ½ρ + ½ρĀ'; `without-self` as `full`, less the path that never leaves the target position;
+            `relevance` (ours) splits ρ between the residual and the attention paths as |h·∂g/∂h| to
+            Σ_h |A ⊙ ∂g/∂A|, so that no path is preferred beforehand.
+        layers: Walk through so many blocks from the top only; None for all.
         batch_tokens: Tokens that one pass may hold.
 
     Returns:
@@ -48,81 +55,150 @@ def transition(
     Raises:
         UnsupportedModelError: The model's attention cannot be read.
     """
+    mass = flow(model, batch, kind=kind, residual=residual, layers=layers, batch_tokens=batch_tokens)
+    return shares(mass, batch)
+
+
+def flow(
+    model: PreTrainedModel,
+    batch: Batch,
+    *,
+    kind: Kind,
+    residual: Residual,
+    layers: int | None,
+    batch_tokens: int,
+) -> Tensor:
+    """The transition before it is divided by its sum, so that windows of one text can be compared; [R, T]."""
     if kind == "uniform":
-        return _shares(batch.context.to(torch.float32), batch)
-    rows = batch.one_target_per_row()
-    flow = _value_flow if kind == "value" else _gradient_flow
-    parts = [
-        flow(model, part, residual) for part in rows.split(rows_within(batch_tokens, rows.token_ids.shape[1]))
-    ]
-    return _shares(torch.cat(parts), batch)
+        return batch.context.to(torch.float32)
+    walk = _value_flow if kind == "value" else _gradient_flow
+    # Sequences and not targets are dealt out: the targets of one share its forward pass.
+    size = rows_within(batch_tokens, batch.token_ids.shape[1])
+    result = torch.zeros(batch.context.shape)
+    everything = torch.arange(len(batch.token_ids), device=batch.token_ids.device)
+
+    def work(rows: Tensor) -> tuple[Tensor, Tensor]:
+        part, targets = batch.of_rows(rows)
+        return targets, walk(model, part, residual, layers)
+
+    for targets, found in in_parts(everything, size, work):
+        result = result.to(found)
+        result[targets] = found
+    return result
 
 
-def rollout(matrices: Sequence[Tensor], positions: Tensor, *, keep: float, follow: float) -> list[Tensor]:
-    """Walk from the target position down through the blocks: ρ ← keep · ρ + follow · ρ Ā.
-
-    Args:
-        matrices: Ā of each block, first to last, [R, T, T] with rows as queries.
-        positions: int64 [R], where ρ starts.
-        keep: Weight of the residual path.
-        follow: Weight of the attention path.
-
-    Returns:
-        ρ below the first block, below the second, ..., above the last: entry 0 is the result at the tokens,
-        entry -1 the start; each [R, T].
-    """
-    start = torch.zeros(matrices[0].shape[:2], dtype=matrices[0].dtype, device=matrices[0].device)
-    steps = [start.scatter(1, positions[:, None], 1.0)]
-    for matrix in reversed(matrices):
-        rho = steps[-1]
-        steps.append(keep * rho + follow * torch.einsum("rq,rqk->rk", rho, matrix))
-    return steps[::-1]
+def shares(mass: Tensor, batch: Batch) -> Tensor:
+    """Divide by the sum over the context; where nothing flows, the target position keeps everything."""
+    inside = torch.where(batch.context.to(mass.device), mass, 0.0).clamp_min(0)
+    total = inside.sum(-1, keepdim=True)
+    alone = torch.zeros_like(inside).scatter(1, batch.positions.to(mass.device)[:, None], 1.0)
+    return torch.where(total > 0, inside / _positive(total), alone)
 
 
-def _value_flow(model: PreTrainedModel, batch: Batch, residual: Residual) -> Tensor:
+def _start(positions: Tensor, like: Tensor) -> Tensor:
+    """ρ above the last block: everything at the target position, [R, T]."""
+    zeros = torch.zeros(len(positions), like.shape[-1], dtype=like.dtype, device=like.device)
+    return zeros.scatter(1, positions.to(like.device)[:, None], 1.0)
+
+
+def _value_flow(model: PreTrainedModel, batch: Batch, residual: Residual, layers: int | None) -> Tensor:
     with frozen(model), torch.no_grad():
         _, blocks = capture_attention(model, batch, embed(model, batch))
-    weights = [at_least_float32(block.weights) for block in blocks]
-    steps = rollout([heads.mean(1) for heads in weights], batch.positions, keep=0.5, follow=0.5)
-    flow = torch.zeros_like(steps[0])
-    for rho, heads, block in zip(steps[1:], weights, blocks, strict=True):
-        paths = torch.einsum("rq,rhqk->rhk", rho, heads)
-        flow += (paths * at_least_float32(block.value_norms())).sum(1)
-    return flow
+        rho = total = None
+        for block in reversed(_top(blocks, layers)):
+            norms = block.value_norms()
+            if rho is None or total is None:
+                rho = _start(batch.positions, norms[:, 0])
+                total = torch.zeros_like(rho)
+            rho, total = rho.to(norms.device), total.to(norms.device)
+            rows = batch.rows.to(norms.device)
+            mixed = torch.zeros_like(rho)
+            for queries, weights in block.by_queries(n_copies=1 + len(rows) // len(norms)):
+                paths = torch.einsum("rq,rhqk->rhk", rho[:, queries], weights[rows])
+                mixed += paths.mean(1)
+                total += (paths * norms[rows]).sum(1)
+            rho = 0.5 * rho + 0.5 * mixed
+    assert total is not None
+    return total
 
 
-def _gradient_flow(model: PreTrainedModel, batch: Batch, residual: Residual) -> Tensor:
-    relevance = _relevance(model, batch)
-    if residual == "half":
-        normalised = [matrix / _positive(matrix.sum(-1, keepdim=True)) for matrix in relevance]
-        return rollout(normalised, batch.positions, keep=0.5, follow=0.5)[0]
-    steps = rollout(relevance, batch.positions, keep=1.0, follow=1.0)
-    return steps[0] - steps[-1] if residual == "without-self" else steps[0]
-
-
-def _relevance(model: PreTrainedModel, batch: Batch) -> list[Tensor]:
-    """mean_h (A ⊙ ∂g/∂A)⁺ of every block, [R, T, T]."""
+def _gradient_flow(model: PreTrainedModel, batch: Batch, residual: Residual, layers: int | None) -> Tensor:
     with frozen(model), torch.enable_grad():
         values, blocks = capture_attention(model, batch, embed(model, batch).requires_grad_())
-        g = values.gather(1, batch.target_ids[:, None]).sum()
-        gradients = torch.autograd.grad(g, [block.weights for block in blocks], allow_unused=True)
-    return [_block_relevance(block, gradient) for block, gradient in zip(blocks, gradients, strict=True)]
+        blocks = _top(blocks, layers)
+        g = explained_values(batch, values)
+        result = torch.zeros(len(g), batch.token_ids.shape[1], dtype=g.dtype, device=g.device)
+        # The sequences of a batch do not meet, so the first targets of all of them share a backward pass, and so on.
+        turns = _turns(batch.rows)
+        for turn in range(int(turns.max()) + 1):
+            chosen = (turns == turn).nonzero()[:, 0]
+            wanted = [block.mixed for block in blocks]
+            if residual == "relevance":
+                wanted += [block.residual for block in blocks]
+            gradients = torch.autograd.grad(
+                g[chosen.to(g.device)].sum(), wanted, retain_graph=True, allow_unused=True
+            )
+            with torch.no_grad():
+                walked = _relevance_walk(
+                    blocks, gradients, batch.rows[chosen], batch.positions[chosen], residual
+                )
+            result[chosen.to(g.device)] = walked.to(result)
+    return result
 
 
-def _block_relevance(block: BlockAttention, gradient: Tensor | None) -> Tensor:
-    if gradient is None:
-        raise UnsupportedModelError(
-            "the attention weights this model shows are not those it computes with; use transition='uniform'"
-        )
-    return (at_least_float32(block.weights.detach()) * gradient).clamp_min(0).mean(1)
+def _relevance_walk(
+    blocks: Sequence[BlockAttention],
+    gradients: Sequence[Tensor | None],
+    rows: Tensor,
+    positions: Tensor,
+    residual: Residual,
+) -> Tensor:
+    """From the targets' positions down, one target a sequence; [R, T].
+
+    ∂g/∂A = (∂g/∂(A V)) Vᵀ: what the attention's own gradient would be, without a graph that holds A.
+    """
+    start = rho = _start(positions, at_least_float32(blocks[-1].values[:, 0, :, 0]))
+    for index in reversed(range(len(blocks))):
+        block, gradient = blocks[index], gradients[index]
+        if gradient is None:
+            raise UnsupportedModelError(
+                "the attention this model shows is not the one it computes with; use transition='uniform'"
+            )
+        device = gradient.device
+        rho, own = rho.to(device), rows.to(device)
+        upstream = at_least_float32(block.per_head(gradient))[own]
+        values = at_least_float32(block.expanded_values())[own]
+        keep = None
+        if residual == "relevance":
+            stream = gradients[len(blocks) + index]
+            assert stream is not None
+            keep = (at_least_float32(block.residual.detach()) * at_least_float32(stream)).sum(-1).abs()[own]
+        moved, kept = torch.zeros_like(rho), rho.clone()
+        for queries, weights in block.by_queries(n_copies=3):
+            relevance = weights[own] * (upstream[:, :, queries] @ values.transpose(2, 3))
+            part = rho[:, queries]
+            if keep is not None:
+                matrix = relevance.abs().sum(1)
+                total = _positive(matrix.sum(-1) + keep[:, queries])
+                moved += torch.einsum("rq,rqk->rk", part / total, matrix)
+                kept[:, queries] = part * keep[:, queries] / total
+                continue
+            matrix = relevance.clamp_min(0).mean(1)
+            if residual == "half":
+                matrix = matrix / _positive(matrix.sum(-1, keepdim=True))
+            moved += torch.einsum("rq,rqk->rk", part, matrix)
+        rho = 0.5 * kept + 0.5 * moved if residual == "half" else kept + moved
+    return rho - start.to(rho) if residual == "without-self" else rho
 
 
-def _shares(flow: Tensor, batch: Batch) -> Tensor:
-    """Divide by the sum over the context; where nothing flows, the target position keeps everything."""
-    inside = torch.where(batch.context, flow, 0.0).clamp_min(0)
-    total = inside.sum(-1, keepdim=True)
-    alone = torch.zeros_like(inside).scatter(1, batch.positions[:, None], 1.0)
-    return torch.where(total > 0, inside / _positive(total), alone)
+def _top(blocks: list[BlockAttention], layers: int | None) -> list[BlockAttention]:
+    return blocks if layers is None else blocks[-layers:]
+
+
+def _turns(rows: Tensor) -> Tensor:
+    """How many targets of the same sequence stand before each, int64 [R]."""
+    earlier = (rows[:, None] == rows[None, :]).tril(-1)
+    return earlier.sum(-1)
 
 
 def _positive(tensor: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -83,7 +84,9 @@ class TestStopped:
         assert files(folder) == unbroken
 
     def test_interrupt_says_so_and_keeps_all(self, folder, unbroken) -> None:
-        process = start(folder, *SLOW)
+        # A test run in the background of a shell hands down that Ctrl-C is ignored.
+        listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        process = start(folder, *SLOW, preexec_fn=listening)
         wait_for_lines(process, folder / "curated" / "ledger.jsonl", 20)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=30)

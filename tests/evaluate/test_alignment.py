@@ -232,7 +232,7 @@ class Flat(Method):
     def score(self, lm: LanguageModel, batch: object, *, seed: int = 0, batch_tokens: int = 1) -> Scores:
         return Scores(torch.zeros(len(batch.rows), batch.token_ids.shape[1]))
 
-    def cost(self, n_tokens: int, n_targets: int) -> float:
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         return 0.0
 
 

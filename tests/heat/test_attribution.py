@@ -61,7 +61,7 @@ def test_without_offsets(tmp_path: Path) -> None:
 def test_another_schema_version_is_refused(attribution: heat.Attribution, tmp_path: Path) -> None:
     document = json.loads(attribution.to_json())
     document["metadata"]["schema_version"] = 99
-    with pytest.raises(AttributionFileError, match="schema version 99, this program reads 1"):
+    with pytest.raises(AttributionFileError, match="schema version 99, this program reads 2"):
         heat.Attribution.from_json(json.dumps(document))
     header = {"attribution": json.dumps(document["metadata"])}
     save_file({"scores": attribution.scores}, tmp_path / "a.safetensors", metadata=header)

@@ -1,14 +1,16 @@
+import sys
+
 import pytest
 import torch
-from fakes.tiny_models import WIDTH, tiny_model
+from fakes.tiny_models import FAMILIES, WIDTH, tiny_model
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
 from heat.batch import Batch
 from heat.components import curvature, rademacher
-from heat.errors import PrecisionError
-from heat.forward import embed, target_log_probs
+from heat.errors import PrecisionError, UnsupportedModelError
+from heat.forward import embed, explained, target_log_probs
 from heat.state import eager_attention
 
 N = 6
@@ -143,3 +145,75 @@ def test_probes_are_signs_and_begin_alike(n_probes: int, shorter: int, longer: i
     few, many = (rademacher(n_probes, n, 3, seed) for n in sorted((shorter, longer)))
     assert set(many.unique().tolist()) <= {-1.0, 1.0}
     assert torch.equal(many[:, : few.shape[1]], few)
+
+
+@pytest.mark.parametrize("mode", ["row", "block"])
+@pytest.mark.parametrize("products", ["double-backward", "batched", "forward-over-reverse"])
+def test_all_ways_of_making_products_agree(model: torch.nn.Module, products: str, mode: str) -> None:
+    batch = text(n_targets=2)
+    found = curvature(model, batch, mode=mode, products=products, n_probes=3)
+    torch.testing.assert_close(found, curvature(model, batch, mode=mode, n_probes=3))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_block_by_suffixes_equals_whole_products(family: str) -> None:
+    model, batch = tiny_model(family).double(), text()
+    found = curvature(model, batch, mode="block", n_probes=2)
+    if family == "bloom":  # cannot be differentiated forwards
+        whole = curvature(model, batch, mode="block", products="finite-difference", n_probes=2)
+        torch.testing.assert_close(found, whole, rtol=1e-2, atol=1e-2 * float(whole.max()))
+        return
+    whole = curvature(model, batch, mode="block", products="forward-over-reverse", n_probes=2)
+    torch.testing.assert_close(found, whole, rtol=1e-5, atol=1e-8)
+
+
+def test_a_model_that_cannot_be_differentiated_forwards_says_so() -> None:
+    with pytest.raises(UnsupportedModelError, match="products='batched'"):
+        curvature(tiny_model("bloom"), text(), products="forward-over-reverse")
+
+
+def test_at_the_input_of_a_block_equals_the_explicit_hessian(model: torch.nn.Module) -> None:
+    batch = text()
+    block = model.model.layers[1]
+    seen: list[Tensor] = []
+    handle = block.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].detach()))
+    with torch.no_grad():
+        explained(model, batch, embed(model, batch))
+    handle.remove()
+
+    def g(hidden: Tensor) -> Tensor:
+        handle = block.register_forward_pre_hook(lambda module, inputs: (hidden, *inputs[1:]))
+        try:
+            return explained(model, batch, embed(model, batch)).sum()
+        finally:
+            handle.remove()
+
+    with eager_attention(model):
+        hessian = torch.autograd.functional.hessian(g, seen[0])
+    probes = rademacher(3, N + 1, WIDTH, seed=3).double()
+    size = (N + 1) * WIDTH
+    expected = (
+        (probes.flatten(1) @ hessian.reshape(size, size)).reshape(3, N + 1, WIDTH).abs().sum(-1).mean(0)
+    )
+    found = curvature(model, batch, probes=probes, layers=1)
+    torch.testing.assert_close(found[0], expected, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_all_layers_bend_as_the_embeddings_do(family: str) -> None:
+    # What enters the first block is the embedding plus a constant, but for a factor (Gemma) or a norm (BLOOM).
+    model, batch = tiny_model(family).double(), text()
+    found = curvature(model, batch, layers=9, n_probes=2)
+    assert found.isfinite().all()
+    if family not in ("gemma2", "bloom"):
+        torch.testing.assert_close(found, curvature(model, batch, n_probes=2), rtol=1e-5, atol=1e-8)
+
+
+def test_long_texts_take_differences(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch = tiny_model("llama"), text()
+    exact = curvature(model, batch)
+    module = sys.modules["heat.components.curvature"]  # the package has a function of that name
+    monkeypatch.setattr(module, "LONGEST_SECOND_DERIVATIVE", 3)
+    found = curvature(model, batch)
+    assert torch.equal(found, curvature(model, batch, products="finite-difference"))
+    torch.testing.assert_close(found, exact, rtol=0.01, atol=0.01 * float(exact.max()))

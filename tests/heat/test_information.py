@@ -118,3 +118,55 @@ def test_a_token_out_of_the_model_s_sight_has_none(mask: str) -> None:
     found = information(tiny_model("mistral").double(), batch_of(token_ids), mask=mask)[0]
     assert (found[: 22 - 14] < 1e-12).all()
     assert (found[22 - 14 : 23] > 1e-9).all()
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama"])
+def test_spans_by_hand(family: str) -> None:
+    model, batch = tiny_model(family).double(), batch_of(IDS)
+    embeddings = embed(model, batch)
+    sizes = []
+    with torch.no_grad():
+        p = model(inputs_embeds=embeddings).logits[0, -2].log_softmax(-1)
+        for first, last in ((0, 3), (3, 6), (6, 7)):
+            changed = embeddings.clone()
+            changed[0, first:last] = 0
+            q = model(inputs_embeds=changed).logits[0, -2].log_softmax(-1)
+            sizes += [float((p.exp() * (p - q)).sum()) / (last - first)] * (last - first)
+    found = information(model, batch, span=3, refine=0.0)[0, :7]
+    torch.testing.assert_close(found, torch.tensor(sizes).double(), rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+def test_all_spans_refined_equal_one_by_one(mask: str) -> None:
+    model, batch = tiny_model("llama", pad_token_id=0), batch_of(IDS, n_targets=3)
+    exact = information(model, batch, mask=mask)
+    torch.testing.assert_close(
+        information(model, batch, mask=mask, span=2, refine=1.0), exact, rtol=1e-4, atol=1e-6
+    )
+
+
+def test_a_part_of_the_spans_is_refined_and_the_rest_is_not() -> None:
+    model, batch = tiny_model("llama"), batch_of([3 + 11 * index % 300 for index in range(25)])
+    exact, coarse = information(model, batch)[0], information(model, batch, span=4, refine=0.0)[0]
+    found = information(model, batch, span=4, refine=0.6)[0]
+    refined = torch.isclose(found, exact, rtol=1e-3) & ~torch.isclose(exact, coarse, rtol=1e-3)
+    assert 4 <= refined.sum() < 20
+    assert torch.isclose(found[~refined], coarse[~refined], rtol=1e-3, atol=1e-7).all()
+    # The spans that are looked into are those that hold most.
+    assert coarse[:24][refined[:24]].min() >= coarse[:24][~refined[:24]].max()
+
+
+def test_windows_rank_their_spans_together() -> None:
+    model = tiny_model("llama")
+    ids = torch.tensor([[3 + 11 * index % 300 for index in range(25)], [9] * 25])
+    batch = Batch(ids, torch.ones_like(ids), torch.tensor([0, 1]), torch.tensor([23, 23]), ids[:, -1])
+    coarse, exact = information(model, batch, span=4, refine=0.0), information(model, batch)
+    sums = coarse.sum(-1)
+    stronger, weaker = int(sums.argmax()), int(sums.argmin())
+    assert sums[weaker] < 0.7 * sums[stronger]
+    # Up to the stronger text's best span alone, nothing of the weaker one is looked into.
+    together = information(model, batch, span=4, refine=1e-3, groups=torch.tensor([0, 0]))
+    torch.testing.assert_close(together[weaker], coarse[weaker], rtol=1e-4, atol=1e-7)
+    apart = information(model, batch, span=4, refine=1e-3)
+    assert not torch.allclose(apart[weaker], coarse[weaker], rtol=1e-3)
+    assert torch.isclose(together[stronger], exact[stronger], rtol=1e-3).sum() >= 4

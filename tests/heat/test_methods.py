@@ -14,6 +14,10 @@ METHODS = [
     "attention-rollout",
     "gradient-norm",
     "heat",
+    "heat-layer-sampling",
+    "heat-low-rank",
+    "heat-lr-win",
+    "heat-windowed",
     "hessian-only",
     "input-x-gradient",
     "integrated-gradients",
@@ -23,7 +27,11 @@ METHODS = [
     "transition-only",
     "uniform-transition",
 ]
-FEWER = {"integrated-gradients": {"n_steps": 6}}
+FEWER = {
+    "integrated-gradients": {"n_steps": 6},
+    "heat-windowed": {"window": 12, "tail": 6, "n_probes": 3},
+    "heat-lr-win": {"window": 12, "tail": 6, "rank": 6},
+}
 PROMPT = "The gate is made of iron. Answer:"
 LONGER = "Tom took a knife, and Ann had wood. The gate is made of iron. Answer:"
 
@@ -31,6 +39,8 @@ LONGER = "Tom took a knife, and Ann had wood. The gate is made of iron. Answer:"
 def options(method: str) -> dict[str, Any]:
     if method in FEWER:
         return FEWER[method]
+    if hasattr(heat.methods()[method], "rank"):
+        return {"rank": 6}
     return {"n_probes": 3} if hasattr(heat.methods()[method], "n_probes") else {}
 
 
@@ -106,7 +116,7 @@ def test_several_targets_equal_one_at_a_time(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_prompt_of_one_token(method: str) -> None:
-    attribution = heat.attribute(tiny_lm("llama"), [7], [30], method)
+    attribution = heat.attribute(tiny_lm("llama"), [7], [30], method, **options(method))
     assert attribution.scores.shape == (1, 2)
     assert attribution.scores.isfinite().all()
 

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -5,11 +7,13 @@ import torch
 from fakes.tiny_models import FAMILIES, tiny_model
 from torch import Tensor
 
-from heat.attention import attention_modules, capture_attention
+import heat
+from heat.attention import BlockAttention, attention_modules, capture_attention
 from heat.batch import Batch
 from heat.components import transition
-from heat.components.transition import rollout
+from heat.components.transition import _relevance_walk
 from heat.forward import embed, target_log_probs
+from heat.model import LanguageModel
 
 PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense")
 
@@ -23,7 +27,7 @@ def one_text(n_tokens: int = 10, seed: int = 0) -> Batch:
 def dense_attentions(family: str, batch: Batch) -> tuple[torch.nn.Module, tuple[Tensor, ...], Tensor]:
     """An oracle that shares nothing with our capture: transformers' own `output_attentions` under eager."""
     model = tiny_model(family)
-    model.set_attn_implementation("eager")
+    model.config._attn_implementation_internal = "eager"  # Falcon and others refuse the public setter
     embeddings = embed(model, batch).requires_grad_()
     output = model(inputs_embeds=embeddings, output_attentions=True, use_cache=False)
     g = output.logits[0, int(batch.positions)].log_softmax(-1)[batch.target_ids[0]]
@@ -38,9 +42,10 @@ def test_weights_values_and_projection_rebuild_the_attention_output(family: str)
         module.register_forward_hook(lambda module, inputs, output: seen.append((inputs, output[0])))
     with torch.no_grad():
         _, blocks = capture_attention(model, batch, embed(model, batch))
-    for module, block, (inputs, output) in zip(attention_modules(model), blocks, seen, strict=True):
+    calls = list(seen)  # families with an attention of their own run it again for its weights
+    for module, block, (inputs, output) in zip(attention_modules(model), blocks, calls, strict=True):
         layer = next(child for name, child in module.named_children() if name in PROJECTIONS)
-        rebuilt = torch.einsum("bhqk,bhkv,hvd->bqd", block.weights, block.values, block.projection)
+        rebuilt = torch.einsum("bhqk,bhkv,hvd->bqd", block.weights, block.expanded_values(), block.projection)
         if getattr(layer, "bias", None) is not None:
             rebuilt = rebuilt + layer.bias
         if family == "bloom":
@@ -49,7 +54,7 @@ def test_weights_values_and_projection_rebuild_the_attention_output(family: str)
 
 
 @pytest.mark.parametrize("kind", ["value", "gradient", "uniform"])
-@pytest.mark.parametrize("residual", ["full", "half", "without-self"])
+@pytest.mark.parametrize("residual", ["full", "half", "without-self", "relevance"])
 def test_is_a_distribution_over_the_context(kind: str, residual: str) -> None:
     batch = one_text()
     flow = transition(tiny_model("llama"), batch, kind=kind, residual=residual)[0]
@@ -58,17 +63,92 @@ def test_is_a_distribution_over_the_context(kind: str, residual: str) -> None:
     assert flow[-1] == 0
 
 
-def test_rollout_of_two_blocks_by_hand() -> None:
+def fake_blocks(*matrices: list[list[float]]) -> list[BlockAttention]:
+    """Blocks of one head whose attention is given; values and projection are ones."""
+    ones, nothing = torch.ones(1, 1, 2, 1), torch.zeros(1, 2, 1)
+
+    def weights_of(matrix: list[list[float]]) -> Callable[[slice], Tensor]:
+        return lambda queries: torch.tensor(matrix)[None, None, queries]
+
+    return [
+        BlockAttention(
+            n_heads=1,
+            values=ones,
+            projection=torch.ones(1, 1, 1),
+            residual=nothing,
+            mixed=nothing,
+            weights_of=weights_of(matrix),
+            blockwise=True,
+        )
+        for matrix in matrices
+    ]
+
+
+@pytest.mark.parametrize("at_once", [1 << 24, 2])
+def test_a_walk_through_two_blocks_by_hand(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heat.attention.WEIGHTS_AT_ONCE", at_once)
     # Two tokens, target position 1. Block 2 (on top): token 1 looks half at 0, half at 1; block 1: all at 0.
-    top = torch.tensor([[[1.0, 0.0], [0.5, 0.5]]])
-    bottom = torch.tensor([[[1.0, 0.0], [1.0, 0.0]]])
-    steps = rollout([bottom, top], torch.tensor([1]), keep=0.5, follow=0.5)
-    # Start e_1 = (0, 1). After the top block ½(0, 1) + ½(0.5, 0.5) = (0.25, 0.75).
-    assert steps[1].tolist() == [[0.25, 0.75]]
-    # After the bottom block ½(0.25, 0.75) + ½(0.25 + 0.75, 0) = (0.625, 0.375).
-    assert steps[0].tolist() == [[0.625, 0.375]]
-    # Chefer: (0, 1) + (0.5, 0.5) = (0.5, 1.5); then (0.5, 1.5) + (2, 0) = (2.5, 1.5).
-    assert rollout([bottom, top], torch.tensor([1]), keep=1.0, follow=1.0)[0].tolist() == [[2.5, 1.5]]
+    blocks = fake_blocks([[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.5, 0.5]])
+    # V and the gradient of A V are 1, so the relevance is A itself. Chefer: (0, 1) + (½, ½) = (½, 1½); then
+    # (½, 1½) + (2, 0) = (2½, 1½).
+    upstream = [torch.ones(1, 2, 1)] * 2
+    rows, positions = torch.tensor([0]), torch.tensor([1])
+    assert _relevance_walk(blocks, upstream, rows, positions, "full").tolist() == [[2.5, 1.5]]
+    assert _relevance_walk(blocks, upstream, rows, positions, "without-self").tolist() == [[2.5, 0.5]]
+    # Half: ½(0, 1) + ½(½, ½) = (¼, ¾); then ½(¼, ¾) + ½(1, 0) = (⅝, ⅜).
+    assert _relevance_walk(blocks, upstream, rows, positions, "half").tolist() == [[0.625, 0.375]]
+    # Relevance with |h·∂g/∂h| = 0: attention takes all, (½, ½) and then (1, 0). With 1 against attention's 1, half
+    # of ρ stays each time, as above.
+    zeros, ones = [torch.zeros(1, 2, 1)] * 2, [torch.ones(1, 2, 1)] * 2
+    still = [*upstream, *zeros]
+    assert _relevance_walk(blocks, still, rows, positions, "relevance").tolist() == [[1.0, 0.0]]
+    moving = [replace(block, residual=ones[0]) for block in blocks]
+    assert _relevance_walk(moving, [*upstream, *ones], rows, positions, "relevance").tolist() == [
+        [0.625, 0.375]
+    ]
+
+
+@pytest.mark.parametrize("kind", ["value", "gradient"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_blockwise_equals_dense(family: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, batch = tiny_model(family), one_text(24)
+    dense = transition(model, batch, kind=kind)
+    monkeypatch.setattr("heat.attention.WEIGHTS_AT_ONCE", 5 * 4 * 24)
+    torch.testing.assert_close(transition(model, batch, kind=kind), dense, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_attention_is_what_the_model_itself_says(family: str) -> None:
+    _, attentions, _ = dense_attentions(family, one_text(20))
+    model, batch = tiny_model(family), one_text(20)
+    with torch.no_grad():
+        _, blocks = capture_attention(model, batch, embed(model, batch))
+    for block, weights in zip(blocks, attentions, strict=True):
+        torch.testing.assert_close(block.weights, weights, atol=1e-6, rtol=1e-4)
+
+
+def test_rollout_is_the_product_of_the_matrices() -> None:
+    _, attentions, _ = dense_attentions("llama", one_text())
+    product = torch.eye(10)
+    for weights in attentions:
+        product = (0.5 * weights[0].detach().mean(0) + 0.5 * torch.eye(10)) @ product
+    batch = one_text()
+    lm = LanguageModel(tiny_model("llama"), None)
+    found = heat.methods()["attention-rollout"]().score(lm, batch).scores[0]
+    torch.testing.assert_close(found, product[8], atol=1e-6, rtol=1e-4)
+
+
+def test_layers_from_the_top_alone() -> None:
+    batch = one_text()
+    _, attentions, _ = dense_attentions("llama", batch)
+    model = tiny_model("llama")
+    with torch.no_grad():
+        _, blocks = capture_attention(model, batch, embed(model, batch))
+    expected = (attentions[1][0, :, 8].detach() * blocks[1].value_norms()[0]).sum(0)[:9]
+    found = transition(model, batch, kind="value", layers=1)[0, :9]
+    torch.testing.assert_close(found, expected / expected.sum(), atol=1e-6, rtol=1e-4)
+    both = transition(model, batch, kind="value")
+    torch.testing.assert_close(transition(model, batch, kind="value", layers=6), both)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama", "phi3"])

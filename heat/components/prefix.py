@@ -1,0 +1,93 @@
+"""What stands before a changed token is computed once: keys and values of a prefix, shared by many suffixes."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, PreTrainedModel
+
+from heat.batch import Batch
+from heat.forward import log_probs
+
+KeysAndValues = list[tuple[Tensor, Tensor]]
+
+# Suffixes that are passed through together begin where the first of them does, so a part of many recomputes tokens it
+# need not, and one of few leaves the processor idle: a sixteenth of the length, and no fewer than 1,024 tokens.
+_SHARE = 16
+_TOKENS = 1024
+
+
+def suffix_rows(length: int, budget: int) -> int:
+    """How many suffixes of that length one pass takes.
+
+    Args:
+        length: Tokens of the first suffix.
+        budget: Tokens that one pass may hold.
+
+    Returns:
+        At least one.
+    """
+    return max(1, min(budget // length, max(length // _SHARE, _TOKENS // length)))
+
+
+def suffix_parts(tokens: Tensor, end: int, budget: int) -> Iterator[Tensor]:
+    """Neighbouring columns whose suffixes go through the model together.
+
+    Args:
+        tokens: int64 [J], ascending.
+        end: One past the last column of a suffix.
+        budget: Tokens that one pass may hold.
+
+    Yields:
+        Consecutive parts of `tokens`; the shorter the suffixes, the more of them.
+    """
+    columns = tokens.tolist()
+    done = 0
+    while done < len(columns):
+        size = suffix_rows(end - columns[done], budget)
+        yield tokens[done : done + size]
+        done += size
+
+
+def suffix_passes(n_tokens: int, budget: int) -> float:
+    """Work of one suffix for each of n tokens, in passes over all n."""
+    work = done = 0
+    while done < n_tokens:
+        size = min(suffix_rows(n_tokens - done, budget), n_tokens - done)
+        work += size * (n_tokens - done)
+        done += size
+    return work / n_tokens
+
+
+def keys_and_values(model: PreTrainedModel, batch: Batch, embeddings: Tensor, row: int) -> KeysAndValues:
+    """Every layer's keys and values of one text of a batch, each [1, heads, T, d].
+
+    Without the model's config the cache has no sliding layers: all keys are kept, and the model's mask hides those
+    that are out of a layer's window.
+    """
+    text = slice(row, row + 1)
+    cache = DynamicCache()
+    nowhere = torch.zeros(0, dtype=torch.long, device=embeddings.device)
+    log_probs(
+        model,
+        embeddings[text],
+        batch.attention_mask[text],
+        batch.position_ids[text],
+        nowhere,
+        nowhere,
+        past_key_values=cache,
+    )
+    return [(layer.keys, layer.values) for layer in cache.layers]  # type: ignore[union-attr,misc]
+
+
+def prefix_before(whole: KeysAndValues, column: int) -> KeysAndValues:
+    """The part of a text's keys and values that stands before a column; empty at its beginning."""
+    return [(keys[:, :, :column], values[:, :, :column]) for keys, values in whole] if column else []
+
+
+def repeated_cache(prefix: KeysAndValues, times: int) -> DynamicCache:
+    """A cache for so many copies of the prefix's text; the copies are views, and a pass appends to its own."""
+    cache = DynamicCache()
+    for index, (keys, values) in enumerate(prefix):
+        cache.update(keys.expand(times, -1, -1, -1), values.expand(times, -1, -1, -1), index)
+    return cache

@@ -1,0 +1,77 @@
+"""Lanczos and the closed form against explicit Hessians."""
+
+import math
+
+import pytest
+import torch
+from fakes.tiny_models import WIDTH, tiny_model
+from torch import Tensor
+
+from heat.batch import Batch
+from heat.components import curvature
+from heat.components.low_rank import lanczos
+from heat.errors import ConfigError
+from heat.forward import embed, explained
+from heat.state import eager_attention
+
+N = 4
+
+
+def text(n_tokens: int = N + 1) -> Batch:
+    ids = torch.randint(3, 320, (1, n_tokens), generator=torch.Generator().manual_seed(4))
+    return Batch(ids, torch.ones_like(ids), torch.tensor([0]), torch.tensor([n_tokens - 2]), ids[0, -1:])
+
+
+def explicit_hessian(model: torch.nn.Module, batch: Batch) -> Tensor:
+    """∇²_E log p(target) of the context's tokens, [N, d, N, d], by torch itself."""
+    with eager_attention(model):
+        hessian = torch.autograd.functional.hessian(
+            lambda embeddings: explained(model, batch, embeddings).sum(), embed(model, batch)
+        )
+    return hessian[0, :N, :, 0, :N]
+
+
+@pytest.mark.parametrize("products", ["batched", "forward-over-reverse"])
+def test_full_rank_equals_the_explicit_hessian(products: str) -> None:
+    model, batch = tiny_model("llama").double(), text()
+    hessian = explicit_hessian(model, batch)
+    row = math.sqrt(2 / math.pi) * hessian.flatten(2).norm(dim=-1).sum(-1)
+    found = curvature(model, batch, rank=N * WIDTH, products=products)
+    torch.testing.assert_close(found[0, :N], row, rtol=1e-6, atol=1e-9)
+    own = torch.stack([hessian[i, :, i] for i in range(N)])
+    block = math.sqrt(2 / math.pi) * own.norm(dim=-1).sum(-1)
+    found = curvature(model, batch, rank=N * WIDTH, mode="block", products=products)
+    torch.testing.assert_close(found[0, :N], block, rtol=1e-6, atol=1e-9)
+
+
+def test_many_probes_approach_the_closed_form() -> None:
+    model, batch = tiny_model("llama").double(), text()
+    exact = curvature(model, batch, rank=N * WIDTH)
+    torch.testing.assert_close(curvature(model, batch, n_probes=400), exact, rtol=0.1, atol=0)
+
+
+def test_error_falls_with_the_rank() -> None:
+    model, batch = tiny_model("llama").double(), text()
+    exact = curvature(model, batch, rank=N * WIDTH)
+    errors = [float((curvature(model, batch, rank=rank) - exact).abs().sum()) for rank in (2, 16, 48, 96)]
+    assert errors == sorted(errors, reverse=True)
+    assert errors[-1] < 0.1 * errors[0]
+
+
+def test_eigenvalues_of_a_matrix_of_low_rank_and_its_exhaustion() -> None:
+    # Rank 2 with eigenvalues 3 and -1: whatever is drawn after the second step adds zeros only.
+    Q = torch.linalg.qr(torch.randn(6, 6, generator=torch.Generator().manual_seed(0)).double()).Q
+    H = 3 * torch.outer(Q[:, 0], Q[:, 0]) - torch.outer(Q[:, 1], Q[:, 1])
+
+    def product(vectors: Tensor) -> Tensor:
+        return (vectors.flatten(2) @ H).reshape(vectors.shape)
+
+    basis, T = lanczos(product, torch.ones(1, 2, 3).double(), torch.ones(1, 2).bool(), 6, seed=0)
+    basis = basis.reshape(6, 6)
+    torch.testing.assert_close(basis.T @ basis, torch.eye(6).double())
+    torch.testing.assert_close(basis @ T[0] @ basis.T, H)
+
+
+def test_a_rank_above_the_size_is_refused() -> None:
+    with pytest.raises(ConfigError, match=f"rank 129 exceeds the Hessian's size n·d = {N * WIDTH}"):
+        curvature(tiny_model("llama"), text(), rank=N * WIDTH + 1)

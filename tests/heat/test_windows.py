@@ -1,0 +1,78 @@
+"""Windows of a long prompt, and the methods that read it through them."""
+
+import pytest
+import torch
+from fakes.tiny_models import tiny_lm
+from hypothesis import given
+from hypothesis import strategies as st
+
+import heat
+from heat.batch import Batch
+from heat.components.windows import windows_of
+from heat.errors import PromptTooLongError
+
+
+def batch_of(n_context: int, n_padding: int = 0) -> Batch:
+    ids = torch.arange(n_padding + n_context + 1)[None]
+    mask = torch.ones_like(ids)
+    mask[0, :n_padding] = 0
+    return Batch(ids, mask, torch.tensor([0]), torch.tensor([n_padding + n_context - 1]), ids[0, -1:])
+
+
+def test_windows_by_hand() -> None:
+    # Eight tokens, the last two in every window; before them windows of four that move by two; 8 is the target.
+    windows = windows_of(batch_of(8), 0, size=4, tail=2, first=False)
+    assert windows.columns.tolist() == [[0, 1, 2, 3, 6, 7, 8], [2, 3, 4, 5, 6, 7, 8]]
+    assert windows.batch.positions.tolist() == [5, 5]
+    # Tokens 2 and 3 are in both windows, and so is the tail: their means.
+    found = windows.averaged(torch.tensor([[1.0, 1, 1, 1, 1, 1, 9], [3.0, 3, 3, 3, 3, 3, 9]]), 9)
+    assert found.tolist() == [1, 1, 2, 2, 3, 3, 2, 2, 9]
+
+
+@given(st.integers(1, 60), st.integers(2, 20), st.integers(1, 10), st.booleans(), st.integers(0, 5))
+def test_every_token_is_in_a_window_and_the_tail_in_all(
+    n: int, size: int, tail: int, first: bool, padding: int
+) -> None:
+    windows = windows_of(batch_of(n, padding), 0, size=size, tail=tail, first=first)
+    assert set(windows.columns.flatten().tolist()) == set(range(padding, padding + n + 1))
+    for columns in windows.columns.tolist():
+        assert columns == sorted(set(columns))
+        assert columns[-1 - min(tail, n - first) :] == list(
+            range(padding + n - min(tail, n - first), padding + n + 1)
+        )
+        assert not first or columns[0] == padding
+        assert len(columns) <= size + tail + first + 1
+
+
+@pytest.mark.parametrize(("windowed", "plain"), [("heat-windowed", "heat"), ("heat-lr-win", "heat-low-rank")])
+def test_one_window_that_covers_all_equals_no_windows(windowed: str, plain: str) -> None:
+    lm, prompt = tiny_lm("llama"), list(range(10, 40))
+    rank = {"rank": 12} if "lr" in windowed else {}
+    whole = heat.attribute(lm, prompt, [7, 8], plain, **rank)
+    found = heat.attribute(lm, prompt, [7, 8], windowed, window=40, tail=8, **rank)
+    torch.testing.assert_close(found.scores, whole.scores, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(found.log_probs, whole.log_probs)
+
+
+def test_a_prompt_longer_than_the_context() -> None:
+    lm, prompt = tiny_lm("gpt2"), [3 + 7 * index % 300 for index in range(150)]
+    with pytest.raises(PromptTooLongError, match="windowed method"):
+        heat.attribute(lm, prompt, [7], "heat")
+    found = heat.attribute(lm, prompt, [7], "heat-windowed", window=32, tail=8)
+    assert (found.scores[0, :150] > 0).all()
+    # What the model says of the last window, the prompt's own last 40 tokens.
+    last = heat.attribute(lm, prompt[-40:], [7], "random")
+    torch.testing.assert_close(found.log_probs, last.log_probs)
+
+
+def test_the_beginning_of_text_stays_in_every_window() -> None:
+    lm = tiny_lm("llama")
+    windows = heat.methods()["heat-windowed"](window=8, tail=2)._windows(  # type: ignore[call-arg,attr-defined]
+        lm,
+        Batch(
+            torch.tensor([[1, *range(10, 40)]]), torch.ones(1, 31).long(), *torch.tensor([[0], [29], [39]])
+        ),
+        0,
+    )
+    assert (windows.batch.token_ids[:, 0] == 1).all()
+    assert len(windows.columns) > 3
