@@ -233,7 +233,7 @@ class Flat(Method):
         return Scores(torch.zeros(len(batch.rows), batch.token_ids.shape[1]))
 
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        return 0.0
+        return {}
 
 
 def test_constant_and_broken_scores_are_reported_and_ranked_last(
