@@ -40,7 +40,10 @@ def show(attribution: Attribution, top: int, console: Console) -> None:
         console.print(Text(line), style="dim", soft_wrap=whole)
     wide = whole or console.width >= _WIDE
     for line in rows(reading, strongest, components=wide):
-        console.print(Text(line, no_wrap=not whole, overflow="ellipsis"), soft_wrap=whole)
+        if whole:
+            console.print(Text(line), soft_wrap=True)
+        else:
+            console.print(Text(line), no_wrap=True, overflow="ellipsis")
 
 
 def coloured(reading: Reading, strongest: list[int], limit: int = LIMIT) -> Text:

@@ -13,9 +13,9 @@ SCORE = "score"
 
 # The benchmark's rule for words (annotate.words), so that a picture shows what an evaluation judges; and one word for
 # each character of scripts that put no space between words, which would else be one word a line.
-_UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]\p{M}*"
+_UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
 _CORE = rf"(?:(?!{_UNSPACED})[\p{{L}}\p{{N}}])(?:(?!{_UNSPACED})[\p{{L}}\p{{N}}\p{{M}}\u200c\u200d])*"
-_WORD = regex.compile(rf"{_CORE}(?:['’\-.,]{_CORE})*|{_UNSPACED}|(?!\s)\X")
+_WORD = regex.compile(rf"{_CORE}(?:['’\-.,]{_CORE})*|(?!\s)\X")
 _SPACE = regex.compile(r"\s")
 _JOINERS = "\u200c\u200d"
 

@@ -55,6 +55,7 @@ def test_a_narrow_terminal_is_not_overrun() -> None:
     lines = shown(attribution, force_terminal=True, color_system=None, width=24, height=50).splitlines()
     assert max(map(cell_len, lines)) <= 24
     assert "longlong" in lines[1]
+    assert any(line.endswith("…") for line in lines)
 
 
 def test_components_stand_in_columns_where_there_is_room(signed: Attribution) -> None:
@@ -85,6 +86,10 @@ def test_control_characters_and_overrides_do_not_reach_the_terminal() -> None:
     assert "\u202e" not in found
     assert "\\x1b" in found
     assert "m\\x1b[2J" in found
+
+
+def test_the_target_is_shown_letter_by_letter() -> None:
+    assert "-> :smile:[b]\n" in shown(made("go :smile:[b]", [(0, 2), (2, 13)], [[1.0, 0.0]]))
 
 
 def test_zero_and_lost_scores_are_said() -> None:
