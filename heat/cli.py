@@ -1,8 +1,11 @@
 """The command `heat`: explain one answer, list the methods."""
 
-import errno
+import contextlib
+import io
 import json
+import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +16,7 @@ from heat.errors import ConfigError
 
 if TYPE_CHECKING:
     from heat.attribution import Attribution
+    from heat.files import Messages
 
 app = typer.Typer(
     help="Which words of a prompt made a language model say what it said? HEAT and its baselines.",
@@ -28,11 +32,24 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.
 
 @app.command(
     epilog='Example: heat explain "The vault is copper. The gate is made of iron. '
-    'Question: What is the gate made of? Answer:" --method heat'
+    'Question: What is the gate made of? Answer:" --method heat --html page.html'
 )
 def explain(
-    prompt: Annotated[str, typer.Argument(help="The prompt; '-' reads it from standard input.")],
+    prompt: Annotated[
+        str | None, typer.Argument(help="The prompt; '-' reads it from standard input.", show_default=False)
+    ] = None,
     target: Annotated[str | None, typer.Option(help="What to explain. Default: the next token.")] = None,
+    prompt_file: Annotated[
+        str | None, typer.Option(help="Read the prompt from this UTF-8 file, less one newline at its end.")
+    ] = None,
+    chat: Annotated[
+        str | None,
+        typer.Option(help='Read chat messages from this JSON file: [{"role": "user", "content": "..."}].'),
+    ] = None,
+    max_targets: Annotated[
+        int | None,
+        typer.Option(min=1, help="Explain so many tokens of the target, or of what the model says."),
+    ] = None,
     model: Model = None,
     method: Annotated[str, typer.Option(help="Method; see `heat methods`.")] = "heat",
     set_: Annotated[
@@ -41,6 +58,8 @@ def explain(
     seed: Annotated[int, typer.Option(help="Seed of whatever the method draws.")] = 0,
     dtype: Annotated[str | None, typer.Option(help="Number format, for example float32.")] = None,
     device: Annotated[str | None, typer.Option(help="For example cuda:0, or auto. Default: CPU.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
+    png: Annotated[Path | None, typer.Option(help="Write a picture to this file.")] = None,
     out: Annotated[Path | None, typer.Option(help="Save the attribution to this .safetensors file.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many words to list.")] = 10,
     as_json: Json = False,
@@ -48,21 +67,31 @@ def explain(
 ) -> None:
     """Colour the words of a prompt by how much each made the model say the target."""
     config = dict(_option(text) for text in set_ or [])
+    if sum(source is not None for source in (prompt, prompt_file, chat)) != 1:
+        raise typer.BadParameter("give a prompt, or --prompt-file FILE, or --chat FILE, and only one of them")
+    outputs = [path for path in (out, html, png) if path is not None]
+    from heat.files import check_writable
+
+    for path in outputs:
+        check_writable(path)
+    if len({path.resolve() for path in outputs}) < len(outputs):
+        raise ConfigError("two of --out, --html and --png name the same file; give each its own")
+    asked = _prompt(prompt, prompt_file, chat)
     from heat.api import attribute
     from heat.model import load
     from heat.registry import build
 
-    if out is not None and not out.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder to save into", str(out.parent))
     chosen = build(method, config)
-    text = sys.stdin.read() if prompt == "-" else prompt
-    attribution = attribute(load(model, dtype=dtype, device=device), text, target, chosen, seed=seed)
+    lm = load(model, dtype=dtype, device=device)
+    with _template_errors(chat):
+        attribution = attribute(lm, asked, target, chosen, seed=seed, max_targets=max_targets)
     if out is not None:
         attribution.save(out)
+    _write_pictures(attribution, html, png)
     if as_json:
-        print(attribution.to_json())
-        return
-    _show(attribution, top, quiet=quiet)
+        _print_json(attribution)
+    else:
+        _show(attribution, top, outputs, quiet=quiet)
 
 
 @app.command(epilog="Example: heat methods --json")
@@ -113,27 +142,71 @@ def _option(text: str) -> tuple[str, str]:
     return name.strip().replace("-", "_"), value.strip()
 
 
-def _show(attribution: "Attribution", top: int, *, quiet: bool) -> None:
+def _prompt(prompt: str | None, prompt_file: str | None, chat: str | None) -> "str | Messages":
+    from heat.files import read_chat, read_prompt
+
+    if chat is not None:
+        return read_chat(chat)
+    if prompt is None or prompt == "-":
+        return read_prompt(prompt_file or "-")
+    return prompt
+
+
+@contextlib.contextmanager
+def _template_errors(chat: str | None) -> Iterator[None]:
+    """A chat template may refuse messages, for example two of one role in a row."""
+    from jinja2 import TemplateError
+
+    from heat.files import PromptFileError
+
+    try:
+        yield
+    except TemplateError as error:
+        raise PromptFileError(
+            f"the model's chat template refuses the messages in '{chat}': {error}"
+        ) from error
+
+
+def _write_pictures(attribution: "Attribution", html: Path | None, png: Path | None) -> None:
+    from heat.files import write_whole
+
+    if html is not None:
+        from heat.page import page
+
+        command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+        write_whole(html, page(attribution, command).encode())
+    if png is not None:
+        from heat.picture import picture
+
+        write_whole(png, picture(attribution))
+
+
+def _print_json(attribution: "Attribution") -> None:
+    text = attribution.to_json()
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(json.loads(text), sort_keys=True)
+    print(text)
+
+
+def _show(attribution: "Attribution", top: int, outputs: list[Path], *, quiet: bool) -> None:
     from rich.console import Console
 
-    from heat.display import coloured, printable, prompt_words, target_text
+    from heat.display import show
+    from heat.words import read, visible
 
-    words = prompt_words(attribution)
-    strongest = sorted(words, key=lambda word: -abs(word.score))[:top]
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that cannot show a character shows its escape.
+        sys.stdout.reconfigure(errors="backslashreplace")
     if quiet:
-        for word in strongest:
-            print(printable(word.text))
+        reading = read(attribution)
+        for index in reading.strongest(top):
+            print(visible(reading.prompt[index].text))
         return
-    console = Console(highlight=False)
-    probability = float(attribution.log_probs.sum().exp())
-    console.print(coloured(words))
-    console.print(
-        f"\n-> {printable(target_text(attribution))}   probability {probability:.3g}   "
-        f"method {attribution.method}   model {attribution.model}",
-        markup=False,
-    )
-    for word in strongest:
-        console.print(f"{word.score:10.4g}  {printable(word.text)}", markup=False)
+    show(attribution, top, Console(highlight=False))
+    for path in outputs:
+        print(f"wrote {path}")
 
 
 if __name__ == "__main__":

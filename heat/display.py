@@ -1,93 +1,152 @@
-"""An attribution as words for a terminal."""
+"""An attribution for a terminal: a coloured text and the words that matter most."""
 
-import re
-from dataclasses import dataclass
-
+from rich.console import Console
 from rich.text import Text
 
 from heat.attribution import Attribution
+from heat.colours import INK, as_hex, background
+from heat.words import SCORE, Reading, excerpt, read, visible
+
+# A longer prompt is shown in stretches around the words that matter.
+LIMIT = 400
+# Below this share of the largest number a word stays without colour.
+_FAINT = 0.02
+# Where there is no colour, a word needs this share to be marked.
+_MARKED = 0.2
+_WIDE = 60
 
 
-@dataclass(frozen=True)
-class Word:
-    """A run of visible characters in the prompt with the sum of its tokens' scores."""
+def show(attribution: Attribution, top: int, console: Console) -> None:
+    """Print the prompt in colours, what was explained, and the strongest words.
 
-    text: str
-    start: int
-    end: int
-    score: float
-
-
-def prompt_words(attribution: Attribution) -> list[Word]:
-    """Words of the prompt with scores summed over tokens and targets.
-
-    Without offsets (the prompt was given as ids) each token stands for a word.
+    Where the console has no colour (a pipe, NO_COLOR), the strongest words stand in brackets instead.
 
     Args:
-        attribution: Any attribution.
-
-    Returns:
-        The words in order. A token on several words counts for each.
+        attribution: What to show.
+        top: How many words to list.
+        console: Where to.
     """
-    n_prompt = attribution.target_span[0]
-    scores = attribution.scores.sum(0)[:n_prompt].tolist()
-    if attribution.offsets is None:
-        return [Word(token, 0, 0, score) for token, score in zip(attribution.tokens, scores, strict=False)]
-    placed = list(zip(attribution.offsets, scores, strict=False))
-    targets = [span for span in attribution.offsets[n_prompt:] if span[1] > span[0]]
-    prompt = attribution.text[: targets[0][0]] if targets else attribution.text
-    words = []
-    for match in re.finditer(r"\S+", prompt):
-        score = sum(value for (start, end), value in placed if start < match.end() and end > match.start())
-        words.append(Word(match.group(), match.start(), match.end(), score))
-    return words
+    reading = read(attribution)
+    strongest = reading.strongest(top)
+    plain = console.color_system is None or console.no_color
+    # A pipe gets whole lines; only a terminal has an edge to break them at.
+    whole = not console.is_terminal
+    console.print(marked(reading, strongest) if plain else coloured(reading, strongest), soft_wrap=whole)
+    console.print()
+    console.print(Text(f"-> {visible(reading.target)}"), soft_wrap=whole)
+    facts = f"probability {reading.probability:.3g}   method {attribution.method}   model {attribution.model}"
+    console.print(Text(visible(facts)), soft_wrap=whole)
+    for line in notes(reading, plain=plain):
+        console.print(Text(line), style="dim", soft_wrap=whole)
+    wide = whole or console.width >= _WIDE
+    for line in rows(reading, strongest, components=wide):
+        if whole:
+            console.print(Text(line), soft_wrap=True)
+        else:
+            console.print(Text(line), no_wrap=True, overflow="ellipsis")
 
 
-def target_text(attribution: Attribution) -> str:
-    """The target as it stands in the text.
-
-    Args:
-        attribution: Any attribution.
-
-    Returns:
-        Its characters, or its tokens' names where there are no offsets.
-    """
-    first, last = attribution.target_span
-    if attribution.offsets is None:
-        return " ".join(attribution.tokens[first:last])
-    spans = [span for span in attribution.offsets[first:last] if span[1] > span[0]]
-    return attribution.text[spans[0][0] : spans[-1][1]].strip() if spans else attribution.tokens[first]
-
-
-def coloured(words: list[Word]) -> Text:
-    """The words as one line: the redder, the more a word speaks for the target; blue speaks against it.
+def coloured(reading: Reading, strongest: list[int], limit: int = LIMIT) -> Text:
+    """The prompt: the more orange, the more a word speaks for the target; blue speaks against it.
 
     Args:
-        words: Words with scores.
+        reading: An attribution in words.
+        strongest: Indices of the words to show in any case.
+        limit: How many words to show, about.
 
     Returns:
         Text for a rich console.
     """
-    strongest = max((abs(word.score) for word in words), default=0.0) or 1.0
-    line = Text()
-    for word in words:
-        line.append(printable(word.text), style=_style(word.score / strongest))
-        line.append(" ")
-    return line
+    shares = reading.shares()
+    return _lines(reading, strongest, limit, {i: _style(shares[i]) for i in range(len(reading.prompt))}, {})
 
 
-def printable(text: str) -> str:
-    """Text that cannot steer a terminal: control characters are shown as escapes.
+def marked(reading: Reading, strongest: list[int], limit: int = LIMIT) -> Text:
+    """The prompt without colours: [word] speaks for the target, [-word] against it.
 
     Args:
-        text: Any text.
+        reading: An attribution in words.
+        strongest: Indices of the words that may be marked, if they are strong enough.
+        limit: How many words to show, about.
 
     Returns:
-        The same with each unprintable character spelt out.
+        Text for a rich console.
     """
-    return "".join(character if character.isprintable() else repr(character)[1:-1] for character in text)
+    shares = reading.shares()
+    marks = {i: "[" if shares[i] > 0 else "[-" for i in strongest if abs(shares[i]) >= _MARKED}
+    return _lines(reading, strongest, limit, {}, marks)
+
+
+def notes(reading: Reading, *, plain: bool) -> list[str]:
+    """How to read the colours, in sentences.
+
+    Args:
+        reading: An attribution in words.
+        plain: Whether there are no colours.
+
+    Returns:
+        Lines.
+    """
+    lines = []
+    if reading.largest() == 0:
+        return ["Every word has score 0."]
+    if reading.signed():
+        lines.append(
+            "[word] speaks for it, [-word] against." if plain else "orange speaks for it, blue against."
+        )
+    if reading.outside >= 0.01:
+        lines.append(f"{reading.outside:.0%} of the score lies on tokens that are no word of the prompt.")
+    return lines
+
+
+def rows(reading: Reading, strongest: list[int], *, components: bool) -> list[str]:
+    """The strongest words with their numbers, the word last.
+
+    Args:
+        reading: An attribution in words.
+        strongest: Indices of the words, in order.
+        components: Whether to print the components too, under a heading.
+
+    Returns:
+        Lines.
+    """
+    views = list(reading.views) if components else [SCORE]
+    numbers = {view: reading.numbers(view) for view in views}
+    heading = "".join(f"{visible(view):>{_column(view)}}" for view in views)
+    lines = [f"{heading}  word"] if len(views) > 1 else []
+    for index in strongest:
+        figures = "".join(f"{numbers[view][index]:{_column(view)}.4g}" for view in views)
+        lines.append(f"{figures}  {visible(reading.prompt[index].text)}")
+    return lines
+
+
+def _lines(
+    reading: Reading, strongest: list[int], limit: int, styles: dict[int, str], marks: dict[int, str]
+) -> Text:
+    text = Text()
+    reached = 0
+    for start, end in excerpt(len(reading.prompt), strongest, limit):
+        if start > reached:
+            text.append(f"\n... {start - reached:,} words ...\n", style="dim")
+        for index in range(start, end):
+            piece = reading.prompt[index]
+            if index > start or start == 0:
+                text.append(_gap(piece.before))
+            mark = marks.get(index)
+            word = visible(piece.text)
+            text.append(f"{mark}{word}]" if mark else word, style=styles.get(index, ""))
+        reached = end
+    return text
+
+
+def _gap(space: str) -> str:
+    """At most one empty line, else at most one space."""
+    return "\n" * min(2, space.count("\n")) or " "[: len(space)]
+
+
+def _column(view: str) -> int:
+    return max(11, len(view) + 2)
 
 
 def _style(share: float) -> str:
-    paler = round(255 - 175 * min(1.0, abs(share)))
-    return f"black on #ff{paler:02x}{paler:02x}" if share >= 0 else f"black on #{paler:02x}{paler:02x}ff"
+    return "" if abs(share) < _FAINT else f"{as_hex(INK)} on {as_hex(background(share))}"

@@ -1,16 +1,16 @@
+import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from fakes.tiny_models import tiny_lm, tiny_model, tiny_tokenizer
+from fakes.tiny_models import tiny_model, tiny_tokenizer
 
 import heat
 from heat import cli
-from heat.display import coloured, printable, prompt_words, target_text
 
 PROMPT = "The \U0001f600 gate is made of iron. Answer:"
 Run = Callable[..., tuple[int, str, str]]
@@ -39,8 +39,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 def test_explain_shows_words_and_the_strongest(run: Run, folder: Path) -> None:
     code, out, err = run("explain", PROMPT, "--target", " iron", "--model", str(folder), "--top", "3")
     assert (code, err) == (0, "")
-    assert "The \U0001f600 gate is made of iron. Answer:" in " ".join(out.split())
-    assert "-> iron" in out
+    line = out.splitlines()[0]
+    assert line.replace("[", "").replace("]", "") == PROMPT
+    assert line.count("[") >= 1
+    assert "-> iron\n" in out
     assert len(out.rstrip().splitlines()[-3:]) == 3
 
 
@@ -63,7 +65,72 @@ def test_json_is_a_whole_attribution_and_nothing_else(run: Run, folder: Path, tm
 def test_quiet_prints_words_alone(run: Run, folder: Path) -> None:
     _, out, _ = run("explain", PROMPT, "--model", str(folder), "--quiet", "--top", "2", "--method", "random")
     assert len(out.splitlines()) == 2
-    assert set(out.split()) <= set(PROMPT.split())
+    assert set(out.split()) <= {"The", "\U0001f600", "gate", "is", "made", "of", "iron", ".", "Answer", ":"}
+
+
+def test_page_and_picture_are_written_beside_json(run: Run, folder: Path, tmp_path: Path) -> None:
+    html, png = tmp_path / "a.html", tmp_path / "a.png"
+    arguments = ("explain", PROMPT, "--model", str(folder), "--html", str(html), "--png", str(png))
+    code, out, err = run(*arguments, "--json")
+    assert (code, err) == (0, "")
+    assert heat.Attribution.from_json(out).text.startswith(PROMPT)
+    assert "--json" in html.read_text(encoding="utf-8")
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert f"wrote {html}\nwrote {png}\n" in run(*arguments)[1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "a.png"]
+
+
+def test_several_tokens_of_what_the_model_says(run: Run, folder: Path) -> None:
+    out = run(
+        "explain", PROMPT, "--model", str(folder), "--max-targets", "3", "--json", "--method", "random"
+    )[1]
+    assert len(heat.Attribution.from_json(out).scores) == 3
+
+
+def test_a_prompt_comes_from_a_file_or_standard_input(
+    run: Run, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "p.txt"
+    file.write_text(f"{PROMPT}\n", encoding="utf-8")
+    rest = ("--target", " iron", "--model", str(folder), "--method", "random", "--json")
+    direct, from_file = run("explain", PROMPT, *rest)[1], run("explain", "--prompt-file", str(file), *rest)[1]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(file.read_bytes()), encoding="ascii"))
+    from_input = run("explain", "-", *rest)[1]
+    texts = {heat.Attribution.from_json(out).text for out in (direct, from_file, from_input)}
+    assert texts == {f"{PROMPT} iron"}
+
+
+def test_a_chat_goes_through_the_template(run: Run, folder: Path, tmp_path: Path) -> None:
+    chat = tmp_path / "chat.json"
+    chat.write_text('[{"role": "user", "content": "What?"}]')
+    code, _, err = run("explain", "--chat", str(chat), "--model", str(folder))
+    assert (code, "has no chat template" in err) == (1, True)
+
+    tokenizer = tiny_tokenizer()
+    refusal = "{% if messages[0].content == 'No' %}{{ raise_exception('be polite') }}{% endif %}"
+    tokenizer.chat_template = refusal + "{% for m in messages %}{{ m.role }}: {{ m.content }} {% endfor %}"
+    tokenizer.save_pretrained(tmp_path)
+    tiny_model("llama").save_pretrained(tmp_path)
+    out = run("explain", "--chat", str(chat), "--model", str(tmp_path), "--method", "random", "--json")[1]
+    assert heat.Attribution.from_json(out).text.startswith("user: What? ")
+    chat.write_text('[{"role": "user", "content": "No"}]')
+    code, _, err = run("explain", "--chat", str(chat), "--model", str(tmp_path))
+    assert code == 1
+    assert "refuses the messages" in err
+    assert "be polite" in err
+
+
+def test_json_stays_json_where_the_terminal_knows_ascii_alone(folder: Path) -> None:
+    found = subprocess.run(
+        [sys.executable, "-m", "heat.cli", "explain", PROMPT, "--model", str(folder), "--json", "--method", "random"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, check=True,
+    )  # fmt: skip
+    assert heat.Attribution.from_json(found.stdout.decode("ascii")).text.startswith(PROMPT)
+    shown = subprocess.run(
+        [sys.executable, "-m", "heat.cli", "explain", PROMPT, "--model", str(folder), "--method", "random"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True, check=True,
+    )  # fmt: skip
+    assert b"\\U0001f600" in shown.stdout
 
 
 def test_methods_are_listed(run: Run) -> None:
@@ -82,6 +149,11 @@ def test_methods_are_listed(run: Run) -> None:
         (["--model", "./nothing"], "there is no model folder"),
         (["--target", "  "], "the target is blank"),
         (["--out", "/nothing/a.safetensors"], "no such folder to save into: '/nothing'"),
+        (["--html", "/nothing/a.html"], "no such folder to save into: '/nothing'"),
+        (["--html", "."], "this is a folder"),
+        (["--png", os.devnull], "this is no ordinary file"),
+        (["--png", "same", "--html", "same"], "name the same file"),
+        (["--model", "README.md"], "README.md"),
     ],
 )
 def test_errors_are_one_line(run: Run, folder: Path, arguments: list[str], says: str) -> None:
@@ -94,6 +166,23 @@ def test_errors_are_one_line(run: Run, folder: Path, arguments: list[str], says:
     assert out == ""
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([""], "the prompt is empty"),
+        ([" \n "], "the prompt is blank"),
+        (["--prompt-file", "/nothing/p.txt"], "No such file or directory: '/nothing/p.txt'"),
+        (["--prompt-file", "."], "Is a directory"),
+        (["--prompt-file", sys.executable], "is not UTF-8 text"),
+        (["--chat", "README.md"], "is no JSON"),
+    ],
+)
+def test_bad_prompts_are_one_line(run: Run, folder: Path, arguments: list[str], says: str) -> None:
+    code, out, err = run("explain", *arguments, "--model", str(folder))
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert says in err
+
+
 def test_debug_anywhere_shows_the_traceback(run: Run) -> None:
     for arguments in (["--debug", "explain", PROMPT], ["explain", PROMPT, "--debug"]):
         code, _, err = run(*arguments, "--method", "lime")
@@ -103,6 +192,8 @@ def test_debug_anywhere_shows_the_traceback(run: Run) -> None:
 
 def test_a_wrong_command_line_exits_2(run: Run) -> None:
     assert run("explain")[0] == 2
+    assert run("explain", PROMPT, "--prompt-file", "p.txt")[0] == 2
+    assert run("explain", PROMPT, "--max-targets", "0")[0] == 2
     assert run("explain", PROMPT, "--nonsense")[0] == 2
 
 
@@ -118,26 +209,3 @@ def test_help_needs_no_torch() -> None:
     heavy = "('torch', 'transformers', 'pandas')"
     program = f"import sys, heat, heat.cli; sys.exit(any(m in sys.modules for m in {heavy}))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
-
-
-def test_words_are_sums_of_their_tokens() -> None:
-    prompt = "The gate is made of iron. Answer:"
-    attribution = heat.attribute(tiny_lm("llama"), prompt, " iron", "random")
-    words = prompt_words(attribution)
-    assert [word.text for word in words] == prompt.split()
-    # Every token with a visible character lies on exactly one word here; <s> and lone spaces lie on none.
-    visible = [attribution.text[start:end].strip() != "" for start, end in attribution.offsets or ()]
-    expected = float(attribution.scores[0, torch.tensor(visible)].sum())
-    assert sum(word.score for word in words) == pytest.approx(expected, rel=1e-5)
-    assert target_text(attribution) == "iron"
-    assert coloured(words).plain.split() == prompt.split()
-
-
-def test_ids_stand_for_words() -> None:
-    attribution = heat.attribute(tiny_lm("llama"), [50, 60, 70], [80], "random")
-    assert len(prompt_words(attribution)) == 3
-    assert target_text(attribution) == attribution.tokens[-1]
-
-
-def test_control_characters_do_not_reach_the_terminal() -> None:
-    assert printable("a\x1b[31mb") == "a\\x1b[31mb"

@@ -1,0 +1,128 @@
+"""Files: outputs are whole or not there, inputs are text or refused in one sentence."""
+
+import errno
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from heat.errors import HeatError
+
+Messages = list[dict[str, str]]
+
+
+class PromptFileError(HeatError):
+    """A prompt cannot be read: it is no text, or no chat."""
+
+
+def check_writable(path: Path) -> None:
+    """Refuse a place that cannot be written before any work is done for it.
+
+    Args:
+        path: The file to come.
+
+    Raises:
+        OSError: Its folder is missing or closed, or a folder or device lies there.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder to save into", str(path.parent))
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "this is a folder; name a file to save into", str(path))
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "this is no ordinary file; name a file to save into", str(path))
+    closed = path if path.exists() and not os.access(path, os.W_OK) else path.parent
+    if not os.access(closed, os.W_OK):
+        raise PermissionError(errno.EACCES, "this cannot be written to", str(closed))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write beside the file, flush to disk, then take its place: a reader never sees half a file.
+
+    Args:
+        path: The file; where it is a link, what it points to is replaced.
+        content: Its bytes.
+
+    Raises:
+        OSError: The disk is full or the folder cannot be written; the file is then as it was.
+    """
+    path = path.resolve()
+    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        # The one who asked knows the file by its own name.
+        error.filename, error.filename2 = str(path), None
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_prompt(path: str) -> str:
+    """Text of a UTF-8 file, without the one newline that editors and `echo` put at its end.
+
+    Args:
+        path: The file, or "-" for standard input.
+
+    Returns:
+        The text.
+
+    Raises:
+        PromptFileError: The bytes are no text.
+        OSError: The file cannot be read.
+    """
+    name = "standard input" if path == "-" else f"'{path}'"
+    try:
+        content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        text = content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        raise PromptFileError(
+            f"{name} is not UTF-8 text (byte {error.start} is no part of it); convert it, or name another"
+        ) from error
+    except ValueError as error:
+        raise PromptFileError(f"'{path!r}' is no file name: {error}") from error
+    if "\0" in text:
+        raise PromptFileError(f"{name} holds a NUL byte, so it is no text; name another file")
+    return text.removesuffix("\n")
+
+
+def read_chat(path: str) -> Messages:
+    """Chat messages of a JSON file.
+
+    Args:
+        path: The file, or "-" for standard input.
+
+    Returns:
+        At least one message with role and content.
+
+    Raises:
+        PromptFileError: It is no JSON list of messages.
+        OSError: The file cannot be read.
+    """
+    name = "standard input" if path == "-" else f"'{path}'"
+    try:
+        found: Any = json.loads(read_prompt(path))
+    except (ValueError, RecursionError) as error:
+        raise PromptFileError(f"{name} is no JSON: {error}") from error
+    shape = 'a list such as [{"role": "user", "content": "Hello"}]'
+    if not isinstance(found, list) or not found:
+        raise PromptFileError(f"{name} holds no chat messages; it should be {shape}")
+    for index, message in enumerate(found):
+        fields = {"role", "content"}
+        if (
+            not isinstance(message, dict)
+            or set(message) != fields
+            or not all(map(_is_text, message.values()))
+        ):
+            raise PromptFileError(
+                f"message {index} in {name} is not a role and a content, both text; the file should be {shape}"
+            )
+    return found
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
