@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="annotate",
     help="Build a benchmark of mixed paragraphs and collect gold word labels for it.",
+    epilog="Example: annotate build-dataset && annotate label && annotate agreement",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -58,7 +59,7 @@ def build_dataset(
         typer.Option(help="SciQ in the hub's schema: .parquet, .jsonl, .json or a folder of them."),
     ] = None,
     size: Annotated[int, typer.Option(min=1, help="Number of paragraphs.")] = 2000,
-    seed: Annotated[int, typer.Option(help="Seed of every draw.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 0,
     split: Annotated[str, typer.Option(help="Split of the source.")] = "test",
     out: Annotated[Path, typer.Option(help="Benchmark folder to make.")] = Path("curated"),
     min_words: Annotated[int, typer.Option(min=1, help="Least words of a paragraph, with punctuation.")] = 40,
@@ -118,7 +119,7 @@ def label(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Label the first so many paragraphs only.")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="How often to ask about each paragraph.")] = 1,
-    seed: Annotated[int, typer.Option(help="Seed of annotators that draw and are given none.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of annotators that draw and are given none.")] = 0,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Ask again what was answered; the ledger keeps both.")
     ] = False,

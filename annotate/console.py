@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import sys
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
 _INTERRUPTED = "interrupted; what was finished is kept, the same command goes on"
+_FULL = "; what was finished is kept: make room, then run the same command again"
 
 
 def run(app: Callable[[], object], errors: tuple[type[Exception], ...]) -> None:
@@ -48,7 +50,8 @@ def describe(error: Exception) -> str:
     """One line for a person: an error's own sentence, or what the system said and where."""
     if isinstance(error, OSError) and error.strerror:
         place = f" ({error.filename})" if error.filename else ""
-        return f"{error.strerror}{place}"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return f"{error.strerror}{place}" + (_FULL if full else "")
     return " ".join(str(error).split())
 
 

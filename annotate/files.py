@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,8 @@ from pydantic import BaseModel, ValidationError
 from annotate.errors import AnnotateError, BenchmarkError
 
 T = TypeVar("T", bound=BaseModel)
+
+_UNFINISHED = ".part"
 
 
 def shipped(name: str) -> Path:
@@ -43,19 +46,39 @@ def write_atomic(path: Path, text: str) -> None:
     Raises:
         OSError: The disk is full or the folder cannot be written; ``path`` is then as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(errno.ENOTDIR, "this is a file, not a folder", str(path.parent)) from error
+    temporary = ""
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         Path(temporary).chmod(0o644)
         Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
+    except BaseException as error:
+        if temporary:
+            with contextlib.suppress(OSError):
+                Path(temporary).unlink()
+        if isinstance(error, OSError):
+            error.filename, error.filename2 = str(path), None  # not the unfinished file's name
         raise
+
+
+def sweep(folder: Path, pattern: str = f".*{_UNFINISHED}") -> None:
+    """Remove the unfinished files that a killed process left in ``folder``.
+
+    Only for who holds the lock on what is in it: the unfinished file of a living writer would go too.
+
+    Args:
+        folder: The folder; it need not exist.
+        pattern: Names of unfinished files; by default those of `write_atomic`.
+    """
+    for path in folder.glob(pattern):
+        path.unlink(missing_ok=True)
 
 
 def write_records(path: Path, records: Iterable[BaseModel]) -> None:
@@ -115,12 +138,33 @@ def read_records(path: Path, record: type[T]) -> list[T]:
         try:
             records.append(record.model_validate_json(line))
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise BenchmarkError(
-                f"{path} line {number} is not a {record.__name__}: {place} {first['msg']}".replace("  ", " ")
-            ) from error
+            raise BenchmarkError(f"{path} line {number} {_misfit(error, record)}") from error
     return records
+
+
+def _misfit(error: ValidationError, record: type[BaseModel]) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if place == "schema_version" and first["type"] == "literal_error":
+        return f"has schema version {first['input']}, which this release does not read; use the release that made it"
+    name = record.__name__.lower()
+    return " ".join(f"is no {name} record: {place} {first['msg']}".split())
+
+
+def read_whole(path: Path, record: type[T], remedy: str) -> list[T]:
+    """Read a jsonl file that was written at once: unlike in a log, a torn last line is nothing to live with.
+
+    Args:
+        path: The file.
+        record: What every line holds.
+        remedy: What to do about a torn file.
+
+    Raises:
+        BenchmarkError: As `read_records`, or the last line is torn.
+    """
+    if path.is_file() and path.stat().st_size and path.read_bytes()[-1:] != b"\n":
+        raise BenchmarkError(f"{path} is torn: it ends within a line; {remedy}")
+    return read_records(path, record)
 
 
 def file_hash(path: Path) -> str:

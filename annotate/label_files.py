@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from annotate.errors import LabelError, UnknownNameError
-from annotate.files import read_records, write_records
+from annotate.files import read_whole, write_records
 from annotate.schema import Label, Paragraph
 
 
@@ -53,7 +53,7 @@ def read_labels(
     found: dict[str, list[Label]] = {}
     size = {paragraph.id: len(paragraph.words) for paragraph in paragraphs}
     for path in sorted(folder.glob("*.jsonl")):
-        labels = read_records(path, Label)
+        labels = read_whole(path, Label, "annotate label makes it again from the ledger")
         check_texts(path, paragraphs, [(label.paragraph_id, label.text_sha256) for label in labels])
         for label in labels:
             if not all(0 <= word < size[label.paragraph_id] for word in label.words):

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from annotate.errors import LabelError
-from annotate.files import read_records, repair_tail
+from annotate.files import read_records, repair_tail, sweep
 from annotate.protocol import Response
 
 
@@ -88,7 +88,8 @@ class Ledger:
     once and the death of the machine after :meth:`sync`.
 
     Args:
-        path: The ledger file, made if missing; a torn last line is cut off.
+        path: The ledger file, made if missing; a torn last line is cut off, and what a killed run left
+            unfinished beside it is removed.
 
     Raises:
         LabelError: Another process is writing to it.
@@ -103,6 +104,8 @@ class Ledger:
         try:
             self._lock()
             repair_tail(path)
+            for folder in (path.parent, path.parent / "labels"):
+                sweep(folder)
             self.attempts = read_ledger(path)
         except BaseException:
             os.close(self._handle)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from annotate.files import canonical_hash, write_atomic
+from annotate.files import canonical_hash, read_records, write_atomic
 from annotate.schema import Gold, Paragraph, Record
 from evaluate.errors import EvaluateError, NothingScoredError
 from evaluate.gold import GoldSource, load_gold
@@ -20,7 +20,7 @@ from evaluate.metrics import METRICS, Mask, Scores, chance, decides, is_constant
 from evaluate.projection import word_scores
 from evaluate.prompt import Target
 from evaluate.runner import Progress, attributions, chunks, default_config, no_progress, prepare, settings_of
-from evaluate.store import Item, Score, ScoreStatus, Settings, Store, attribution_key, score_key
+from evaluate.store import Item, Score, ScoreStatus, Settings, Store, Timing, attribution_key, score_key
 from evaluate.versions import versions
 
 if TYPE_CHECKING:
@@ -37,7 +37,8 @@ class MethodAlignment(Record):
         metrics: Metric name to mean and interval.
         constant: Paragraphs whose words all got the same score; the metrics hold chance there.
         not_finite: Paragraphs with a score that is not a number; the metrics hold their worst value there.
-        seconds_per_1000: Wall-clock seconds for 1,000 paragraphs, as measured when they were computed.
+        seconds_per_1000: Wall-clock seconds for 1,000 paragraphs, as measured when they were computed. Not
+            part of the file, which is to be the same when made again; `with_seconds` finds it again.
     """
 
     method: str
@@ -45,7 +46,7 @@ class MethodAlignment(Record):
     metrics: dict[str, Interval]
     constant: int
     not_finite: int
-    seconds_per_1000: float | None
+    seconds_per_1000: float | None = Field(default=None, exclude=True)
 
 
 class AlignmentResult(Record):
@@ -103,10 +104,18 @@ class AlignmentResult(Record):
                 "method": row.method,
                 **_flat(row.metrics),
                 **row.model_dump(exclude={"method", "config", "metrics"}),
+                "seconds_per_1000": row.seconds_per_1000,
             }
             for row in self.methods
         ]
         return pd.DataFrame([*rows, {"method": "chance", **_flat(self.chance)}])
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as JSON values, with what the clock and the store said of this call."""
+        values = self.model_dump(mode="json")
+        for row, method in zip(values["methods"], self.methods, strict=True):
+            row["seconds_per_1000"] = method.seconds_per_1000
+        return values | {"computed": self.computed, "reused": self.reused}
 
 
 def _flat(metrics: dict[str, Interval]) -> dict[str, float | None]:
@@ -199,7 +208,7 @@ def alignment(
         reused=len(names) * len(usable) - computed,
     )
     write_atomic(out / "alignment.json", result.model_dump_json(indent=2) + "\n")
-    write_atomic(out / "alignment.csv", result.frame.to_csv(index=False))
+    write_atomic(out / "alignment.csv", result.frame.drop(columns="seconds_per_1000").to_csv(index=False))
     return result
 
 
@@ -314,7 +323,6 @@ def _summarise(
         for key, paragraph in zip(keys, paragraphs, strict=True)
     ]
     statuses = Counter(row.status for row in rows)
-    seconds = [store.timings[key].seconds for key in keys if key in store.timings]
     values = [{name: math.nan if v is None else v for name, v in row.values.items()} for row in rows]
     return MethodAlignment(
         method=method,
@@ -322,8 +330,13 @@ def _summarise(
         metrics=_intervals(values, [paragraph.text_sha256 for paragraph in paragraphs], settings.seed),
         constant=statuses["constant"],
         not_finite=statuses["not_finite"],
-        seconds_per_1000=1000 * sum(seconds) / len(seconds) if seconds else None,
+        seconds_per_1000=_seconds_per_1000(keys, store.timings),
     )
+
+
+def _seconds_per_1000(keys: Sequence[str], timings: Mapping[str, Timing]) -> float | None:
+    seconds = [timings[key].seconds for key in keys if key in timings]
+    return 1000 * sum(seconds) / len(seconds) if seconds else None
 
 
 def _intervals(values: Sequence[dict[str, float]], texts: Sequence[str], seed: int) -> dict[str, Interval]:
@@ -378,3 +391,20 @@ def read_result(folder: Path) -> AlignmentResult:
         raise EvaluateError(
             f"{path} is not a result of this version; run `evaluate alignment` again"
         ) from error
+
+
+def with_seconds(result: AlignmentResult, folder: Path, paragraphs: Sequence[Paragraph]) -> AlignmentResult:
+    """A result read back, with the seconds that were measured when its attributions were computed.
+
+    Args:
+        result: What `read_result` read.
+        folder: The folder it was read from.
+        paragraphs: The paragraphs that were scored.
+    """
+    path = folder / "timings.jsonl"
+    timings = {row.attribution: row for row in read_records(path, Timing)} if path.exists() else {}
+    methods = []
+    for row in result.methods:
+        keys = [attribution_key(each, result.settings, row.method, row.config) for each in paragraphs]
+        methods.append(row.model_copy(update={"seconds_per_1000": _seconds_per_1000(keys, timings)}))
+    return result.model_copy(update={"methods": tuple(methods)})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,7 +35,7 @@ app = typer.Typer(
 app.add_typer(reader, name="reader")
 
 
-@app.callback()
+@app.callback(epilog="Example: evaluate alignment --method heat --limit 50")
 def root() -> None:
     """Score attribution methods against gold words."""
 
@@ -59,7 +59,7 @@ def alignment(
         str | None, typer.Option(help="Folder or hub name of a causal model. Default: the embedded reader.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Use the first so many paragraphs only.")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the methods and of the bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the methods and of the bootstrap.")] = 0,
     target: Annotated[
         Target, typer.Option(help="Attribute the first answer token, or all of them.")
     ] = "first",
@@ -111,7 +111,7 @@ def alignment(
 
         write_report(out, html)
     if json:
-        print_json(result.model_dump(mode="json") | {"computed": result.computed, "reused": result.reused})
+        print_json(result.as_json())
         return
     _print_table(result, quiet)
     say(f"{result.computed} computed, {result.reused} reused; results in {out}")
@@ -155,10 +155,13 @@ def _speaker(silent: bool) -> Callable[[str], None]:
 @contextmanager
 def _bars(silent: bool) -> Iterator[Callable[[str, int, int], None]]:
     """One progress bar a method, made when its work begins."""
-    with progress(silent) as bars:
-        tasks: dict[str, TaskID] = {}
+    bars = progress(silent)
+    tasks: dict[str, TaskID] = {}
+    with ExitStack() as shown:
 
         def update(what: str, done: int, total: int) -> None:
+            if not tasks:  # bars without a task would leave an empty line before an error
+                shown.enter_context(bars)
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total)
             bars.update(tasks[what], completed=done)

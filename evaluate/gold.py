@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, get_args
 from annotate.adjudicate import DEFAULT_RULE, Rule, adjudicate, read_reviews
 from annotate.annotators import is_offline
 from annotate.errors import LabelError
-from annotate.files import read_records
+from annotate.files import read_whole
 from annotate.label_files import check_texts, read_labels
 from annotate.schema import Gold, Paragraph, Record
 from evaluate.errors import NoGoldError
@@ -68,7 +68,7 @@ def _read_gold(benchmark: Benchmark, paragraphs: Sequence[Paragraph]) -> Sequenc
         raise NoGoldError(
             f"{path} does not exist; make it with: annotate adjudicate --benchmark {benchmark.path}"
         )
-    rows = read_records(path, Gold)
+    rows = read_whole(path, Gold, f"make it again with: annotate adjudicate --benchmark {benchmark.path}")
     check_texts(path, paragraphs, [(row.paragraph_id, row.text_sha256) for row in rows])
     size = {paragraph.id: len(paragraph.words) for paragraph in paragraphs}
     for row in rows:

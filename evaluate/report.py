@@ -11,7 +11,7 @@ import numpy as np
 
 from annotate.files import read_records, write_atomic
 from annotate.schema import Gold, Paragraph
-from evaluate.alignment import AlignmentResult, paragraph_scores, read_result
+from evaluate.alignment import AlignmentResult, paragraph_scores, read_result, with_seconds
 from evaluate.errors import ReportError
 from evaluate.gold import load_gold
 from evaluate.metrics import METRICS, Scores
@@ -84,8 +84,9 @@ def render(results: Path) -> str:
 
     from annotate.benchmark import open_benchmark
 
-    result = read_result(results)
-    benchmark = open_benchmark(Path(result.benchmark))
+    found = read_result(results)
+    benchmark = open_benchmark(Path(found.benchmark))
+    result = with_seconds(found, results, benchmark.paragraphs()[: found.limit])
     environment = Environment(
         loader=PackageLoader("evaluate"),
         autoescape=True,

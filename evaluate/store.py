@@ -6,9 +6,8 @@ A folder holds
     items.jsonl      a row a paragraph and model: can it be asked, what does the model answer
     scores.jsonl     a row a paragraph and method: the value of every metric
     attributions/    a file a paragraph and method
-    timings.jsonl    seconds an attribution took; clocks are read for nothing else, so the other rows are the
-    same
-                     bytes whenever they are made
+    timings.jsonl    seconds an attribution took; no clock is read for the other files, so that they are
+                     the same bytes whenever they are made
 
 Keys are hashes of all that a result depends on. What was made with another model revision, gold, seed or
 schema has other keys and stays where it is.
@@ -24,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-from annotate.files import canonical_hash, read_records, repair_tail, write_atomic
+from annotate.files import canonical_hash, read_records, repair_tail, sweep, write_atomic
 from annotate.schema import Gold, Paragraph, Record
 from evaluate.errors import StoreError
 from evaluate.prompt import CUE, Target
@@ -168,7 +167,7 @@ class Store:
         folder: Made where it is missing.
 
     Raises:
-        StoreError: Another run writes to the folder, or it is of another schema version.
+        StoreError: Another run writes to the folder, or it is a file or of another schema version.
         BenchmarkError: A file in it is not what it should be.
     """
 
@@ -180,10 +179,14 @@ class Store:
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise StoreError(f"{self.folder} is a file; name a folder with --out")
         (self.folder / "attributions").mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
             stack.enter_context(_lock(self.folder))
             _check_version(self.folder / "store.json")
+            sweep(self.folder)
+            sweep(self.folder / "attributions", ".*")
             for name in ("items", "scores", "timings"):
                 repair_tail(self._rows(name))
             self.items = {row.key: row for row in self._read("items", Item)}
@@ -223,10 +226,15 @@ class Store:
 
     def _append(self, name: str, rows: Sequence[Record]) -> None:
         # One write and one fsync for a whole batch: a row at a time costs more than the metrics.
-        with self._rows(name).open("ab") as stream:
-            stream.write("".join(row.model_dump_json() + "\n" for row in rows).encode("utf-8"))
-            stream.flush()
-            os.fsync(stream.fileno())
+        path = self._rows(name)
+        try:
+            with path.open("ab") as stream:
+                stream.write("".join(row.model_dump_json() + "\n" for row in rows).encode("utf-8"))
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            error.filename = str(path)
+            raise
 
 
 def _check_version(path: Path) -> None:

@@ -23,7 +23,12 @@ def run(app: Callable[[list[str]], object]) -> None:
     try:
         app(arguments)
     except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    except SystemExit as stop:
+        if stop.code == INTERRUPTED:  # what Typer makes of Ctrl-C, without a word
+            print("interrupted", file=sys.stderr)
+        raise
     except (HeatError, OSError) as error:
         if debug:
             traceback.print_exc()

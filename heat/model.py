@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from huggingface_hub import HfApi
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -19,6 +20,8 @@ from transformers.utils import logging as transformers_logging
 
 from heat.errors import ModelNotFoundError, NonFiniteError, TokenizerError, UnsupportedModelError
 from heat.shipped import shipped
+
+_HUB_SECONDS = 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,15 +94,16 @@ def load(
     folder = _folder(name_or_path)
     source = str(folder) if folder is not None else str(name_or_path)
     with _no_progress_bars():
-        config = _fetch(AutoConfig, source, trust_remote_code=trust_remote_code)
+        options = {"trust_remote_code": trust_remote_code, "local_files_only": _only_local(folder, source)}
+        config = _fetch(AutoConfig, source, **options)
         _check_decoder_only(source, config)
-        tokenizer = _load_tokenizer(source, trust_remote_code)
+        tokenizer = _load_tokenizer(source, **options)
         model = _fetch(
             AutoModelForCausalLM,
             source,
             dtype="auto" if dtype is None else _dtype(dtype),
             device_map=device,
-            trust_remote_code=trust_remote_code,
+            **options,
         )
     model.eval()
     _check_finite(source, model)
@@ -149,6 +153,20 @@ def _folder(name_or_path: str | Path | None) -> Path | None:
     return None
 
 
+def _only_local(folder: Path | None, name: str) -> bool:
+    """Whether the hub does not answer for `name`, so that only what was fetched before can be had.
+
+    Asked once and with a limit: the loaders would try for half a minute, file by file, and say so each time.
+    """
+    if folder is not None:
+        return False
+    try:
+        HfApi().model_info(name, timeout=_HUB_SECONDS)
+    except Exception:  # the client raises errors of several libraries, which change by version
+        return True
+    return False
+
+
 def _fetch(loader: Any, source: str, **options: Any) -> Any:
     """`loader.from_pretrained` with the errors people meet turned into one sentence each."""
     try:
@@ -167,9 +185,9 @@ def _fetch(loader: Any, source: str, **options: Any) -> Any:
         raise UnsupportedModelError(f"cannot load '{source}': {_first_line(error)}") from error
 
 
-def _load_tokenizer(source: str, trust_remote_code: bool) -> PreTrainedTokenizerBase:
+def _load_tokenizer(source: str, **options: bool) -> PreTrainedTokenizerBase:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
     except Exception as error:  # the library raises a dozen different types here
         raise TokenizerError(
             f"'{source}' has no tokenizer that can be loaded ({_first_line(error)}); "

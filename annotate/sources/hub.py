@@ -13,6 +13,7 @@ from annotate.sources.rows import Table
 
 NARRATIVEQA = "deepmind/narrativeqa"
 SCIQ = "allenai/sciq"
+_SECONDS = 10
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class HubSource:
         revisions = {}
         for name in (NARRATIVEQA, SCIQ):
             try:
-                revisions[name] = str(HfApi().dataset_info(name).sha)
+                revisions[name] = str(HfApi().dataset_info(name, timeout=_SECONDS).sha)
             except (
                 Exception
             ) as error:  # the client raises errors of several libraries, which change by version

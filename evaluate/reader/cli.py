@@ -9,7 +9,12 @@ import typer
 
 from annotate.console import command_line, print_json, progress
 
-app = typer.Typer(help="Train and measure the embedded reader.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Train and measure the embedded reader.",
+    epilog="Example: evaluate reader measure",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
@@ -24,7 +29,7 @@ def train(
     finish: Annotated[
         int | None, typer.Option(min=1, help="Steps at the last level. Default: the recipe's.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of weights and corpus.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of weights and corpus.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 1,
     quiet: Quiet = False,
 ) -> None:
@@ -48,7 +53,7 @@ def train(
 def measure(
     model: Annotated[Path | None, typer.Option(help="Reader's folder. Default: the one that ships.")] = None,
     size: Annotated[int, typer.Option(min=1, help="Paragraphs per measure.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the paragraphs.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the paragraphs.")] = 0,
     card: Annotated[bool, typer.Option("--card", help="Write the model card into the folder.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON alone.")] = False,
 ) -> None:

@@ -120,7 +120,7 @@ def test_a_full_disk_leaves_no_half_benchmark(
 
     monkeypatch.setattr(os, "fsync", full)
     assert run(monkeypatch, "--size", "5") == 1
-    assert capsys.readouterr().err.strip().endswith("error: No space left on device")
+    assert "error: No space left on device (curated/paragraphs.jsonl); " in capsys.readouterr().err
     assert list(Path("curated").iterdir()) == []
 
 

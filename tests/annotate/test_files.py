@@ -9,11 +9,14 @@ from annotate.files import (
     canonical_hash,
     file_hash,
     read_records,
+    read_whole,
     repair_tail,
     shipped,
+    sweep,
     write_atomic,
     write_records,
 )
+from annotate.schema import Gold
 
 
 class Row(BaseModel):
@@ -41,7 +44,7 @@ def test_a_torn_last_line_is_left_out_and_cut_before_the_next_append(tmp_path: P
 def test_a_bad_line_is_named(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_bytes(b'{"n": 1}\n{"n": "x"}\n')
-    with pytest.raises(BenchmarkError, match=r"rows\.jsonl line 2 is not a Row: n "):
+    with pytest.raises(BenchmarkError, match=r"rows\.jsonl line 2 is no row record: n "):
         read_records(path, Row)
     path.write_bytes(b'{"n": 1}\n\xff\n')
     with pytest.raises(BenchmarkError, match=r"line 2 is not UTF-8"):
@@ -57,6 +60,43 @@ def test_a_failed_write_leaves_the_old_file_and_no_rest(tmp_path: Path) -> None:
         write_atomic(path, "new \ud800")
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_failed_write_names_the_file_that_was_wanted(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="this is a file, not a folder") as raised:
+        write_atomic(tmp_path / "file" / "a.txt", "text")
+    assert raised.value.filename == str(tmp_path / "file")
+    (tmp_path / "folder" / "sub").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError) as raised_too:
+        write_atomic(tmp_path / "folder", "text")
+    assert raised_too.value.filename == str(tmp_path / "folder")
+
+
+def test_what_was_written_at_once_may_not_be_torn(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(b'{"n": 1}\n{"n": 2}\n')
+    assert read_whole(path, Row, "mend it") == [Row(n=1), Row(n=2)]
+    path.write_bytes(b'{"n": 1}\n{"n": ')
+    with pytest.raises(BenchmarkError, match=r"rows\.jsonl is torn: it ends within a line; mend it"):
+        read_whole(path, Row, "mend it")
+    path.write_bytes(b"")
+    assert read_whole(path, Row, "mend it") == []
+
+
+def test_a_record_of_another_schema_version_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "gold.jsonl"
+    path.write_text('{"schema_version": 3, "paragraph_id": "p1"}\n')
+    with pytest.raises(BenchmarkError, match="line 1 has schema version 3, which this release does not read"):
+        read_records(path, Gold)
+
+
+def test_sweep_takes_unfinished_files_alone(tmp_path: Path) -> None:
+    for name in ("a.txt", ".a.txt.x.part", ".hidden"):
+        (tmp_path / name).write_text("")
+    sweep(tmp_path)
+    sweep(tmp_path / "none")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".hidden", "a.txt"]
 
 
 def test_hashes_by_hand(tmp_path: Path) -> None:

@@ -211,11 +211,12 @@ class TestFiles:
         with pytest.raises(LabelError, match="names a missing word"):
             read_labels(tmp_path, PARAGRAPHS)
 
-    def test_a_torn_last_line_is_left_out(self, tmp_path) -> None:
+    def test_a_torn_last_line_is_refused(self, tmp_path) -> None:
         write_labels(tmp_path, "a", [make_label(p, "a", [1]) for p in PARAGRAPHS])
         path = labels_file(tmp_path, "a")
         path.write_bytes(path.read_bytes()[:-20])
-        assert len(read_labels(tmp_path, PARAGRAPHS)["a"]) == 5
+        with pytest.raises(BenchmarkError, match="is torn: it ends within a line; annotate label makes it"):
+            read_labels(tmp_path, PARAGRAPHS)
 
 
 class TestBenchmark:

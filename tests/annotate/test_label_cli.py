@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -16,6 +17,7 @@ import pytest
 from labelled import make_benchmark, make_paragraphs
 
 from annotate.benchmark import Benchmark
+from annotate.console import describe
 from annotate.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,6 +109,29 @@ class TestStopped:
         assert ledger.endswith(b"\n")
         assert len(ledger) > 11_000
         assert unbroken["curated/ledger.jsonl"].startswith(ledger)
+        assert annotate(folder, *SLOW).returncode == 0
+        assert files(folder) == unbroken
+
+    def test_a_full_disk_says_what_to_do(self) -> None:
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "curated/ledger.jsonl")
+        assert describe(full) == (
+            "No space left on device (curated/ledger.jsonl); what was finished is kept: "
+            "make room, then run the same command again"
+        )
+
+    @pytest.mark.parametrize("torn", ["labels/clause.jsonl", "gold.jsonl"])
+    def test_torn_labels_are_not_fewer_labels(self, folder, unbroken, torn) -> None:
+        assert annotate(folder, *SLOW).returncode == 0
+        path = folder / "curated" / torn
+        path.write_bytes(path.read_bytes()[:-30])
+        (folder / "curated" / "labels" / ".clause.jsonl.x.part").write_text("half")
+        if torn.startswith("labels"):
+            done = annotate(folder, "agreement")
+            assert done.returncode == 1
+            assert done.stderr == (
+                f"error: curated/{torn} is torn: it ends within a line; annotate label makes it again from"
+                " the ledger\n"
+            )
         assert annotate(folder, *SLOW).returncode == 0
         assert files(folder) == unbroken
 
@@ -248,6 +273,15 @@ class TestStart:
         )
         assert "annotate label" in done.stdout
         assert done.stdout.splitlines()[-1] == "[]"
+
+    def test_the_first_help_has_an_example_too(self, tmp_path) -> None:
+        assert "Example: annotate build-dataset" in annotate(tmp_path, "--help").stdout
+
+    @pytest.mark.parametrize("command", ["build-dataset", "label"])
+    def test_a_negative_seed_is_refused(self, folder, command) -> None:
+        done = annotate(folder, command, "--seed", "-1")  # the generator takes -1 for 1
+        assert done.returncode == 2
+        assert "greater than or equal to 0" in done.stderr
 
     @pytest.mark.parametrize("command", ["label", "agreement", "adjudicate"])
     def test_every_command_has_an_example(self, tmp_path, command) -> None:

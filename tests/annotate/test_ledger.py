@@ -130,7 +130,7 @@ class TestTornTail:
         write(path, [attempt(1), attempt(2)])
         lines = path.read_text().splitlines()
         path.write_text(f"{lines[0]}\nrubbish\n{lines[1]}\n")
-        with pytest.raises(BenchmarkError, match="line 2 is not a"):
+        with pytest.raises(BenchmarkError, match="line 2 is no attempt record: "):
             Ledger(path)
         with Ledger(tmp_path / "other.jsonl"):
             pass  # the failed open above has let go of its handle and lock

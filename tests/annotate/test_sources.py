@@ -172,7 +172,7 @@ def test_the_sample_world_gives_enough_and_knows_its_splits() -> None:
 
 
 class FakeApi:
-    def dataset_info(self, name: str) -> Any:
+    def dataset_info(self, name: str, timeout: float) -> Any:
         return type("Info", (), {"sha": f"sha of {name}"})
 
 
@@ -203,7 +203,7 @@ def test_the_hub_is_streamed_at_the_revision_recorded(monkeypatch: pytest.Monkey
 
 def test_no_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     class Offline:
-        def dataset_info(self, name: str) -> Any:
+        def dataset_info(self, name: str, timeout: float) -> Any:
             raise ConnectionError("Name or service not known")
 
     def broken(*_: Any, **__: Any) -> Iterator[dict[str, Any]]:

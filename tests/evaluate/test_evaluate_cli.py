@@ -75,6 +75,8 @@ def test_help_loads_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
 
 
 def test_help_shows_an_example(evaluate: Evaluate) -> None:
+    assert "Example: evaluate alignment" in evaluate("--help").stdout
+    assert "Example: evaluate reader" in evaluate("reader", "--help").stdout
     assert "evaluate alignment --method heat --method" in evaluate("alignment", "--help").stdout
 
 
@@ -136,7 +138,8 @@ def test_method_all_runs_every_one(evaluate: Evaluate, benchmark_of: Benchmark, 
         (["--gold", "best"], "there are: auto, gold, intersection"),
         (["--gold", "union"], "has no labels and so no gold words; run: annotate label"),
         (["--benchmark", "nowhere"], "there is no benchmark folder nowhere"),
-        (["--out", "taken"], "taken"),
+        (["--out", "taken"], "taken is a file; name a folder with --out"),
+        (["--out", "taken/in"], "taken"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -153,8 +156,23 @@ def test_bad_input_is_one_line(
     assert run.code == 1
     errors = [line for line in run.stderr.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
+    assert "" not in run.stderr.splitlines()
     assert message in errors[0]
     assert run.stdout == ""
+
+
+def test_a_negative_seed_is_refused(evaluate: Evaluate) -> None:
+    run = evaluate("alignment", "--seed", "-1")
+    assert run.code == 2
+    assert "greater than or equal to 0" in run.stderr
+
+
+def test_torn_gold_is_not_less_gold(evaluate: Evaluate, benchmark_of: Benchmark, lm_folder: Path) -> None:
+    gold = benchmark_of.gold_path
+    gold.write_bytes(gold.read_bytes()[:-20])
+    run = evaluate("alignment", "--benchmark", benchmark_of.path, "--model", lm_folder)
+    assert run.code == 1
+    assert f"error: {gold} is torn: it ends within a line; make it again with: annotate" in run.stderr
 
 
 def test_debug_shows_the_traceback(evaluate: Evaluate) -> None:
@@ -172,23 +190,32 @@ def test_killed_and_run_again_gives_the_same_bytes(
     ]
     benchmark = make_benchmark(rows, gold=[make_gold(p, p.evidence) for p in rows])
 
-    def start(out: str) -> subprocess.Popen[bytes]:
+    def start(place: str) -> subprocess.Popen[bytes]:
+        (tmp_path / place).mkdir(exist_ok=True)
         options = ["--benchmark", benchmark.path, "--model", lm_folder, "--method", "heat", "--json"]
-        command = [sys.executable, "-m", "evaluate.cli", "alignment", *options, "--out", out]
+        command = [sys.executable, "-m", "evaluate.cli", "alignment", *options]
         return subprocess.Popen(
-            list(map(str, command)), cwd=tmp_path, env=environment(), stdout=subprocess.PIPE
+            list(map(str, command)), cwd=tmp_path / place, env=environment(), stdout=subprocess.PIPE
         )
+
+    def files(place: str) -> dict[Path, bytes]:
+        folder = tmp_path / place
+        return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
     whole = start("whole")
     whole.communicate()
     killed = start("broken")
-    scores = tmp_path / "broken" / "scores.jsonl"
+    scores = tmp_path / "broken" / "results" / "scores.jsonl"
     while killed.poll() is None and not scores.exists():
         time.sleep(0.005)
     killed.send_signal(signal.SIGKILL)
     killed.communicate()
-    assert len(scores.read_bytes()) < len((tmp_path / "whole" / "scores.jsonl").read_bytes())
+    unfinished = [".alignment.json.x1.part", "attributions/.a1.safetensors.1234"]
+    for name in unfinished:  # what a kill in the middle of a write leaves
+        (tmp_path / "broken" / "results" / name).write_text("half")
+    assert len(scores.read_bytes()) < len(files("whole")[Path("results/scores.jsonl")])
     resumed = json.loads(start("broken").communicate()[0])
     assert 0 < resumed["computed"] < len(rows)
-    for name in ("scores.jsonl", "items.jsonl"):
-        assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert resumed["methods"][0]["seconds_per_1000"] > 0
+    timings = {Path("results/timings.jsonl"): b""}
+    assert files("broken") | timings == files("whole") | timings

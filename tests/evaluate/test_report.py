@@ -14,7 +14,7 @@ from evaluate.alignment import alignment
 from evaluate.errors import EvaluateError, ReportError
 from evaluate.report import pieces, render, write_report
 from evaluate.store import Score
-from evaluate.table import in_words
+from evaluate.table import in_words, seconds
 from heat import LanguageModel
 
 Make = Callable[..., Benchmark]
@@ -83,6 +83,8 @@ def test_it_holds_the_numbers_and_how_to_make_them(
     for row in result.methods:
         for interval in row.metrics.values():
             assert in_words(interval) in texts
+        assert row.seconds_per_1000 is not None
+        assert seconds(row.seconds_per_1000) in texts
     assert texts.count("evaluate alignment -x") == 2
     assert any("offline annotators (clause, overlap)" in text for text in texts)
     assert any("Fewer than two annotators" in text for text in texts)

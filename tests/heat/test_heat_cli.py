@@ -202,7 +202,8 @@ def test_interrupted_exits_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
         raise KeyboardInterrupt
 
     monkeypatch.setattr("heat.model.load", interrupt)
-    assert run("explain", PROMPT)[0] == 130
+    code, _, errors = run("explain", PROMPT)
+    assert (code, errors) == (130, "interrupted\n")
 
 
 def test_help_needs_no_torch() -> None:

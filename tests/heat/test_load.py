@@ -62,9 +62,28 @@ def test_hub_name_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_network(*arguments: Any, **options: Any) -> None:
         raise OSError("We couldn't connect to 'https://huggingface.co'\nCheck your internet connection")
 
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", no_network)
     monkeypatch.setattr("transformers.AutoConfig.from_pretrained", no_network)
     with pytest.raises(ModelNotFoundError, match="hf download some/model"):
         heat.load("some/model")
+
+
+def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def no_answer(*arguments: Any, **options: Any) -> None:
+        asked.append(options["timeout"])
+        raise OSError("Name or service not known")
+
+    def load_config(*arguments: Any, local_files_only: bool, **options: Any) -> None:
+        asked.append(local_files_only)
+        raise OSError("not in the cache")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", no_answer)
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", load_config)
+    with pytest.raises(ModelNotFoundError, match="hf download some/model"):
+        heat.load("some/model")
+    assert asked == [10, True]
 
 
 def test_folder_without_tokenizer(tmp_path: Path) -> None:
@@ -75,8 +94,14 @@ def test_folder_without_tokenizer(tmp_path: Path) -> None:
 
 def test_encoder_is_refused(tmp_path: Path) -> None:
     config = BertConfig(
-        vocab_size=320, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+        vocab_size=320,
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        initializer_range=0.5,
     )
+    torch.manual_seed(0)  # later tokens hardly matter to weights drawn small
     BertForMaskedLM(config).save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
     with pytest.raises(UnsupportedModelError, match=r"is an encoder: .* later ones"):
