@@ -1,7 +1,6 @@
 """What an attribution method found, with all that is needed to judge it and to make it again."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from heat.errors import AttributionFileError
+from heat.files import write_whole
 
 SCHEMA_VERSION = 2
 _FIELDS = (
@@ -90,7 +90,7 @@ class Attribution:
             path: The file; its folder must exist.
         """
         header = json.dumps(self._metadata(), sort_keys=True, ensure_ascii=False)
-        _write_atomically(Path(path), to_safetensors(self._tensors(), metadata={"attribution": header}))
+        write_whole(Path(path), to_safetensors(self._tensors(), metadata={"attribution": header}))
 
     @classmethod
     def load(cls, path: str | Path) -> "Attribution":
@@ -189,16 +189,3 @@ class Attribution:
             log_probs=tensors["log_probs"],
             components=components,
         )
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    """Write beside the file, flush to disk, then take its place: a reader never sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with temporary.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

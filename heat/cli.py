@@ -157,7 +157,7 @@ def _template_errors(chat: str | None) -> Iterator[None]:
     """A chat template may refuse messages, for example two of one role in a row."""
     from jinja2 import TemplateError
 
-    from heat.files import PromptFileError
+    from heat.errors import PromptFileError
 
     try:
         yield

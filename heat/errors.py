@@ -67,3 +67,7 @@ class ConfigError(HeatError):
 
 class AttributionFileError(HeatError):
     """A saved attribution cannot be read: damaged, foreign, or of another schema version."""
+
+
+class PromptFileError(HeatError):
+    """A prompt cannot be read: it is no text, or no chat."""

@@ -7,13 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from heat.errors import HeatError
+from heat.errors import PromptFileError
 
 Messages = list[dict[str, str]]
-
-
-class PromptFileError(HeatError):
-    """A prompt cannot be read: it is no text, or no chat."""
 
 
 def check_writable(path: Path) -> None:

@@ -220,7 +220,8 @@ def _check_causal(source: str, model: PreTrainedModel) -> None:
     pairs = torch.tensor([[0, 1], [0, vocabulary - 1]], device=model.device)
     with torch.no_grad():
         first, second = model(input_ids=pairs, use_cache=False).logits[:, 0].float()
-    if not torch.allclose(first, second, atol=1e-3, rtol=1e-3):
+    # What is masked has a weight of exactly 0, so a decoder's two answers are the same to the bit.
+    if bool((first - second).abs().max() > 1e-5 * first.abs().max()):
         raise UnsupportedModelError(
             f"'{source}' ({model.config.model_type}) is an encoder: its answer at a token depends on later "
             "ones; a decoder-only language model is needed"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from heat.files import PromptFileError, check_writable, read_chat, read_prompt, write_whole
+from heat.errors import PromptFileError
+from heat.files import check_writable, read_chat, read_prompt, write_whole
 
 
 def test_a_prompt_loses_one_newline_its_mark_and_carriage_returns(tmp_path: Path) -> None:
