@@ -48,6 +48,9 @@ def main(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="Number format of the weights.")] = "float32",
     batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens that a pass may hold.")] = 4096,
+    row: Annotated[
+        list[str] | None, typer.Option(help="Time this row alone; repeat for several. Default: all.")
+    ] = None,
 ) -> None:
     """Print a JSON line for every row of the table in docs/heat.md."""
     import torch
@@ -136,6 +139,10 @@ def main(
             model, longer, prefix_cache=False, batch_tokens=batch_tokens
         ),
     }
+    strange = sorted(set(row or ()) - set(rows))
+    if strange:
+        raise typer.BadParameter(f"no row {strange[0]!r}; there are: {', '.join(rows)}")
+    rows = {name: work for name, work in rows.items() if not row or name in row}
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     for turn in range(repeats):
         for name, work in rows.items():
@@ -148,36 +155,47 @@ def main(
             seconds[name].append(time.perf_counter() - began)
         print(json.dumps({"turn": turn + 1, "of": repeats}), flush=True)
     median = {name: statistics.median(values) for name, values in seconds.items()}
-    per_product = (median["naive products (some)"] - median["naive start"]) / n_products
-    naive_curvature = median["naive start"] + per_product * tokens * probes
-    naive = naive_curvature + median["naive masked passes"] + median["transition"]
     for name, value in median.items():
         print(json.dumps({"row": name, "seconds": round(value, 3)}))
 
-    exact = curvature(model, batch, mode="block", n_probes=probes, batch_tokens=batch_tokens)[0, :tokens]
-    checked = n_products // probes
-    sizes = torch.tensor(naive_products(checked * probes)).reshape(checked, probes).mean(1)
-    gate, loss = (part[0, :tokens] for part in (transition(model, batch), information(model, batch)))
-    naive_scores = gate * (0.5 * exact / exact.sum() + 0.5 * loss / loss.sum())
-    ours = attribute("heat", **heat_options).scores[0, :tokens]
-    ratios = {
-        "naive / heat (asked: 40 or more)": naive / median["heat"],
-        "naive curvature / block curvature (asked: 2 or more)": naive_curvature / median["block curvature"],
-        "heat / integrated gradients (asked: 1 or less)": median["heat"]
-        / median["integrated gradients, 50 steps"],
-        "information without / with prefix cache (asked: 1.7 or more)": median[
-            "information, longer, no prefix cache"
-        ]
-        / median["information, longer"],
-        "Spearman, heat with naive (asked: 0.9 or more)": float(
+    found: dict[str, float] = {}
+
+    def ratio(name: str, above: float | None, below: str) -> None:
+        if above is not None and below in median:
+            found[name] = above / median[below]
+
+    naive_curvature = naive = None
+    if {"naive products (some)", "naive start"} <= set(median):
+        per_product = (median["naive products (some)"] - median["naive start"]) / n_products
+        naive_curvature = median["naive start"] + per_product * tokens * probes
+        if {"naive masked passes", "transition"} <= set(median):
+            naive = naive_curvature + median["naive masked passes"] + median["transition"]
+    ratio("naive / heat (asked: 40 or more)", naive, "heat")
+    ratio("naive curvature / block curvature (asked: 2 or more)", naive_curvature, "block curvature")
+    ratio(
+        "heat / integrated gradients (asked: 1 or less)",
+        median.get("heat"),
+        "integrated gradients, 50 steps",
+    )
+    ratio(
+        "information without / with prefix cache (asked: 1.7 or more)",
+        median.get("information, longer, no prefix cache"),
+        "information, longer",
+    )
+    if "block curvature" in median:
+        exact = curvature(model, batch, mode="block", n_probes=probes, batch_tokens=batch_tokens)[0, :tokens]
+        checked = n_products // probes
+        sizes = torch.tensor(naive_products(checked * probes)).reshape(checked, probes).mean(1)
+        gate, loss = (part[0, :tokens] for part in (transition(model, batch), information(model, batch)))
+        naive_scores = gate * (0.5 * exact / exact.sum() + 0.5 * loss / loss.sum())
+        ours = attribute("heat", **heat_options).scores[0, :tokens]
+        found["Spearman, heat with naive (asked: 0.9 or more)"] = float(
             spearmanr(ours.cpu(), naive_scores.cpu()).statistic
-        ),
-        "greatest relative difference, block and naive": float(
-            ((exact[:checked].cpu() - sizes).abs() / sizes.max()).max()
         )
-        if checked
-        else None,
-    }
+        if checked:
+            found["greatest relative difference, block and naive"] = float(
+                ((exact[:checked].cpu() - sizes).abs() / sizes.max()).max()
+            )
     about = {
         "shape": shape,
         "tokens": tokens,
@@ -188,8 +206,8 @@ def main(
         "dtype": dtype,
         "threads": torch.get_num_threads(),
     }
-    for name, ratio in ratios.items():
-        print(json.dumps({"ratio": name, "value": None if ratio is None else round(ratio, 4), **about}))
+    for name, value in found.items():
+        print(json.dumps({"ratio": name, "value": round(value, 6), **about}))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from annotate.benchmark import Benchmark
     from evaluate.alignment import AlignmentResult
+    from heat import LanguageModel
 
 app = typer.Typer(
     name="evaluate",
@@ -74,6 +76,10 @@ def alignment(
         Path, typer.Option(help="Results folder; finished work in it is not computed again.")
     ] = Path("results"),
     html: Annotated[Path | None, typer.Option(help="Also write the report to this file.")] = None,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say what it will cost after two seconds of timing; compute nothing."),
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -93,6 +99,9 @@ def alignment(
     names = chosen_methods(method or ["heat"])
     lm = heat.load(model)
     say(f"model: {lm.name} (revision {lm.revision}, {str(lm.dtype).removeprefix('torch.')})")
+    if plan:
+        _plan(chosen, lm, names, target, limit, as_json=json)
+        return
     with _bars(quiet or json) as on_progress:
         result = align(
             chosen,
@@ -142,6 +151,26 @@ def _benchmark(folder: Path | None) -> Benchmark:
     if folder is None and not Path("curated").exists():
         return prebuilt()
     return open_benchmark(folder)
+
+
+def _plan(
+    chosen: Benchmark,
+    lm: LanguageModel,
+    names: list[str],
+    target: Target,
+    limit: int | None,
+    *,
+    as_json: bool,
+) -> None:
+    from evaluate.plan import plan, plan_table
+
+    rows = plan(lm, chosen.paragraphs()[:limit], names, target)
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 100).print(plan_table(rows))
 
 
 def _speaker(silent: bool) -> Callable[[str], None]:

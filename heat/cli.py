@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,10 @@ from heat.errors import ConfigError
 
 if TYPE_CHECKING:
     from heat.attribution import Attribution
+    from heat.encoding import Encoded
     from heat.files import Messages
+    from heat.method import Method
+    from heat.model import LanguageModel
 
 app = typer.Typer(
     help="Which words of a prompt made a language model say what it said? HEAT and its baselines.",
@@ -50,6 +54,9 @@ def explain(
         int | None,
         typer.Option(min=1, help="Explain so many tokens of the target, or of what the model says."),
     ] = None,
+    foil: Annotated[
+        str | None, typer.Option(help="What might have been said instead: explain the target against it.")
+    ] = None,
     model: Model = None,
     method: Annotated[str, typer.Option(help="Method; see `heat methods`.")] = "heat",
     set_: Annotated[
@@ -61,6 +68,10 @@ def explain(
     html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write a picture to this file.")] = None,
     out: Annotated[Path | None, typer.Option(help="Save the attribution to this .safetensors file.")] = None,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say what it will cost after two seconds of timing; compute nothing."),
+    ] = False,
     top: Annotated[int, typer.Option(min=1, help="How many words to list.")] = 10,
     as_json: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the top words only, one a line.")] = False,
@@ -78,13 +89,18 @@ def explain(
         raise ConfigError("two of --out, --html and --png name the same file; give each its own")
     asked = _prompt(prompt, prompt_file, chat)
     from heat.api import attribute
+    from heat.encoding import encode
     from heat.model import load
     from heat.registry import build
 
     chosen = build(method, config)
     lm = load(model, dtype=dtype, device=device)
     with _template_errors(chat):
-        attribution = attribute(lm, asked, target, chosen, seed=seed, max_targets=max_targets)
+        encoded = encode(lm, asked, target, foil=foil, max_targets=max_targets)
+    if plan:
+        _show_plan(lm, encoded, chosen, as_json=as_json)
+        return
+    attribution = attribute(lm, encoded, None, chosen, seed=seed)
     if out is not None:
         attribution.save(out)
     _write_pictures(attribution, html, png)
@@ -127,12 +143,38 @@ def methods(as_json: Json = False) -> None:
         needs = "\n".join(method.needs) or "nothing"
         table.add_row(name, f"{method().cost(100, 1):g}", needs, method.summary, method.source)
     Console().print(table)
-    print("cost: forward passes for one target after 100 tokens with the default options; backward counts 2")
+    print("cost: forward passes for one target after 100 tokens with the default options; backward counts 1")
 
 
 def main() -> None:
     """Entry point of the console script."""
     run(app)
+
+
+def _show_plan(lm: "LanguageModel", encoded: "Encoded", method: "Method", *, as_json: bool) -> None:
+    from heat.plan import calibrate
+    from heat.plan import plan as planned
+
+    found = planned(lm, encoded, method, calibrate(lm, encoded))
+    if as_json:
+        print(json.dumps(asdict(found), indent=2))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    table.add_column("part")
+    table.add_column("forward-equivalents", justify="right")
+    table.add_column("seconds, about", justify="right")
+    for part, cost in found.forward_equivalents.items():
+        table.add_row(part, f"{cost:,.1f}", f"{found.seconds[part]:,.2f}")
+    total, seconds = sum(found.forward_equivalents.values()), sum(found.seconds.values())
+    table.add_row("all", f"{total:,.1f}", f"{seconds:,.2f}")
+    Console().print(table)
+    print(
+        f"{found.method} on {found.n_tokens} tokens for {found.n_targets} target tokens; "
+        f"memory about {found.peak_bytes / 2**30:.2f} GiB at the peak; nothing was computed yet"
+    )
 
 
 def _option(text: str) -> tuple[str, str]:

@@ -35,7 +35,7 @@ class _Transition(Method):
     """
 
     transition: Kind = "gradient"
-    residual: Residual = "full"
+    residual: Residual = "half"
 
     def _transition(self, lm: LanguageModel, batch: Batch, batch_tokens: int) -> Tensor:
         return transition(

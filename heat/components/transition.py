@@ -23,7 +23,7 @@ def transition(
     batch: Batch,
     *,
     kind: Kind = "gradient",
-    residual: Residual = "full",
+    residual: Residual = "half",
     layers: int | None = None,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
 ) -> Tensor:

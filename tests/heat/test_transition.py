@@ -160,13 +160,13 @@ def test_gradient_equals_dense_relevance_propagation(family: str) -> None:
     for weights, gradient in zip(attentions, gradients, strict=True):
         relevance = relevance + (weights * gradient).clamp_min(0).mean(1)[0].detach() @ relevance
     row = relevance[8, :9]
-    found = transition(tiny_model(family), batch, kind="gradient")[0, :9]
+    found = transition(tiny_model(family), batch, kind="gradient", residual="full")[0, :9]
     torch.testing.assert_close(found, row / row.sum(), atol=1e-6, rtol=1e-4)
 
 
 def test_without_self_leaves_out_the_identity_path() -> None:
     batch = one_text()
-    full = transition(tiny_model("llama"), batch, kind="gradient")[0]
+    full = transition(tiny_model("llama"), batch, kind="gradient", residual="full")[0]
     _, attentions, g = dense_attentions("llama", batch)
     gradients = torch.autograd.grad(g, attentions)
     relevance = torch.eye(10)

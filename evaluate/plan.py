@@ -1,0 +1,108 @@
+"""What a run will cost, method by method, before any of it is spent."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from evaluate.errors import EvaluateError, NothingScoredError
+from evaluate.prompt import Target
+from evaluate.runner import encode
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from annotate.schema import Paragraph
+    from heat import LanguageModel
+
+
+@dataclass(frozen=True)
+class MethodPlan:
+    """What one method will spend on all paragraphs that fit the model.
+
+    Attributes:
+        paragraphs: How many those are.
+        forward_equivalents: Part to mean forward passes over a paragraph; a backward pass counts 1.
+        seconds: Estimated seconds for all of them.
+        peak_bytes: Rough peak of memory at the longest, weights included.
+    """
+
+    method: str
+    paragraphs: int
+    forward_equivalents: Mapping[str, float]
+    seconds: float
+    peak_bytes: int
+
+
+def plan(
+    lm: LanguageModel, paragraphs: Sequence[Paragraph], methods: Sequence[str], target: Target
+) -> list[MethodPlan]:
+    """What each method will spend, from its own count of passes and two seconds of timing on a median paragraph.
+
+    Args:
+        lm: The model.
+        paragraphs: What is to be attributed.
+        methods: Registered names.
+        target: Which answer tokens.
+
+    Returns:
+        One plan a method. What a results folder holds already is not taken off.
+
+    Raises:
+        NothingScoredError: No paragraph fits the model.
+    """
+    from heat.errors import HeatError
+    from heat.plan import calibrate
+    from heat.plan import plan as plan_one
+    from heat.registry import build
+
+    encodings = []
+    for paragraph in paragraphs:
+        try:
+            encoded = encode(lm, paragraph, target)
+        except (HeatError, EvaluateError):
+            continue
+        if lm.context_length is None or len(encoded.token_ids) <= lm.context_length:
+            encodings.append(encoded)
+    if not encodings:
+        raise NothingScoredError(f"none of the {len(paragraphs)} paragraphs fits the model '{lm.name}'")
+    encodings.sort(key=lambda encoded: len(encoded.token_ids))
+    speed = calibrate(lm, encodings[len(encodings) // 2])
+    rows = []
+    for name in methods:
+        method = build(name, {})
+        plans = [plan_one(lm, encoded, method, speed) for encoded in encodings]
+        parts = {
+            part: statistics.fmean(each.forward_equivalents[part] for each in plans)
+            for part in plans[0].forward_equivalents
+        }
+        seconds = sum(sum(each.seconds.values()) for each in plans)
+        rows.append(MethodPlan(name, len(plans), parts, seconds, max(each.peak_bytes for each in plans)))
+    return rows
+
+
+def plan_table(rows: Sequence[MethodPlan]) -> Table:
+    """A row a method for people at a terminal."""
+    from rich.table import Table
+
+    table = Table(
+        box=None,
+        caption=f"{rows[0].paragraphs} paragraphs, passes a paragraph (backward counts 1); nothing computed yet",
+        caption_justify="left",
+    )
+    for column in ("method", "passes", "of these"):
+        table.add_column(column)
+    table.add_column("seconds, about", justify="right")
+    table.add_column("peak GiB, about", justify="right")
+    for row in rows:
+        parts = ", ".join(f"{part} {cost:,.0f}" for part, cost in row.forward_equivalents.items())
+        table.add_row(
+            row.method,
+            f"{sum(row.forward_equivalents.values()):,.0f}",
+            parts,
+            f"{row.seconds:,.1f}",
+            f"{row.peak_bytes / 2**30:.2f}",
+        )
+    return table

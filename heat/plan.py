@@ -1,0 +1,175 @@
+"""What an attribution will cost, said before any of it is spent."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from heat.batch import DEFAULT_BATCH_TOKENS, Batch, collate, rows_within
+from heat.components.curvature import LONGEST_SECOND_DERIVATIVE
+from heat.encoding import Encoded
+from heat.forward import embed, target_log_probs
+from heat.method import Method
+from heat.model import LanguageModel
+from heat.state import frozen
+
+CALIBRATION_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What a forward pass costs here.
+
+    Attributes:
+        single: Seconds a token, one text at a time.
+        batched: Seconds a token, as many copies of the text as a pass may hold.
+    """
+
+    single: float
+    batched: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one text will cost under one method.
+
+    Attributes:
+        method: Registered name.
+        n_tokens: Length of the prompt.
+        n_targets: Number of target tokens.
+        forward_equivalents: Part to forward passes over the text; a backward pass counts 1.
+        seconds: Part to estimated seconds.
+        peak_bytes: Rough peak of memory, weights included.
+    """
+
+    method: str
+    n_tokens: int
+    n_targets: int
+    forward_equivalents: Mapping[str, float]
+    seconds: Mapping[str, float]
+    peak_bytes: int
+
+
+def calibrate(
+    lm: LanguageModel,
+    encoded: Encoded,
+    *,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    seconds: float | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Speed:
+    """Time forward passes over a text, half of the time alone and half in a full batch.
+
+    Args:
+        lm: The model.
+        encoded: A text as long as those to come; of one longer than the context only the end is passed through.
+        batch_tokens: Tokens that one pass may hold.
+        seconds: How long to measure (default two); each of the two passes runs twice at least.
+        clock: Seconds, monotonic.
+
+    Returns:
+        Median seconds a token.
+    """
+    budget = CALIBRATION_SECONDS if seconds is None else seconds
+    batch = collate([encoded], lm.device)
+    length = min(batch.token_ids.shape[1], lm.context_length or batch.token_ids.shape[1])
+    ids = batch.token_ids[:, -length:]
+    rows = rows_within(batch_tokens, length)
+    single, batched = (
+        _seconds_per_token(lm, ids.repeat(copies, 1), budget / 2, clock) for copies in (1, rows)
+    )
+    return Speed(single, batched)
+
+
+def plan(
+    lm: LanguageModel,
+    encoded: Encoded,
+    method: Method,
+    speed: Speed,
+    *,
+    batch_tokens: int = DEFAULT_BATCH_TOKENS,
+) -> Plan:
+    """What a method will spend on a text, part by part.
+
+    Args:
+        lm: The model.
+        encoded: Prompt and target.
+        method: The method with its options.
+        speed: What `calibrate` found.
+        batch_tokens: Tokens that one pass may hold.
+
+    Returns:
+        The plan; its seconds are estimates from forward passes alone.
+    """
+    n_tokens, n_targets = encoded.n_prompt, encoded.n_targets
+    costs = {"log-probability": 1.0, **method.costs(n_tokens, n_targets)}
+    masked = {"information"}
+    seconds = {
+        part: cost * n_tokens * (speed.batched if part in masked else speed.single)
+        for part, cost in costs.items()
+    }
+    width = n_tokens
+    window = getattr(method, "window", None)
+    if window is not None:
+        width = min(width, window + getattr(method, "tail", 0))
+    return Plan(
+        method=method.name,
+        n_tokens=n_tokens,
+        n_targets=n_targets,
+        forward_equivalents=costs,
+        seconds=seconds,
+        peak_bytes=_peak(lm, method, width, batch_tokens),
+    )
+
+
+def _seconds_per_token(
+    lm: LanguageModel, ids: torch.Tensor, budget: float, clock: Callable[[], float]
+) -> float:
+    rows = torch.zeros(1, dtype=torch.long, device=ids.device)
+    last = torch.full_like(rows, ids.shape[1] - 1)
+    batch = Batch(ids, torch.ones_like(ids), rows, last, ids[0, -1:])
+    taken: list[float] = []
+    began = clock()
+    with frozen(lm.model), torch.no_grad():
+        while len(taken) < 2 or clock() - began < budget:
+            start = clock()
+            # The number is read, so that a device that works behind the scenes has finished.
+            float(target_log_probs(lm.model, batch, embed(lm.model, batch)).sum())
+            taken.append(clock() - start)
+    return statistics.median(taken) / ids.numel()
+
+
+def _peak(lm: LanguageModel, method: Method, n_tokens: int, batch_tokens: int) -> int:
+    """Weights, and the greatest of the parts' activations, counted by hand from the shapes of a block.
+
+    A rough figure: what a block keeps for one token is taken as 16 vectors of the width and 4 of the inner width, and
+    3 rows of attention weights where attention is plain.
+    """
+    config: Any = lm.model.config.get_text_config()
+    width, layers, heads = config.hidden_size, config.num_hidden_layers, config.num_attention_heads
+    inner = getattr(config, "intermediate_size", None) or getattr(config, "ffn_dim", None) or 4 * width
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in lm.model.parameters())
+    number = max(4, torch.finfo(lm.dtype).bits // 8)
+    block = 16 * width + 4 * inner
+    pass_of = {"forward": max(n_tokens, batch_tokens) * block}
+    needs: Any = set(method.needs)
+    if {"gradients", "attention"} & needs:
+        pass_of["first derivatives"] = max(n_tokens, batch_tokens) * layers * block
+    if "second-derivatives" in needs:
+        options = method.config()
+        differences = options.get("products") == "finite-difference" or (
+            options.get("products") == "auto" and n_tokens > LONGEST_SECOND_DERIVATIVE
+        )
+        if differences:
+            pass_of["second derivatives"] = max(n_tokens, batch_tokens) * layers * block
+        else:
+            texts = rows_within(batch_tokens, n_tokens * options.get("n_probes", 1))
+            kept = block + 3 * heads * n_tokens
+            graph = 2 * texts * n_tokens * layers * kept
+            pass_of["second derivatives"] = graph + max(texts * n_tokens, batch_tokens) * 2 * kept
+        if lm.dtype == torch.bfloat16:
+            weights += 2 * weights
+    return int(weights + number * max(pass_of.values()))

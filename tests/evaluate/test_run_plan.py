@@ -1,0 +1,23 @@
+"""Plans of a run."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from evaluate.cli import app
+
+
+def test_a_plan_names_every_part_and_computes_nothing(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("heat.plan.CALIBRATION_SECONDS", 0.0)
+    arguments = ["alignment", "--method", "heat", "--method", "random", "--limit", "4", "--plan", "--json"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    heat, random = json.loads(done.stdout)
+    assert heat["paragraphs"] == 4
+    assert set(heat["forward_equivalents"]) == {"log-probability", "transition", "curvature", "information"}
+    # Curvature: a gradient (2) and ten products of 2 each.
+    assert heat["forward_equivalents"]["curvature"] == 22
+    assert heat["seconds"] > random["seconds"] > 0
+    assert not (tmp_path / "results").exists()
