@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 import torch
 from fakes.tiny_models import FAMILIES, tiny_model
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 import heat
@@ -222,3 +224,25 @@ def test_left_padding_changes_nothing(family: str, kind: str) -> None:
         torch.testing.assert_close(
             target_log_probs(model, padded, embed(model, padded)), plain, atol=1e-5, rtol=1e-5
         )
+
+
+@given(
+    st.lists(st.integers(3, 319), min_size=2, max_size=12),
+    st.sampled_from(["gpt2", "llama", "bloom"]),
+    st.sampled_from(["value", "gradient", "uniform"]),
+    st.sampled_from(["full", "half", "without-self", "relevance"]),
+    st.integers(0, 3),
+)
+@settings(max_examples=25, deadline=None)
+def test_every_text_s_transition_is_a_distribution_before_the_target(
+    token_ids: list[int], family: str, kind: str, residual: str, behind: int
+) -> None:
+    # Tokens behind the target are in the batch and may not have a share.
+    ids = torch.tensor([[*token_ids, *range(5, 5 + behind)]])
+    last = torch.tensor([len(token_ids) - 2])
+    batch = Batch(ids, torch.ones_like(ids), torch.tensor([0]), last, ids[0, last + 1])
+    found = transition(tiny_model(family), batch, kind=kind, residual=residual)[0]
+    assert found.isfinite().all()
+    assert (found >= 0).all()
+    assert float(found.sum()) == pytest.approx(1, abs=1e-5)
+    assert (found[len(token_ids) - 1 :] == 0).all()
