@@ -21,7 +21,7 @@ from transformers.masking_utils import sdpa_mask
 
 from heat.batch import Batch
 from heat.errors import UnsupportedModelError
-from heat.forward import at_least_float32, log_probs
+from heat.forward import at_least_float32, at_targets
 from heat.state import attention_implementation, eager_attention, hooked
 
 _PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense")
@@ -287,7 +287,7 @@ def _by_interface(
     token = _CALLS.set(calls)
     try:
         with attention_implementation(model, _INTERFACE), _streams(model, modules) as (residuals, mixed):
-            values = _read(model, batch, embeddings)
+            values = at_targets(model, batch, embeddings)
     finally:
         _CALLS.reset(token)
     if not len(calls) == len(modules) == len(mixed) == len(residuals):
@@ -325,7 +325,7 @@ def _by_module(
     with eager_attention(model), _streams(model, modules) as (residuals, mixed), ExitStack() as stack:
         for module in modules:
             stack.enter_context(hooked(module, keep_arguments))
-        values = _read(model, batch, embeddings, past_key_values=cache)
+        values = at_targets(model, batch, embeddings, past_key_values=cache)
     if not len(called) == len(modules) == len(cache.layers) == len(mixed):
         raise UnsupportedModelError(
             f"{type(model).__name__} does not give its attention weights; "
@@ -370,15 +370,3 @@ def _cut(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_cut(part) for part in value)
     return None if isinstance(value, Cache) else value
-
-
-def _read(model: PreTrainedModel, batch: Batch, embeddings: Tensor, **options: Any) -> Tensor:
-    return log_probs(
-        model,
-        embeddings,
-        batch.attention_mask,
-        batch.position_ids,
-        batch.rows,
-        batch.positions,
-        **options,
-    )

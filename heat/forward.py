@@ -63,6 +63,19 @@ def log_probs(
     return at_least_float32(logits[rows.to(logits.device), index.to(logits.device)]).log_softmax(-1)
 
 
+def at_targets(model: PreTrainedModel, batch: Batch, embeddings: Tensor, **options: Any) -> Tensor:
+    """Next-token log-probabilities at the position of each target of a batch, [R, V]; see `log_probs`."""
+    return log_probs(
+        model,
+        embeddings,
+        batch.attention_mask,
+        batch.position_ids,
+        batch.rows,
+        batch.positions,
+        **options,
+    )
+
+
 def target_log_probs(model: PreTrainedModel, batch: Batch, embeddings: Tensor) -> Tensor:
     """Give log p(target | E) for each target of a batch.
 
@@ -74,9 +87,7 @@ def target_log_probs(model: PreTrainedModel, batch: Batch, embeddings: Tensor) -
     Returns:
         [R], float32 (float64 for a float64 model).
     """
-    values = log_probs(
-        model, embeddings, batch.attention_mask, batch.position_ids, batch.rows, batch.positions
-    )
+    values = at_targets(model, batch, embeddings)
     return values.gather(1, batch.target_ids.to(values.device)[:, None])[:, 0]
 
 
@@ -91,10 +102,7 @@ def explained(model: PreTrainedModel, batch: Batch, embeddings: Tensor) -> Tenso
     Returns:
         [R], float32 (float64 for a float64 model).
     """
-    values = log_probs(
-        model, embeddings, batch.attention_mask, batch.position_ids, batch.rows, batch.positions
-    )
-    return explained_values(batch, values)
+    return explained_values(batch, at_targets(model, batch, embeddings))
 
 
 def explained_values(batch: Batch, values: Tensor) -> Tensor:

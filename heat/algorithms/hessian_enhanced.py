@@ -26,7 +26,18 @@ SPAN = 16
 
 
 @dataclass(frozen=True)
-class _Transition(Method):
+class _Exact(Method):
+    """What an approximation overrides: nothing is left out here."""
+
+    def _rank(self) -> int | None:
+        return None
+
+    def _top_layers(self) -> int | None:
+        return None
+
+
+@dataclass(frozen=True)
+class _Transition(_Exact):
     """Options of M.
 
     Attributes:
@@ -39,7 +50,12 @@ class _Transition(Method):
 
     def _transition(self, lm: LanguageModel, batch: Batch, batch_tokens: int) -> Tensor:
         return transition(
-            lm.model, batch, kind=self.transition, residual=self.residual, batch_tokens=batch_tokens
+            lm.model,
+            batch,
+            kind=self.transition,
+            residual=self.residual,
+            layers=self._top_layers(),
+            batch_tokens=batch_tokens,
         )
 
     def _transition_cost(self, n_targets: int) -> float:
@@ -48,7 +64,7 @@ class _Transition(Method):
 
 
 @dataclass(frozen=True)
-class _Curvature(Method):
+class _Curvature(_Exact):
     """Options of S.
 
     Attributes:
@@ -68,6 +84,8 @@ class _Curvature(Method):
             mode=self.mode,
             products=self.products,
             n_probes=self.n_probes,
+            rank=self._rank(),
+            layers=self._top_layers(),
             seed=seed,
             batch_tokens=batch_tokens,
         )
@@ -172,16 +190,8 @@ class _LowRank(Heat):
 
     rank: Annotated[int, Field(ge=1)] = 64
 
-    def _curvature(self, lm: LanguageModel, batch: Batch, seed: int, batch_tokens: int) -> Tensor:
-        return curvature(
-            lm.model,
-            batch,
-            mode=self.mode,
-            products=self.products,
-            rank=self.rank,
-            seed=seed,
-            batch_tokens=batch_tokens,
-        )
+    def _rank(self) -> int | None:
+        return self.rank
 
     def _curvature_cost(self, n_tokens: int, n_targets: int) -> float:
         return n_targets * _products_cost(self.products, self.rank, n_tokens)
@@ -210,27 +220,8 @@ class HeatLayerSampling(Heat):
 
     layers: Annotated[int, Field(ge=1)] = 6
 
-    def _transition(self, lm: LanguageModel, batch: Batch, batch_tokens: int) -> Tensor:
-        return transition(
-            lm.model,
-            batch,
-            kind=self.transition,
-            residual=self.residual,
-            layers=self.layers,
-            batch_tokens=batch_tokens,
-        )
-
-    def _curvature(self, lm: LanguageModel, batch: Batch, seed: int, batch_tokens: int) -> Tensor:
-        return curvature(
-            lm.model,
-            batch,
-            mode=self.mode,
-            products=self.products,
-            n_probes=self.n_probes,
-            layers=self.layers,
-            seed=seed,
-            batch_tokens=batch_tokens,
-        )
+    def _top_layers(self) -> int | None:
+        return self.layers
 
 
 @register("heat-windowed")
