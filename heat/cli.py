@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     help="Which words of a prompt made a language model say what it said? HEAT and its baselines.",
+    epilog='Example: heat explain "Tom has a pizza and a knife. He cuts a" --target " slice"',
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

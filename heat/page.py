@@ -192,7 +192,7 @@ def _made(attribution: Attribution, command: str | None) -> dict[str, str]:
         "options": json.dumps(dict(attribution.config), ensure_ascii=False),
         "model": f"{attribution.model}, revision {attribution.revision}, {attribution.dtype}",
         "seed": str(attribution.seed),
-        "work": f"{attribution.forward_equivalents:g} forward passes (a backward pass counts 2)",
+        "work": f"{attribution.forward_equivalents:g} forward passes (a backward pass counts 1)",
         "versions": ", ".join(_versions()),
     }
 

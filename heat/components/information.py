@@ -107,25 +107,22 @@ class _Passes:
         result = torch.zeros(batch.context.shape, dtype=self.unmasked.dtype, device=self.unmasked.device)
         for some, prefix in self._parts(jobs):
 
-            def work(part: Tensor, prefix: KeysAndValues = prefix) -> tuple[Tensor, Tensor, Tensor]:
+            def work(part: Tensor, prefix: KeysAndValues = prefix) -> tuple[Tensor, Tensor, Tensor, Tensor]:
                 return part, *self._divergences(part, prefix)
 
-            for part, target, divergence in in_parts(some, len(some), work):
-                row, first, length = part.unbind(1)
-                place = (row[:, None] == batch.rows) & (first[:, None] <= batch.positions)
-                job, served = place.nonzero().unbind(1)
-                assert torch.equal(served, target)
+            for part, job, target, divergence in in_parts(some, len(some), work):
+                first, length = part[job, 1], part[job, 2]
+                # Tokens of a span that stand behind a target say nothing to it, and take no share.
+                length = torch.minimum(length, batch.positions[target] - first + 1)
+                share = divergence / length.to(divergence)
                 for offset in range(int(length.max())):
-                    inside = offset < length[job]
-                    cells = served[inside], (first[job] + offset)[inside]
-                    kept = wanted[cells] & batch.context[cells]
-                    cells = cells[0][kept], cells[1][kept]
-                    share = (divergence / length[job].to(divergence))[inside.to(divergence.device)]
-                    result[cells] = share[kept.to(share.device)]
+                    column = (first + offset).clamp_max(batch.token_ids.shape[1] - 1)
+                    kept = (offset < length) & wanted[target, column] & batch.context[target, column]
+                    result[target[kept], column[kept]] = share[kept.to(share.device)]
         return result
 
-    def _divergences(self, jobs: Tensor, prefix: KeysAndValues) -> tuple[Tensor, Tensor]:
-        """Targets served by some jobs and the KL there, [P] each, job by job."""
+    def _divergences(self, jobs: Tensor, prefix: KeysAndValues) -> tuple[Tensor, Tensor, Tensor]:
+        """Pairs of a job and a target that it serves, int64 [P] each, and the KL there, [P]."""
         batch = self.batch
         row, first, length = jobs.unbind(1)
         serves = (row[:, None] == batch.rows) & (first[:, None] <= batch.positions)
@@ -148,7 +145,11 @@ class _Passes:
             batch.positions[target] - start,
             **({"past_key_values": repeated_cache(prefix, len(row))} if prefix else {}),
         )
-        return target, _kl(self.unmasked[target.to(self.unmasked.device)], masked, batch.of_targets(target))
+        return (
+            job,
+            target,
+            _kl(self.unmasked[target.to(self.unmasked.device)], masked, batch.of_targets(target)),
+        )
 
     def _parts(self, jobs: Tensor) -> Iterator[tuple[Tensor, KeysAndValues]]:
         """Some jobs of one text after another, with the keys and values of all before the first of them."""

@@ -170,3 +170,12 @@ def test_windows_rank_their_spans_together() -> None:
     apart = information(model, batch, span=4, refine=1e-3)
     assert not torch.allclose(apart[weaker], coarse[weaker], rtol=1e-3)
     assert torch.isclose(together[stronger], exact[stronger], rtol=1e-3).sum() >= 4
+
+
+def test_spans_of_several_targets_equal_one_at_a_time() -> None:
+    # The last span of the shorter contexts is cut by their targets.
+    model = tiny_model("llama")
+    together = information(model, batch_of(IDS, n_targets=3), span=3, refine=0.5)
+    for index in range(3):
+        alone = information(model, batch_of(IDS[: len(IDS) - 2 + index]), span=3, refine=0.5)[0]
+        torch.testing.assert_close(together[index, : len(alone)], alone, rtol=1e-4, atol=1e-6)
