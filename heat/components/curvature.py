@@ -21,6 +21,9 @@ Mode = Literal["row", "block"]
 Products = Literal["auto", "double-backward", "batched", "forward-over-reverse", "finite-difference"]
 Product = Callable[[Tensor], Tensor]
 
+# Products made together keep the processor busy on short texts; on longer ones they leave its cache, and one by one is
+# up to twice as fast (benchmarks/speed.py --tokens N).
+LONGEST_BATCHED = 192
 # A second derivative needs plain attention, whose graph holds n × n numbers a head: longer texts take differences
 # of first derivatives, which fused attention gives in linear memory.
 LONGEST_SECOND_DERIVATIVE = 1024
@@ -53,7 +56,7 @@ def curvature(
         mode: `row` or `block`.
         products: How products are made: `double-backward` one by one over a retained graph, `batched` (all at once),
             `forward-over-reverse`, `finite-difference` (central, of two gradients under fused attention), or `auto`:
-            batched up to 1,024 tokens, then differences.
+            batched up to 192 tokens, one by one up to 1,024, then differences.
         n_probes: m, number of Rademacher probes; without `probes`.
         probes: [m, n, d] to use in place of drawn ones; row i belongs to the token at position i, and
             there is one for each token of the longest context at least.
@@ -118,8 +121,11 @@ def _way_of(products: Products, lengths: Tensor) -> Tensor:
     """Index into `_WAYS` for every text; it depends on the text's own length alone, not on the batch's."""
     if products != "auto":
         return torch.full_like(lengths, _WAYS.index(products))
-    short, long = _WAYS.index("batched"), _WAYS.index("finite-difference")
-    return torch.where(lengths <= LONGEST_SECOND_DERIVATIVE, short, long)
+    together, one_by_one, differences = (
+        _WAYS.index(way) for way in ("batched", "double-backward", "finite-difference")
+    )
+    exact = torch.where(lengths <= LONGEST_BATCHED, together, one_by_one)
+    return torch.where(lengths <= LONGEST_SECOND_DERIVATIVE, exact, differences)
 
 
 def _ways(products: Products, lengths: Tensor) -> list[Products]:
