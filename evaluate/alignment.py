@@ -14,13 +14,14 @@ from pydantic import Field
 from annotate.files import canonical_hash, read_records, write_atomic
 from annotate.schema import Gold, Paragraph, Record
 from evaluate.errors import EvaluateError, NothingScoredError
-from evaluate.gold import GoldSource, load_gold
+from evaluate.gold import load_gold
 from evaluate.intervals import Interval, mean_interval
 from evaluate.metrics import METRICS, Mask, Scores, chance, decides, is_constant, score_words
 from evaluate.projection import word_scores
 from evaluate.prompt import Target
 from evaluate.runner import Progress, attributions, chunks, default_config, no_progress, prepare, settings_of
 from evaluate.store import Item, Score, ScoreStatus, Settings, Store, Timing, attribution_key, score_key
+from evaluate.tasks.task import GoldSource
 from evaluate.versions import versions
 
 if TYPE_CHECKING:

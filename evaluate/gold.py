@@ -10,29 +10,14 @@ from annotate.annotators import is_offline
 from annotate.errors import LabelError
 from annotate.files import read_whole
 from annotate.label_files import check_texts, read_labels
-from annotate.schema import Gold, Paragraph, Record
+from annotate.schema import Gold, Paragraph
 from evaluate.errors import NoGoldError
+from evaluate.tasks.task import GoldSource
 
 if TYPE_CHECKING:
     from annotate.benchmark import Benchmark
 
 CHOICES = ("auto", "gold", *get_args(Rule))
-
-
-class GoldSource(Record):
-    """Where gold words come from.
-
-    Attributes:
-        rule: How labels became gold.
-        annotators: Who labelled; empty where nobody was asked.
-        offline: Whether no annotator was a language model or a person.
-        note: The same in a sentence, to stand under every table.
-    """
-
-    rule: str
-    annotators: tuple[str, ...]
-    offline: bool
-    note: str
 
 
 def load_gold(benchmark: Benchmark, choice: str = "auto") -> tuple[dict[str, Gold], GoldSource]:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, get_type_hints
+from typing import Any, ClassVar, Literal, get_type_hints
 
 import torch
 from pydantic import TypeAdapter, ValidationError
@@ -40,7 +40,9 @@ class Method(ABC):
         name: Registered name, set by `register`.
         summary: One line on what it does.
         source: Paper and equation.
-        needs: What it takes from the model: "forward", "gradients", "second-derivatives", "attention".
+        needs: What it takes from the model: "forward", "gradients", "second-derivatives", "attention", "hidden-states",
+            "tokenizer".
+        kind: HEAT or an approximation of it, a part of it alone, another method, or a control that looks at nothing.
         signed: Whether a score below zero means something.
         splits_prompt: Whether the prompt may be longer than the model's context.
     """
@@ -49,6 +51,7 @@ class Method(ABC):
     summary: ClassVar[str]
     source: ClassVar[str]
     needs: ClassVar[tuple[str, ...]]
+    kind: ClassVar[Literal["heat", "ablation", "baseline", "control"]] = "baseline"
     signed: ClassVar[bool] = False
     splits_prompt: ClassVar[bool] = False
 

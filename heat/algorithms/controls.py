@@ -19,6 +19,7 @@ class Random(Method):
     summary = "uniform noise (control)"
     source = "control"
     needs = ()
+    kind = "control"
 
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS

@@ -163,6 +163,7 @@ class Heat(_Transition, _Mix):
     summary = "transition, gating curvature and information"
     source = _HEAT
     needs = ("forward", "gradients", "second-derivatives", "attention")
+    kind = "heat"
 
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
@@ -340,6 +341,7 @@ class NoGate(_Mix):
     summary = "curvature and information, no transition (ablation)"
     source = _HEAT + ", ablation"
     needs = ("forward", "gradients", "second-derivatives")
+    kind = "ablation"
 
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
@@ -361,6 +363,7 @@ class UniformTransition(_Mix):
     summary = "curvature and information under a uniform transition (ablation)"
     source = _HEAT + ", ablation"
     needs = ("forward", "gradients", "second-derivatives")
+    kind = "ablation"
 
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
@@ -383,6 +386,7 @@ class TransitionOnly(_Transition):
     summary = "the transition alone (ablation)"
     source = _HEAT + ", ablation"
     needs = ("forward", "gradients", "attention")
+    kind = "ablation"
 
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
@@ -404,6 +408,7 @@ class HessianOnly(_Curvature):
     summary = "the curvature alone (ablation)"
     source = _HEAT + ", ablation"
     needs = ("forward", "gradients", "second-derivatives")
+    kind = "ablation"
 
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
@@ -425,6 +430,7 @@ class KlOnly(_Information):
     summary = "the information alone (ablation)"
     source = _HEAT + ", ablation"
     needs = ("forward",)
+    kind = "ablation"
 
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
