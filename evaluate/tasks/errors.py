@@ -1,0 +1,30 @@
+"""What can go wrong while rows are made into examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from evaluate.errors import EvaluateError
+
+
+class TaskError(EvaluateError):
+    """The rows of a benchmark cannot be had, or none of them can be used."""
+
+
+class UnknownTaskError(TaskError):
+    """A benchmark was named that is neither known nor a folder.
+
+    Args:
+        name: The name that was asked for.
+        known: The names that exist.
+    """
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        super().__init__(
+            f"no benchmark is called {name!r} and no folder is; there are: {', '.join(known)}, or name the"
+            " folder of one made with `annotate build-dataset`"
+        )
+
+
+class UnusableRowError(ValueError):
+    """A row that cannot become an example; its text is the reason, the same words for every such row."""
