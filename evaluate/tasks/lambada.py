@@ -5,7 +5,7 @@ from __future__ import annotations
 from annotate.schema import Span
 from annotate.words import is_content, split_words
 from evaluate.tasks.errors import UnusableRowError
-from evaluate.tasks.rows import Row, Rows, list_of, make_examples, text_of
+from evaluate.tasks.rows import Row, Rows, list_of, convert, text_of
 from evaluate.tasks.task import Example, GoldSource, Task
 
 NAME = "lambada-rationales"
@@ -38,7 +38,7 @@ def lambada(rows: Rows, gold: GoldSource = PEOPLE, limit: int | None = None) -> 
     Raises:
         TaskError: No row can be used.
     """
-    examples, left_out = make_examples(NAME, rows, _example, SCHEMA, limit)
+    examples, left_out = convert(NAME, rows, _example, SCHEMA, limit)
     return Task(name=NAME, source=rows.source, examples=examples, gold=gold, left_out=left_out)
 
 

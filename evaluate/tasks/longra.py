@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, zip_longest
+from itertools import zip_longest
 from pathlib import Path
 
 from annotate.files import shipped
 from annotate.schema import Span
 from annotate.words import split_words
 from evaluate.tasks.errors import TaskError, UnusableRowError
-from evaluate.tasks.rows import Row, Rows, checked_source, file_rows, nothing_usable, text_lines, text_of
+from evaluate.tasks.rows import Row, Rows, checked_source, convert, file_rows, text_lines, text_of
 from evaluate.tasks.task import Example, GoldSource, Task
 
 NAME = "longra"
@@ -110,14 +111,13 @@ def longra(
     Raises:
         TaskError: No row can be used, or there are too few passages for a distance.
     """
-    found, left_out = _usable(rows)
-    drawn = _by_turns(found, seed)[:size][:limit]
-    passages = _passages()
     if not distances or min(distances) < 0:
         raise TaskError(f"distances {list(distances)} are no numbers of passages; name some from 0 on")
+    found, left_out = convert(NAME, rows, _quadruple, SCHEMA)
+    passages = _passages()
     examples = []
-    for position, (turn, each) in enumerate(drawn):
-        distance = distances[(position + turn) % len(distances)]
+    for turn, each in _by_turns(found, seed)[:size][:limit]:
+        distance = distances[turn % len(distances)]
         examples.append(_example(each, distance, passages, random.Random(f"{seed}/{each.number}")))
     return Task(
         name=NAME,
@@ -128,22 +128,6 @@ def longra(
         only_correct=True,
         single_token=True,
     )
-
-
-def _usable(rows: Rows) -> tuple[list[Quadruple], dict[str, tuple[str, ...]]]:
-    found: list[Quadruple] = []
-    left_out: dict[str, list[str]] = {}
-    for row in rows.rows:
-        try:
-            if row.problem:
-                raise UnusableRowError(row.problem)
-            found.append(_quadruple(row))
-        except UnusableRowError as error:
-            left_out.setdefault(str(error), []).append(row.place)
-    named = {reason: tuple(places) for reason, places in sorted(left_out.items())}
-    if not found:
-        raise nothing_usable(NAME, rows.source, named, SCHEMA)
-    return found, named
 
 
 def _quadruple(row: Row) -> Quadruple:
@@ -160,14 +144,14 @@ def _quadruple(row: Row) -> Quadruple:
 
 
 def _by_turns(found: Sequence[Quadruple], seed: int) -> list[tuple[int, Quadruple]]:
-    """Shuffle each section, then take one of each in turn; each comes with the number of its turn."""
+    """Shuffle each section, then take one of each in turn, with a number that grows by one within a section."""
     sections: dict[str, list[Quadruple]] = {}
     for each in found:
         sections.setdefault(each.section, []).append(each)
     for section, members in sections.items():
         random.Random(f"{seed}/{section}").shuffle(members)
-    turns = zip_longest(*sections.values())
-    return list(chain.from_iterable([(n, q) for q in turn if q is not None] for n, turn in enumerate(turns)))
+    numbered = [list(enumerate(members, start)) for start, members in enumerate(sections.values())]
+    return [pair for turn in zip_longest(*numbered) for pair in turn if pair is not None]
 
 
 def _passages() -> list[str]:
@@ -187,34 +171,33 @@ def _example(
             f"there are {len(fitting)} distractor passages without the words {a}, {b}, {c}, {d}; a distance of"
             f" {distance} needs as many"
         )
-    text, items = "", []
-    for part, names in ((pair, {"a": a, "b": b}), (query, {"c": c})):
-        if text:
-            between = "".join(f" {passage}" for passage in draw.sample(fitting, distance))
-            distractor = (len(text), len(text) + len(between))
-            text += f"{between} "
-        filled, spans = _fill(part, names)
-        items += [(len(text) + start, len(text) + end) for start, end in spans]
-        text += filled
-    words = split_words(text)
+    opening, items = _fill(pair, {"a": a, "b": b})
+    between = "".join(f" {passage}" for passage in draw.sample(fitting, distance))
+    closing, asked = _fill(query, {"c": c})
+    start, end = len(opening), len(opening) + len(between)
+    prompt = f"{opening}{between} {closing}"
+    words = split_words(prompt)
+    items += [(end + 1 + first, end + 1 + last) for first, last in asked]
     return Example(
         id=f"{NAME}-{quadruple.number}-{distance}",
-        prompt=text,
+        prompt=prompt,
         target=f" {d}",
         words=words,
         gold=_overlapping(words, items),
-        distractor=_overlapping(words, [distractor]),
+        distractor=_overlapping(words, [(start, end)]),
         gold_rule=RULE,
     )
 
 
 def _fill(template: str, names: dict[str, str]) -> tuple[str, list[Span]]:
     """The template with its places filled, and the spans of what fills them."""
-    text, spans = template, []
-    for name, word in names.items():
-        start = text.index(f"{{{name}}}")
-        text = text[:start] + word + text[start + 3 :]
-        spans.append((start, start + len(word)))
+    text, spans = "", []
+    for position, part in enumerate(re.split(r"\{(\w)\}", template)):
+        is_place = position % 2 == 1
+        filling = names[part] if is_place else part
+        if is_place:
+            spans.append((len(text), len(text) + len(filling)))
+        text += filling
     return text, spans
 
 

@@ -8,11 +8,12 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from annotate.files import file_hash
 from evaluate.tasks.errors import TaskError, UnusableRowError
-from evaluate.tasks.task import Example
+
+T = TypeVar("T")
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 NOT_UTF8 = "not UTF-8"
@@ -212,46 +213,39 @@ def list_of(row: Row, field: str) -> list[Any]:
     return value
 
 
-def make_examples(
-    task: str, rows: Rows, make: Callable[[Row], Example], schema: str, limit: int | None = None
-) -> tuple[tuple[Example, ...], dict[str, tuple[str, ...]]]:
-    """Make an example of every row that can become one.
+def convert(
+    task: str, rows: Rows, make: Callable[[Row], T], schema: str, limit: int | None = None
+) -> tuple[tuple[T, ...], dict[str, tuple[str, ...]]]:
+    """Make something, as a rule an example, of every row that allows it.
 
     Args:
         task: The name of the benchmark, for errors.
         rows: The rows; with a limit, no more are read than it takes.
-        make: Makes an example, or raises `UnusableRowError` with the reason.
+        make: Makes one, or raises `UnusableRowError` with the reason.
         schema: What a row should hold, for errors.
-        limit: How many examples to make at most.
+        limit: How many to make at most.
 
     Returns:
-        The examples in the order of the rows, and the rows left out, by reason.
+        What was made, in the order of the rows, and the places of the rows left out, by reason.
 
     Raises:
         TaskError: There are no rows, or none of them can be used.
     """
-    examples: list[Example] = []
-    left_out: dict[str, list[str]] = {}
+    made: list[T] = []
+    places: dict[str, list[str]] = {}
     for row in rows.rows:
-        if limit is not None and len(examples) >= limit:
-            break
         try:
             if row.problem:
                 raise UnusableRowError(row.problem)
-            examples.append(make(row))
+            made.append(make(row))
         except UnusableRowError as error:
-            left_out.setdefault(str(error), []).append(row.place)
-    named = {reason: tuple(places) for reason, places in sorted(left_out.items())}
-    if not examples:
-        raise nothing_usable(task, rows.source, named, schema)
-    return tuple(examples), named
-
-
-def nothing_usable(
-    task: str, source: str, left_out: Mapping[str, tuple[str, ...]], schema: str
-) -> TaskError:
-    """The error that no row can be used, with the reasons and the place of one row for each."""
+            places.setdefault(str(error), []).append(row.place)
+        if limit is not None and len(made) >= limit:
+            break
+    left_out = {reason: tuple(each) for reason, each in sorted(places.items())}
+    if made:
+        return tuple(made), left_out
     if not left_out:
-        return TaskError(f"{source} holds no rows; {task} needs: {schema}")
-    reasons = "; ".join(f"{len(rows)} {reason} (for instance {rows[0]})" for reason, rows in left_out.items())
-    return TaskError(f"no row of {source} can be used for {task}: {reasons}; a row needs: {schema}")
+        raise TaskError(f"{rows.source} holds no rows; for {task} a row holds: {schema}")
+    reasons = "; ".join(f"{reason} ({len(each)}, such as {each[0]})" for reason, each in left_out.items())
+    raise TaskError(f"no row of {rows.source} can be used: {reasons}; for {task} a row holds: {schema}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from annotate.words import split_words
 from evaluate.prompt import CUE
 from evaluate.tasks.errors import UnusableRowError
-from evaluate.tasks.rows import Row, Rows, checked_text, list_of, make_examples, text_of
+from evaluate.tasks.rows import Row, Rows, checked_text, list_of, convert, text_of
 from evaluate.tasks.task import Example, Task
 
 NAME = "tellmewhy"
@@ -39,7 +39,7 @@ def tellmewhy(rows: Rows, limit: int | None = None) -> Task:
         asked.add(example.prompt)
         return example
 
-    examples, left_out = make_examples(NAME, rows, make, SCHEMA, limit)
+    examples, left_out = convert(NAME, rows, make, SCHEMA, limit)
     return Task(name=NAME, source=rows.source, examples=examples, left_out=left_out)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from annotate.sentences import split_sentences
 from annotate.words import split_words
 from evaluate.tasks.errors import UnusableRowError
-from evaluate.tasks.rows import Row, Rows, make_examples, text_of
+from evaluate.tasks.rows import Row, Rows, convert, text_of
 from evaluate.tasks.task import Example, Task
 
 NAME = "wikibio"
@@ -31,7 +31,7 @@ def wikibio(rows: Rows, limit: int | None = None) -> Task:
     Raises:
         TaskError: No row can be used.
     """
-    examples, left_out = make_examples(NAME, rows, _example, SCHEMA, limit)
+    examples, left_out = convert(NAME, rows, _example, SCHEMA, limit)
     return Task(name=NAME, source=rows.source, examples=examples, left_out=left_out)
 
 
