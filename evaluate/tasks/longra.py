@@ -35,7 +35,7 @@ TEMPLATES = (
     ("The word that belongs to {a} is {b}.", "The word that belongs to {c} is"),
     ("If somebody says {a}, reply {b}.", "If somebody says {c}, reply"),
     ("First comes {a} and then comes {b}.", "In the same way, first comes {c} and then comes"),
-    ("She matched {a} with {b}.", "By the same rule she matched {c} with"),
+    ("We matched {a} with {b}.", "By the same rule we matched {c} with"),
 )
 
 
@@ -159,9 +159,7 @@ def _passages() -> list[str]:
     return [row.values["line"].strip() for row in rows]
 
 
-def _example(
-    quadruple: Quadruple, distance: int, passages: Sequence[str], draw: random.Random
-) -> Example:
+def _example(quadruple: Quadruple, distance: int, passages: Sequence[str], draw: random.Random) -> Example:
     a, b, c, d = quadruple.words
     pair, query = draw.choice(TEMPLATES)
     given = {word.casefold() for word in quadruple.words}

@@ -116,7 +116,9 @@ def _json_list(path: Path) -> Iterator[Row]:
     except UnicodeDecodeError as error:
         raise TaskError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     except (ValueError, RecursionError) as error:
-        raise TaskError(f"{path} is not JSON ({error}); one object a line belongs into a .jsonl file") from error
+        raise TaskError(
+            f"{path} is not JSON ({error}); one object a line belongs into a .jsonl file"
+        ) from error
     if not isinstance(value, list):
         raise TaskError(f"{path} holds {type(value).__name__}, not a list of objects; wrap the rows in [ ]")
     yield from (_object_row(number, f"row {number}", each) for number, each in enumerate(value, start=1))
