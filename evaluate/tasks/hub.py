@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from evaluate.tasks.errors import TaskError
 from evaluate.tasks.rows import Row, Rows
@@ -26,7 +27,7 @@ def hub_rows(name: str, split: str) -> Rows:
         revision = str(HfApi().dataset_info(name, timeout=_SECONDS).sha)
     except Exception as error:  # the client raises errors of several libraries, which change by version
         raise _unreachable(name, error) from error
-    return Rows(f"{name}@{revision} ({split})", _stream(name, split, revision))
+    return Rows(f"{name}@{revision} ({split})", partial(_stream, name, split, revision))
 
 
 def _stream(name: str, split: str, revision: str) -> Iterator[Row]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def quadruples(path: Path) -> Rows:
     """
     if path.suffix != ".txt":
         return file_rows(path)
-    return Rows(checked_source(path, (".txt",)), _pairs(path))
+    return Rows(checked_source(path, (".txt",)), partial(_pairs, path))
 
 
 def _pairs(path: Path) -> Iterator[Row]:
@@ -154,16 +155,20 @@ def _by_turns(found: Sequence[Quadruple], seed: int) -> list[tuple[int, Quadrupl
     return [pair for turn in zip_longest(*numbered) for pair in turn if pair is not None]
 
 
-def _passages() -> list[str]:
+def _passages() -> dict[str, set[str]]:
+    """The passages that ship, each with its words in small letters."""
     rows = text_lines(shipped("tasks") / "longra-distractors.txt")
-    return [row.values["line"].strip() for row in rows]
+    texts = [row.values["line"].strip() for row in rows]
+    return {text: {text[start:end].casefold() for start, end in split_words(text)} for text in texts}
 
 
-def _example(quadruple: Quadruple, distance: int, passages: Sequence[str], draw: random.Random) -> Example:
+def _example(
+    quadruple: Quadruple, distance: int, passages: Mapping[str, set[str]], draw: random.Random
+) -> Example:
     a, b, c, d = quadruple.words
     pair, query = draw.choice(TEMPLATES)
     given = {word.casefold() for word in quadruple.words}
-    fitting = [text for text in passages if not given & {text[i:j].casefold() for i, j in split_words(text)}]
+    fitting = [text for text, its_words in passages.items() if not given & its_words]
     if distance > len(fitting):
         raise TaskError(
             f"there are {len(fitting)} distractor passages without the words {a}, {b}, {c}, {d}; a distance of"

@@ -7,6 +7,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,11 +43,11 @@ class Rows:
 
     Attributes:
         source: What the task records: a hub name with revision, a file with its checksum, or `sample`.
-        rows: The rows, read as they are asked for.
+        read: Reads the rows from the first on, as they are asked for.
     """
 
     source: str
-    rows: Iterable[Row]
+    read: Callable[[], Iterable[Row]]
 
 
 def file_rows(path: Path) -> Rows:
@@ -60,7 +61,7 @@ def file_rows(path: Path) -> Rows:
     """
     source = checked_source(path, SUFFIXES)
     read = {".jsonl": _json_lines, ".json": _json_list, ".csv": _csv_rows, ".parquet": _parquet_rows}
-    return Rows(source, read[path.suffix](path))
+    return Rows(source, partial(read[path.suffix], path))
 
 
 def checked_source(path: Path, suffixes: tuple[str, ...]) -> str:
@@ -136,7 +137,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
         for number, values in enumerate(reader, start=1):
-            extra = values.pop(None, None)  # type: ignore[call-overload]  # where cells beyond the header go
+            extra = values.pop(None, None)  # where cells beyond the header go
             problem = "" if extra is None else "more cells than the header"
             if not all(is_unicode(cell or "") for cell in values.values()):
                 problem = NOT_UTF8
@@ -235,7 +236,7 @@ def convert(
     """
     made: list[T] = []
     places: dict[str, list[str]] = {}
-    for row in rows.rows:
+    for row in rows.read():
         try:
             if row.problem:
                 raise UnusableRowError(row.problem)
