@@ -68,7 +68,7 @@ def main(
     """Print the mean AUPRC of HEAT under each transition, with its 95 % interval, as Markdown."""
     import heat
     from evaluate.intervals import mean_interval
-    from evaluate.metrics import auprc
+    from evaluate.metrics.alignment import auprc
     from evaluate.projection import projection
     from heat.batch import collate
     from heat.components import curvature, information, transition

@@ -1,9 +1,9 @@
-"""The `evaluate` command: score attributions against gold words and report."""
+"""The `evaluate` command: score attribution methods, compare them, report."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,20 +14,23 @@ import typer
 from annotate.console import command_line, print_json, progress, run
 from annotate.errors import AnnotateError
 from evaluate.errors import EvaluateError
-from evaluate.prompt import Target
+from evaluate.faithfulness.options import Erasure, Options
 from evaluate.reader.cli import app as reader
+from evaluate.store import Target
 from heat.errors import HeatError
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
+    from rich.table import Table
 
-    from annotate.benchmark import Benchmark
-    from evaluate.alignment import AlignmentResult
+    from evaluate.evaluation import Evaluation
+    from evaluate.metrics.metric import Metric
+    from evaluate.tasks.task import Task
     from heat import LanguageModel
 
 app = typer.Typer(
     name="evaluate",
-    help="Score attribution methods against gold words.",
+    help="Score attribution methods and compare them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -36,10 +39,67 @@ app = typer.Typer(
 
 app.add_typer(reader, name="reader")
 
+BenchmarkOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Benchmark folder, or curated, longra, lambada-rationales, tellmewhy, wikibio. "
+        "Default: ./curated if it is there, else the one that ships."
+    ),
+]
+SourceOption = Annotated[
+    str, typer.Option(help="Where a named benchmark's rows come from: sample, hub, or a file in its format.")
+]
+MethodOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Method; repeat for several; all: every one that costs at most ten times integrated gradients. "
+        "Default: heat. random is always beside them."
+    ),
+]
+ModelOption = Annotated[
+    str | None, typer.Option(help="Folder or hub name of a causal model. Default: the embedded reader.")
+]
+LimitOption = Annotated[int | None, typer.Option(min=1, help="Use the first so many examples only.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the methods and of all statistics.")]
+TargetOption = Annotated[Target, typer.Option(help="Attribute the first target token, or all of them.")]
+GoldOption = Annotated[
+    str,
+    typer.Option(
+        help="auto: gold.jsonl if it is there, else the intersection of the labels. gold: gold.jsonl. "
+        "intersection, union, evidence, reviewed: settle now by that rule."
+    ),
+]
+CorrectOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--only-correct/--also-wrong",
+        help="Leave out what the model gets wrong. Default: as the benchmark has it (longra leaves it out).",
+    ),
+]
+SingleOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--single-token/--any-target",
+        help="Leave out targets of several tokens. Default: as the benchmark has it (longra leaves them out).",
+    ),
+]
+OutOption = Annotated[Path, typer.Option(help="Results folder; finished work in it is not computed again.")]
+HtmlOption = Annotated[Path | None, typer.Option(help="Also write the report to this file.")]
+PlanOption = Annotated[
+    bool, typer.Option("--plan", help="Say what it will cost after two seconds of timing; compute nothing.")
+]
+EraseOption = Annotated[
+    Erasure,
+    typer.Option(help="What stands for a token that is taken away. RISE and MAS always pad, as published."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
 
 @app.callback(epilog="Example: evaluate alignment --method heat --limit 50")
 def root() -> None:
-    """Score attribution methods against gold words."""
+    """Score attribution methods and compare them."""
 
 
 @app.command(
@@ -49,69 +109,45 @@ def root() -> None:
     "  evaluate alignment --method all --benchmark real --model MODEL --out real-results"
 )
 def alignment(
-    benchmark: Annotated[
-        Path | None,
-        typer.Option(help="Benchmark folder. Default: ./curated if it is there, else the one that ships."),
-    ] = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(help="Method; repeat for several; all: every one. Default: heat."),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Folder or hub name of a causal model. Default: the embedded reader.")
-    ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Use the first so many paragraphs only.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the methods and of the bootstrap.")] = 0,
-    target: Annotated[
-        Target, typer.Option(help="Attribute the first answer token, or all of them.")
-    ] = "first",
-    gold: Annotated[
-        str,
-        typer.Option(
-            help="auto: gold.jsonl if it is there, else the intersection of the labels. gold: gold.jsonl. "
-            "intersection, union, evidence, reviewed: settle now by that rule."
-        ),
-    ] = "auto",
-    out: Annotated[
-        Path, typer.Option(help="Results folder; finished work in it is not computed again.")
-    ] = Path("results"),
-    html: Annotated[Path | None, typer.Option(help="Also write the report to this file.")] = None,
-    plan: Annotated[
-        bool,
-        typer.Option("--plan", help="Say what it will cost after two seconds of timing; compute nothing."),
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    benchmark: BenchmarkOption = None,
+    source: SourceOption = "sample",
+    method: MethodOption = None,
+    model: ModelOption = None,
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    target: TargetOption = "first",
+    gold: GoldOption = "auto",
+    only_correct: CorrectOption = None,
+    single_token: SingleOption = None,
+    out: OutOption = Path("results"),
+    html: HtmlOption = None,
+    plan: PlanOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
 ) -> None:
     """Score attribution methods against the gold words of a benchmark.
 
     Prints AUPRC, AUROC, F1 at the number of gold words and DSA, each with a 95 percent
-    interval, beside chance.
+    interval, beside chance; the files hold the other metrics and all comparisons.
     """
-    chosen = _benchmark(benchmark)
-    say = _speaker(json or quiet)
-    say(f"benchmark: {chosen.path}")
-    import heat
     from evaluate.alignment import alignment as align
-    from evaluate.runner import chosen_methods
+    from evaluate.metrics.alignment import METRICS
 
-    names = chosen_methods(method or ["heat"])
-    lm = heat.load(model)
-    say(f"model: {lm.name} (revision {lm.revision}, {str(lm.dtype).removeprefix('torch.')})")
+    task, lm, names = _opened(benchmark, source, gold, limit, seed, model, method, json or quiet)
     if plan:
-        _plan(chosen, lm, names, target, limit, as_json=json)
+        _plan(task, lm, names, target, as_json=json)
         return
     with _bars(quiet or json) as on_progress:
         result = align(
-            chosen,
+            task,
             lm,
             names,
             out=out,
             target=target,
-            gold=gold,
-            limit=limit,
             seed=seed,
+            only_correct=only_correct,
+            single_token=single_token,
             command=command_line(),
             on_progress=on_progress,
         )
@@ -119,13 +155,156 @@ def alignment(
         from evaluate.report import write_report
 
         write_report(out, html)
-    if json:
-        print_json(result.as_json())
-        return
-    _print_table(result, quiet)
-    say(f"{result.computed} computed, {result.reused} reused; results in {out}")
+    _show(result, METRICS, out, json, quiet)
     if html is not None:
-        say(f"report: {html}")
+        _speaker(json or quiet)(f"report: {html}")
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  evaluate faithfulness --method all --limit 100\n"
+    "  evaluate faithfulness --method heat --erase attention\n"
+    "  evaluate faithfulness --benchmark tellmewhy --source test.jsonl --model MODEL"
+)
+def faithfulness(
+    benchmark: BenchmarkOption = None,
+    source: SourceOption = "sample",
+    method: MethodOption = None,
+    model: ModelOption = None,
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    target: TargetOption = "first",
+    only_correct: CorrectOption = None,
+    single_token: SingleOption = None,
+    erase: EraseOption = "delete",
+    out: OutOption = Path("results"),
+    plan: PlanOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Score attribution methods by what the model says without the tokens they name.
+
+    Prints comprehensiveness, sufficiency, Soft-NC and Soft-NS, each with a 95 percent interval;
+    the files hold insertion, deletion, RISE, MAS, infidelity and the others. Attributions that
+    `evaluate alignment` left in the results folder are used again. No gold is needed.
+    """
+    from evaluate.faithfulness.run import faithfulness as be_faithful
+    from evaluate.metrics.faithfulness import METRICS
+
+    task, lm, names = _opened(benchmark, source, "none", limit, seed, model, method, json or quiet)
+    if plan:
+        _plan(task, lm, names, target, as_json=json)
+        return
+    with _bars(quiet or json) as on_progress:
+        result = be_faithful(
+            task,
+            lm,
+            names,
+            out=out,
+            options=Options(erase=erase),
+            target=target,
+            seed=seed,
+            only_correct=only_correct,
+            single_token=single_token,
+            command=command_line(),
+            on_progress=on_progress,
+        )
+    _show(result, METRICS, out, json, quiet)
+
+
+@app.command(epilog="Example: evaluate ablation --limit 100")
+def ablation(
+    benchmark: BenchmarkOption = None,
+    source: SourceOption = "sample",
+    model: ModelOption = None,
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    target: TargetOption = "first",
+    gold: GoldOption = "auto",
+    only_correct: CorrectOption = None,
+    single_token: SingleOption = None,
+    erase: EraseOption = "delete",
+    out: OutOption = Path("results"),
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Take HEAT apart: the poster's six rows, with Soft-NC, Soft-NS and DSA."""
+    from evaluate.ablation import ablation as take_apart
+    from evaluate.ablation import ablation_table
+    from evaluate.metrics.alignment import METRICS
+    from evaluate.table import notes
+
+    task, lm, _ = _opened(benchmark, source, gold, limit, seed, model, ["heat"], json or quiet)
+    with _bars(quiet or json) as on_progress:
+        found, aligned, _ = take_apart(
+            task,
+            lm,
+            out=out,
+            options=Options(erase=erase),
+            target=target,
+            seed=seed,
+            only_correct=only_correct,
+            single_token=single_token,
+            command=command_line(),
+            on_progress=on_progress,
+        )
+    if json:
+        print_json(found.model_dump(mode="json"))
+        return
+    _print(ablation_table(found), [] if quiet else notes(aligned, METRICS)[:2])
+    _speaker(quiet)(f"results in {out}")
+
+
+@app.command(epilog="Example: evaluate sanity --method all --limit 5")
+def sanity(
+    benchmark: BenchmarkOption = None,
+    source: SourceOption = "sample",
+    method: MethodOption = None,
+    model: ModelOption = None,
+    limit: LimitOption = 5,
+    seed: SeedOption = 0,
+    target: TargetOption = "first",
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Check that methods look at the model, repeat themselves, and add up where they promise to.
+
+    For each method: rank correlation with the scores of a model whose weights were shuffled
+    (near 0 for a method that explains the model), whether a second run gives the same
+    scores, and how far the scores are from adding up.
+    """
+    from evaluate.sanity import sanity as check
+    from evaluate.sanity import sanity_table
+
+    task, lm, names = _opened(benchmark, source, "none", limit, seed, model, method, json or quiet)
+    with _bars(quiet or json) as on_progress:
+        rows = check(task, lm, names, seed=seed, target=target, on_progress=on_progress)
+    if json:
+        print_json([row.model_dump(mode="json") for row in rows])
+        return
+    _print(sanity_table(rows), [])
+
+
+@app.command(epilog="Example: evaluate methods --tokens 300")
+def methods(
+    tokens: Annotated[int, typer.Option(min=1, help="Length of the prompt that costs are given for.")] = 100,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """List all methods with what they cost and need.
+
+    Cost is in forward passes over the prompt, for one target; a backward pass counts 1.
+    """
+    from evaluate.methods import method_rows, methods_table
+
+    rows = method_rows(tokens)
+    if json:
+        print_json([asdict(row) for row in rows])
+        return
+    _print(methods_table(rows, tokens), [])
 
 
 @app.command(epilog="Example: evaluate report results --html report.html")
@@ -136,7 +315,7 @@ def report(
     html: Annotated[
         Path | None, typer.Option(help="Where to write it. Default: report.html in the folder.")
     ] = None,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: DebugOption = False,
 ) -> None:
     """Write one self-contained HTML page on a finished run and print its path."""
     from evaluate.report import write_report
@@ -144,33 +323,41 @@ def report(
     typer.echo(write_report(results, html or results / "report.html"))
 
 
-def _benchmark(folder: Path | None) -> Benchmark:
-    """The benchmark named, else ``./curated`` if it exists, else the one that ships."""
-    from annotate.benchmark import open_benchmark, prebuilt
-
-    if folder is None and not Path("curated").exists():
-        return prebuilt()
-    return open_benchmark(folder)
-
-
-def _plan(
-    chosen: Benchmark,
-    lm: LanguageModel,
-    names: list[str],
-    target: Target,
+def _opened(
+    benchmark: str | None,
+    source: str,
+    gold: str,
     limit: int | None,
-    *,
-    as_json: bool,
-) -> None:
+    seed: int,
+    model: str | None,
+    method: Sequence[str] | None,
+    silent: bool,
+) -> tuple[Task, LanguageModel, list[str]]:
+    """Benchmark, model and methods, wrong names reported before anything is loaded that takes long."""
+    from evaluate.tasks.catalog import load_task
+
+    if benchmark is None:
+        benchmark = "./curated" if Path("curated").exists() else "curated"
+    say = _speaker(silent)
+    task = load_task(benchmark, source=source, gold=gold, limit=limit, seed=seed)
+    say(f"benchmark: {task.name}, {len(task.examples)} examples from {task.source}")
+    import heat
+    from evaluate.runner import chosen_methods
+
+    names = chosen_methods(method or ["heat"])
+    lm = heat.load(model)
+    say(f"model: {lm.name} (revision {lm.revision}, {str(lm.dtype).removeprefix('torch.')})")
+    return task, lm, names
+
+
+def _plan(task: Task, lm: LanguageModel, names: list[str], target: Target, *, as_json: bool) -> None:
     from evaluate.plan import plan, plan_table
 
-    rows = plan(lm, chosen.paragraphs()[:limit], names, target)
+    rows = plan(lm, task.examples, names, target)
     if as_json:
         print_json([asdict(row) for row in rows])
         return
-    from rich.console import Console
-
-    Console(width=None if sys.stdout.isatty() else 100).print(plan_table(rows))
+    _print(plan_table(rows), [])
 
 
 def _speaker(silent: bool) -> Callable[[str], None]:
@@ -198,16 +385,26 @@ def _bars(silent: bool) -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
-def _print_table(result: AlignmentResult, quiet: bool) -> None:
+def _show(result: Evaluation, metrics: Sequence[Metric], out: Path, json: bool, quiet: bool) -> None:
+    from evaluate.table import notes, terminal_table
+
+    if json:
+        print_json(result.as_json())
+        return
+    _print(terminal_table(result, metrics), [] if quiet else notes(result, metrics))
+    _speaker(quiet)(
+        f"{result.computed} computed, {result.reused} reused; "
+        f"results in {out} ({result.kind}.json, .csv, .md, .tex)"
+    )
+
+
+def _print(table: Table, lines: Sequence[str]) -> None:
     from rich.console import Console
 
-    from evaluate.table import alignment_table, notes
-
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    console.print(alignment_table(result))
-    if not quiet:
-        for line in notes(result):
-            console.print(line, style="dim", markup=False, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    console.print(table)
+    for line in lines:
+        console.print(line, style="dim", markup=False, highlight=False)
 
 
 def main() -> None:

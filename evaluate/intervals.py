@@ -92,3 +92,48 @@ def mean_interval(
 
 def _ratio(sums: NDArray[np.float64], counts: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
     return np.asarray(sums.sum(axis=axis) / counts.sum(axis=axis))
+
+
+def log_ratio_interval(
+    values: Sequence[float] | NDArray[np.float64],
+    random: Sequence[float] | NDArray[np.float64],
+    clusters: Sequence[Hashable],
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+    confidence: float = 0.95,
+) -> Interval:
+    """log( Σ values / Σ random ) with a percentile bootstrap interval, clusters drawn whole.
+
+    Args:
+        values: A method's, one an example; ``nan`` in either leaves the example out.
+        random: Those of random scores on the same examples.
+        clusters: What each belongs to.
+        seed: Seed of the resampling.
+        resamples: Number of bootstrap samples.
+        confidence: Coverage of the interval.
+
+    Returns:
+        The log-ratio as ``mean``; ``None`` where a sum is 0.
+    """
+    above, below = np.asarray(values, dtype=np.float64), np.asarray(random, dtype=np.float64)
+    defined = ~(np.isnan(above) | np.isnan(below))
+    undefined = int((~defined).sum())
+    codes: dict[Hashable, int] = {}
+    cluster_of = [codes.setdefault(c, len(codes)) for c, ok in zip(clusters, defined, strict=True) if ok]
+    nothing = Interval(
+        mean=None, low=None, high=None, n=int(defined.sum()), undefined=undefined, confidence=confidence
+    )
+    if not codes or above[defined].sum() <= 0 or below[defined].sum() <= 0:
+        return nothing
+    sums = np.stack([np.bincount(cluster_of, weights=each[defined]) for each in (above, below)])
+    low: float | None = None
+    high: float | None = None
+    if len(codes) > 1:
+        drawn = np.random.default_rng(seed).integers(0, len(codes), (resamples, len(codes)))
+        totals = sums[:, drawn].sum(-1)
+        kept = totals[:, (totals > 0).all(0)]
+        ends = np.quantile(np.log(kept[0] / kept[1]), [(1 - confidence) / 2, (1 + confidence) / 2])
+        low, high = float(ends[0]), float(ends[1])
+    mean = float(np.log(sums[0].sum() / sums[1].sum()))
+    return nothing.model_copy(update={"mean": mean, "low": low, "high": high})

@@ -8,42 +8,42 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evaluate.errors import EvaluateError, NothingScoredError
-from evaluate.prompt import Target
 from evaluate.runner import encode
+from evaluate.store import Target
+from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from annotate.schema import Paragraph
     from heat import LanguageModel
 
 
 @dataclass(frozen=True)
 class MethodPlan:
-    """What one method will spend on all paragraphs that fit the model.
+    """What one method will spend on all examples that fit the model.
 
     Attributes:
-        paragraphs: How many those are.
-        forward_equivalents: Part to mean forward passes over a paragraph; a backward pass counts 1.
+        examples: How many those are.
+        forward_equivalents: Part to mean forward passes over an example; a backward pass counts 1.
         seconds: Estimated seconds for all of them.
         peak_bytes: Rough peak of memory at the longest, weights included.
     """
 
     method: str
-    paragraphs: int
+    examples: int
     forward_equivalents: Mapping[str, float]
     seconds: float
     peak_bytes: int
 
 
 def plan(
-    lm: LanguageModel, paragraphs: Sequence[Paragraph], methods: Sequence[str], target: Target
+    lm: LanguageModel, examples: Sequence[Example], methods: Sequence[str], target: Target
 ) -> list[MethodPlan]:
-    """What each method will spend, from its own count of passes and two seconds of timing on a median paragraph.
+    """What each method will spend, from its own count of passes and two seconds of timing on a median example.
 
     Args:
         lm: The model.
-        paragraphs: What is to be attributed.
+        examples: What is to be attributed.
         methods: Registered names.
         target: Which answer tokens.
 
@@ -51,7 +51,7 @@ def plan(
         One plan a method. What a results folder holds already is not taken off.
 
     Raises:
-        NothingScoredError: No paragraph fits the model.
+        NothingScoredError: No example fits the model.
     """
     from heat.errors import HeatError
     from heat.plan import calibrate
@@ -59,15 +59,15 @@ def plan(
     from heat.registry import build
 
     encodings = []
-    for paragraph in paragraphs:
+    for example in examples:
         try:
-            encoded = encode(lm, paragraph, target)
+            encoded = encode(lm, example, target)
         except (HeatError, EvaluateError):
             continue
         if lm.context_length is None or len(encoded.token_ids) <= lm.context_length:
             encodings.append(encoded)
     if not encodings:
-        raise NothingScoredError(f"none of the {len(paragraphs)} paragraphs fits the model '{lm.name}'")
+        raise NothingScoredError(f"none of the {len(examples)} examples fits the model '{lm.name}'")
     encodings.sort(key=lambda encoded: len(encoded.token_ids))
     speed = calibrate(lm, encodings[len(encodings) // 2])
     rows = []
@@ -89,7 +89,7 @@ def plan_table(rows: Sequence[MethodPlan]) -> Table:
 
     table = Table(
         box=None,
-        caption=f"{rows[0].paragraphs} paragraphs, passes a paragraph (backward counts 1); nothing computed yet",
+        caption=f"{rows[0].examples} examples, passes an example (backward counts 1); nothing computed yet",
         caption_justify="left",
     )
     for column in ("method", "passes", "of these"):

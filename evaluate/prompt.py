@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from annotate.schema import Paragraph
 
 CUE = "\nAnswer:"
-
-Target = Literal["first", "all"]
 
 
 def prompt_of(paragraph: Paragraph) -> str:
@@ -20,8 +18,3 @@ def prompt_of(paragraph: Paragraph) -> str:
 def target_of(paragraph: Paragraph) -> str:
     """The text to attribute: the answer after one space."""
     return " " + paragraph.answer
-
-
-def max_targets(target: Target) -> int | None:
-    """How many target tokens are attributed: one for ``"first"``, no limit for ``"all"``."""
-    return 1 if target == "first" else None

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotate.files import read_records, write_atomic
-from annotate.schema import Gold, Paragraph
-from evaluate.alignment import AlignmentResult, paragraph_scores, read_result, with_seconds
+from evaluate.alignment import Alignment, example_scores
 from evaluate.errors import ReportError
-from evaluate.gold import load_gold
-from evaluate.metrics import METRICS, Scores
+from evaluate.evaluation import Evaluation, read_examples, read_result
+from evaluate.metrics.alignment import METRICS, Scores
 from evaluate.store import Score, attribution_key, score_key
-from evaluate.table import in_words, notes, seconds
+from evaluate.table import in_words, notes, place, seconds
+from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:
     from annotate.agreement import PairAgreement
-    from annotate.benchmark import Benchmark
 
 # The method whose scores choose the examples, where it was run.
 LEADING = "heat"
@@ -51,11 +50,11 @@ class Map:
 
 
 @dataclass(frozen=True)
-class Example:
-    """A paragraph chosen by rule, with a heat map a method."""
+class Shown:
+    """An example chosen by rule, with a heat map a method."""
 
     choice: str
-    paragraph: Paragraph
+    example: Example
     maps: tuple[Map, ...]
 
 
@@ -70,9 +69,8 @@ def write_report(results: Path, html: Path) -> Path:
         ``html``.
 
     Raises:
-        ReportError: The benchmark has changed since the run.
+        ReportError: The folder lacks rows that the result speaks of.
         EvaluateError: The folder holds no finished run.
-        BenchmarkError: The benchmark is gone.
     """
     write_atomic(html, render(results))
     return html
@@ -82,11 +80,7 @@ def render(results: Path) -> str:
     """The report of the run in a results folder, as HTML without scripts and external resources."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    from annotate.benchmark import open_benchmark
-
-    found = read_result(results)
-    benchmark = open_benchmark(Path(found.benchmark))
-    result = with_seconds(found, results, benchmark.paragraphs()[: found.limit])
+    result = read_result(results)
     environment = Environment(
         loader=PackageLoader("evaluate"),
         autoescape=True,
@@ -94,106 +88,102 @@ def render(results: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"in_words": in_words, "seconds": seconds}
+    environment.filters |= {"in_words": in_words, "seconds": seconds, "place": place}
     return environment.get_template("report.html").render(
         result=result,
-        notes=notes(result),
+        notes=notes(result, METRICS),
         metrics=METRICS,
-        agreement=_agreement(benchmark),
+        agreement=_agreement(result.folder),
         leading=_leading(result),
-        examples=_examples(results, result, benchmark),
+        examples=_examples(results, result),
     )
 
 
-def _agreement(benchmark: Benchmark) -> Sequence[PairAgreement]:
-    """Agreement of the annotators, or nothing where fewer than two have labels."""
+def _agreement(folder: str) -> Sequence[PairAgreement]:
+    """Agreement of the annotators, or nothing where fewer than two have labels or the benchmark is gone."""
     from annotate.agreement import agreement
+    from annotate.benchmark import open_benchmark
     from annotate.label_files import read_labels
 
+    if not folder or not Path(folder).is_dir():
+        return ()
+    benchmark = open_benchmark(Path(folder))
     if len(list(benchmark.labels_dir.glob("*.jsonl"))) < 2:
         return ()
     paragraphs = benchmark.paragraphs()
     return agreement(paragraphs, read_labels(benchmark.labels_dir, paragraphs)).pairs
 
 
-def _leading(result: AlignmentResult) -> str:
+def _leading(result: Evaluation) -> str:
     names = [row.method for row in result.methods]
     return LEADING if LEADING in names else names[0]
 
 
-def _examples(results: Path, result: AlignmentResult, benchmark: Benchmark) -> list[Example]:
-    """The paragraphs on which the leading method is best, worst and in the middle."""
+def _examples(results: Path, result: Evaluation) -> list[Shown]:
+    """The examples on which the leading method is best, worst and in the middle."""
     scores = {row.key: row for row in read_records(results / "scores.jsonl", Score)}
-    golds, _ = load_gold(benchmark, result.gold_choice)
-    paragraphs = [p for p in benchmark.paragraphs()[: result.limit] if p.id in golds]
     leading = next(row for row in result.methods if row.method == _leading(result))
+    measure = Alignment()
 
-    def row_of(paragraph: Paragraph, method: str, config: dict[str, object]) -> Score | None:
-        key = attribution_key(paragraph, result.settings, method, config)
-        return scores.get(score_key(key, paragraph, golds[paragraph.id]))
+    def row_of(example: Example, method: str, config: dict[str, object]) -> Score:
+        key = attribution_key(example, result.settings, method, config)
+        row = scores.get(score_key(key, measure.kind, measure.depends(example)))
+        if row is None:
+            raise ReportError(f"{results} lacks {method} scores of {example.id}; run again: {result.command}")
+        return row
 
-    ranked: list[tuple[float, Paragraph]] = []
-    found = 0
-    for paragraph in paragraphs:
-        row = row_of(paragraph, leading.method, leading.config)
-        found += row is not None
-        value = row.values["auprc"] if row else None
+    ranked: list[tuple[float, Example]] = []
+    for example in read_examples(results, result):
+        value = row_of(example, leading.method, leading.config).values["auprc"]
         if value is not None:
-            ranked.append((value, paragraph))
-    if found != result.scored:
-        raise ReportError(
-            f"{benchmark.path} has changed since {results} was written; run again: {result.command}"
-        )
+            ranked.append((value, example))
     ranked.sort(key=lambda pair: (-pair[0], pair[1].id))
     chosen = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1} if ranked else {}
     return [
-        Example(
+        Shown(
             choice=choice,
-            paragraph=ranked[place][1],
+            example=ranked[index][1],
             maps=tuple(
-                _map(results, row_of(ranked[place][1], each.method, each.config), ranked[place][1], golds)
+                _map(results, row_of(ranked[index][1], each.method, each.config), ranked[index][1])
                 for each in result.methods
             ),
         )
-        for choice, place in chosen.items()
+        for choice, index in chosen.items()
     ]
 
 
-def _map(results: Path, row: Score | None, paragraph: Paragraph, golds: dict[str, Gold]) -> Map:
+def _map(results: Path, row: Score, example: Example) -> Map:
     import heat
 
-    if row is None:
-        raise ReportError(f"{results} lacks scores of {paragraph.id}; run `evaluate alignment` again")
-    path = results / "attributions" / f"{row.attribution}.safetensors"
     if row.status == "not_finite":
-        scores = np.zeros(len(paragraph.words))
+        scores = np.zeros(len(example.words))
     else:
-        scores = paragraph_scores(heat.Attribution.load(path), paragraph)
-    gold = set(golds[paragraph.id].indices())
-    return Map(row.method, row.values["auprc"], tuple(pieces(paragraph, scores, gold)))
+        path = results / "attributions" / f"{row.attribution}.safetensors"
+        scores = example_scores(heat.Attribution.load(path), example)
+    return Map(row.method, row.values["auprc"], tuple(pieces(example, scores)))
 
 
-def pieces(paragraph: Paragraph, scores: Scores, gold: set[int]) -> list[Piece]:
-    """Cut a paragraph into words with their scores and what lies between them.
+def pieces(example: Example, scores: Scores) -> list[Piece]:
+    """Cut a prompt into words with their scores and what lies between them.
 
     Args:
-        paragraph: The paragraph.
+        example: The example.
         scores: One finite number a word.
-        gold: Indices of gold words.
 
     Returns:
-        Pieces whose texts join to the paragraph's text.
+        Pieces whose texts join to the prompt.
     """
     largest = float(np.abs(scores).max()) or 1.0
+    gold = set(example.gold or ())
     found: list[Piece] = []
     last = 0
-    for index, (start, end) in enumerate(paragraph.words):
-        found.append(Piece(_visible(paragraph.text[last:start])))
+    for index, (start, end) in enumerate(example.words):
+        found.append(Piece(_visible(example.prompt[last:start])))
         found.append(
-            Piece(_visible(paragraph.text[start:end]), float(scores[index]) / largest, index in gold)
+            Piece(_visible(example.prompt[start:end]), float(scores[index]) / largest, index in gold)
         )
         last = end
-    return [*found, Piece(_visible(paragraph.text[last:]))]
+    return [*found, Piece(_visible(example.prompt[last:]))]
 
 
 def _visible(text: str) -> str:

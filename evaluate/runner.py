@@ -1,4 +1,4 @@
-"""Put paragraphs to a model and attribute its answers, once; what is in the store is not computed again."""
+"""Put examples to a model and attribute its answers, once; what is in the store is not computed again."""
 
 from __future__ import annotations
 
@@ -6,31 +6,37 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from annotate.schema import Paragraph
 from evaluate.errors import EvaluateError, StoreError
 from evaluate.projection import projection
-from evaluate.prompt import Target, max_targets, prompt_of, target_of
-from evaluate.store import Item, Settings, Store, Timing, attribution_key, item_key
+from evaluate.store import Item, Settings, Store, Target, Timing, attribution_key, item_key
+from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:
     from heat import Attribution, Encoded, LanguageModel
 
-# A killed run loses at most this many paragraphs of one method.
+# A killed run loses at most this many examples of one method.
 CHUNK = 8
 
+# `all` leaves out what costs more than so many times integrated gradients, on a prompt of so many tokens.
+COSTLY = 10
+COSTLY_AT_TOKENS = 100
+RANDOM = "random"
+
+T = TypeVar("T")
+
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how many paragraphs are done, and how many there are."""
+"""Called with what is being done, how many examples are done, and how many there are."""
 
 
 def no_progress(what: str, done: int, total: int) -> None:
     """Say nothing."""
 
 
-def chunks(paragraphs: Sequence[Paragraph]) -> list[Sequence[Paragraph]]:
-    """Cut paragraphs into the pieces that are computed, and saved, together."""
-    return [paragraphs[start : start + CHUNK] for start in range(0, len(paragraphs), CHUNK)]
+def chunks(examples: Sequence[T]) -> list[Sequence[T]]:
+    """Cut examples into the pieces that are computed, and saved, together."""
+    return [examples[start : start + CHUNK] for start in range(0, len(examples), CHUNK)]
 
 
 def settings_of(lm: LanguageModel, *, seed: int = 0, target: Target = "first") -> Settings:
@@ -57,18 +63,29 @@ def settings_of(lm: LanguageModel, *, seed: int = 0, target: Target = "first") -
     )
 
 
+def is_costly(method: str, n_tokens: int = COSTLY_AT_TOKENS) -> bool:
+    """Whether `all` leaves a method out: it costs more than ten times integrated gradients."""
+    from heat.registry import build
+
+    reference = build("integrated-gradients", {}).cost(n_tokens, 1)
+    return build(method, {}).cost(n_tokens, 1) > COSTLY * reference
+
+
 def chosen_methods(names: Sequence[str]) -> list[str]:
-    """Names without repetition; ``all`` stands for every registered method.
+    """Names without repetition, and `random` beside them, which every figure has to be read against.
+
+    ``all`` stands for every registered method that is not costly and whose extra is installed.
 
     Raises:
         UnknownMethodError: No method has one of the names; the message lists those that exist.
+        MissingExtraError: A method was named whose extra is not installed.
     """
     import heat
     from heat.registry import build
 
-    known = list(heat.methods())
+    known = [name for name, method in heat.methods().items() if method.is_installed() and not is_costly(name)]
     chosen = [each for name in names for each in (known if name == "all" else [name])]
-    return [build(name, {}).name for name in dict.fromkeys(chosen)]
+    return [build(name, {}).name for name in dict.fromkeys([*chosen, RANDOM])]
 
 
 def default_config(method: str) -> dict[str, Any]:
@@ -82,54 +99,57 @@ def default_config(method: str) -> dict[str, Any]:
     return build(method, {}).config()
 
 
-def encode(lm: LanguageModel, paragraph: Paragraph, target: Target) -> Encoded:
-    """A paragraph, the cue and as much of the answer as is attributed, in tokens with verified offsets.
+def encode(lm: LanguageModel, example: Example, target: Target) -> Encoded:
+    """The prompt and as much of its target as is attributed, in tokens with verified offsets.
 
     Raises:
         HeatError: The text does not fit the model or its tokenizer.
     """
     import heat
 
-    return heat.encode(lm, prompt_of(paragraph), target_of(paragraph), max_targets=max_targets(target))
+    return heat.encode(lm, example.prompt, example.target, max_targets=1 if target == "first" else None)
 
 
 def prepare(
     store: Store,
     lm: LanguageModel,
-    paragraphs: Sequence[Paragraph],
+    examples: Sequence[Example],
     settings: Settings,
     on_progress: Progress = no_progress,
 ) -> list[Item]:
-    """Find out which paragraphs can be put to the model, and what it answers.
+    """Find out which examples can be put to the model, and what it answers.
 
     Returns:
-        One item a paragraph, in order. What cannot be run is a row with a reason, never left out.
+        One item an example, in order. What cannot be run is a row with a reason, never left out.
     """
     done = 0
-    for chunk in chunks(paragraphs):
-        fresh = [p for p in chunk if item_key(p, settings) not in store.items]
+    for chunk in chunks(examples):
+        fresh = [each for each in chunk if item_key(each, settings) not in store.items]
         if fresh:
-            store.add_items([_item(lm, paragraph, settings) for paragraph in fresh])
+            store.add_items([_item(lm, example, settings) for example in fresh])
         done += len(chunk)
-        on_progress("answers", done, len(paragraphs))
-    return [store.items[item_key(p, settings)].model_copy(update={"paragraph_id": p.id}) for p in paragraphs]
+        on_progress("answers", done, len(examples))
+    return [
+        store.items[item_key(each, settings)].model_copy(update={"example_id": each.id}) for each in examples
+    ]
 
 
-def _item(lm: LanguageModel, paragraph: Paragraph, settings: Settings) -> Item:
+def _item(lm: LanguageModel, example: Example, settings: Settings) -> Item:
     import heat
     from heat.errors import HeatError
 
-    key = item_key(paragraph, settings)
+    key = item_key(example, settings)
     try:
-        encoded = encode(lm, paragraph, settings.target)
+        encoded = encode(lm, example, settings.target)
         _check_length(lm, encoded)
-        projection(encoded.text, paragraph.words, encoded.offsets or ())
+        projection(encoded.text, example.words, encoded.offsets or ())
         prompt = encoded.token_ids[: encoded.n_prompt]
         guess = heat.encode(lm, prompt, None, max_targets=1)
+        whole = encode(lm, example, "all")
     except (HeatError, EvaluateError) as error:
         return Item(
             key=key,
-            paragraph_id=paragraph.id,
+            example_id=example.id,
             status="skipped",
             reason=_kind(error),
             detail=" ".join(str(error).split()),
@@ -137,9 +157,10 @@ def _item(lm: LanguageModel, paragraph: Paragraph, settings: Settings) -> Item:
     expected, answered = int(encoded.token_ids[encoded.n_prompt]), int(guess.token_ids[encoded.n_prompt])
     return Item(
         key=key,
-        paragraph_id=paragraph.id,
+        example_id=example.id,
         status="ok",
         tokens=len(encoded.token_ids),
+        target_tokens=whole.n_targets,
         expected=_spelling(lm, expected),
         answered=_spelling(lm, answered),
         correct=expected == answered,
@@ -166,12 +187,12 @@ def _kind(error: Exception) -> str:
 def attributions(
     store: Store,
     lm: LanguageModel,
-    chunk: Sequence[Paragraph],
+    chunk: Sequence[Example],
     method: str,
     settings: Settings,
     clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[list[Attribution | None], int]:
-    """One method's attributions of a chunk of paragraphs, from the store or computed and stored.
+    """One method's attributions of a chunk of examples, from the store or computed and stored.
 
     If any is missing the whole chunk is computed, in the batch it would have been in without interruption:
     another batch rounds differently, and a resumed run is to give the bytes of an unbroken one.
@@ -179,7 +200,7 @@ def attributions(
     Args:
         store: Where attributions are kept.
         lm: The model.
-        chunk: Paragraphs that the model can take (`prepare`).
+        chunk: Examples that the model can take (`prepare`).
         method: Registered name.
         settings: Of this run.
         clock: Seconds, monotonic.
@@ -191,7 +212,7 @@ def attributions(
     import heat
 
     config = default_config(method)
-    keys = [attribution_key(paragraph, settings, method, config) for paragraph in chunk]
+    keys = [attribution_key(example, settings, method, config) for example in chunk]
     missing = {key for key in keys if not store.attribution_path(key).exists()}
     if missing:
         started = clock()
@@ -209,23 +230,23 @@ def attributions(
 
 
 def _compute(
-    lm: LanguageModel, chunk: Sequence[Paragraph], method: str, settings: Settings
+    lm: LanguageModel, chunk: Sequence[Example], method: str, settings: Settings
 ) -> list[Attribution | None]:
     import heat
     from heat.errors import NonFiniteError
 
-    def compute(part: Sequence[Paragraph]) -> list[Attribution | None]:
-        encodings = [encode(lm, paragraph, settings.target) for paragraph in part]
+    def compute(part: Sequence[Example]) -> list[Attribution | None]:
+        encodings = [encode(lm, example, settings.target) for example in part]
         return [*heat.attribute_batch(lm, encodings, [None] * len(part), method, seed=settings.seed)]
 
-    def compute_one(paragraph: Paragraph) -> list[Attribution | None]:
+    def compute_one(example: Example) -> list[Attribution | None]:
         try:
-            return compute([paragraph])
+            return compute([example])
         except NonFiniteError:
             return [None]
 
     try:
         return compute(chunk)
     except NonFiniteError:
-        # One bad paragraph must not take the others of its chunk with it.
-        return [attribution for paragraph in chunk for attribution in compute_one(paragraph)]
+        # One bad example must not take the others of its chunk with it.
+        return [attribution for example in chunk for attribution in compute_one(example)]

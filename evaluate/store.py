@@ -3,9 +3,9 @@
 A folder holds
 
     store.json       the schema version of what follows
-    items.jsonl      a row a paragraph and model: can it be asked, what does the model answer
-    scores.jsonl     a row a paragraph and method: the value of every metric
-    attributions/    a file a paragraph and method
+    items.jsonl      a row an example and model: can it be asked, what does the model answer
+    scores.jsonl     a row an example, method and kind of metric: the value of every metric
+    attributions/    a file an example and method
     timings.jsonl    seconds an attribution took; no clock is read for the other files, so that they are
                      the same bytes whenever they are made
 
@@ -24,13 +24,15 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from annotate.files import canonical_hash, read_records, repair_tail, sweep, write_atomic
-from annotate.schema import Gold, Paragraph, Record
+from annotate.schema import Record
 from evaluate.errors import StoreError
-from evaluate.prompt import CUE, Target
+from evaluate.tasks.task import Example
 
 # Part of every key: raise it when the same input comes to give other results, and nothing old is reused.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 KEY_LENGTH = 32
+
+Target = Literal["first", "all"]
 
 ScoreStatus = Literal["ok", "undecided", "constant", "not_finite"]
 
@@ -44,7 +46,6 @@ class Settings(Record):
         dtype: Precision of the model.
         seed: Seed of the methods and of the bootstrap.
         target: Which answer tokens are attributed.
-        cue: Text between paragraph and answer.
         attribution_schema: Version of the saved attributions.
     """
 
@@ -53,18 +54,19 @@ class Settings(Record):
     dtype: str
     seed: int
     target: Target = "first"
-    cue: str = CUE
     attribution_schema: int = 1
 
 
 class Item(Record):
-    """Whether a paragraph can be put to a model, and what the model answers first.
+    """Whether an example can be put to a model, and what the model answers first.
 
     Attributes:
+        example_id: The example it was first seen as.
         status: ``"skipped"`` if no method can be run on it.
         reason: Kind of the obstacle, for counting.
         detail: The obstacle in a sentence.
-        tokens: Length of prompt and target in tokens.
+        tokens: Length of prompt and attributed target in tokens.
+        target_tokens: Length of the whole target in tokens.
         expected: First target token.
         answered: The model's most probable token there.
         correct: Whether the two are one token.
@@ -72,37 +74,36 @@ class Item(Record):
 
     schema_version: Literal[1] = 1
     key: str
-    paragraph_id: str
+    example_id: str
     status: Literal["ok", "skipped"]
     reason: str = ""
     detail: str = ""
     tokens: int = 0
+    target_tokens: int = 0
     expected: str = ""
     answered: str = ""
     correct: bool | None = None
 
 
 class Score(Record):
-    """The value of every metric for one method on one paragraph.
+    """The value of every metric of one kind for one method on one example.
 
     Attributes:
         key: Key of this row.
         attribution: Key of the attribution it was computed from.
-        gold: Rule the gold came about by.
-        values: Metric name to value; ``None`` where gold is empty or full.
-        status: ``"undecided"`` where gold is empty or full, ``"constant"`` where all word scores are equal,
+        kind: Which family of metrics: ``"alignment"`` or ``"faithfulness"``.
+        values: Metric name to value; ``None`` where it is not defined.
+        status: ``"undecided"`` where gold is empty or full, ``"constant"`` where all scores are equal,
             ``"not_finite"`` where one is not a number.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     key: str
     attribution: str
-    paragraph_id: str
+    kind: str
+    example_id: str
     method: str
     config: dict[str, Any]
-    gold: str
-    n_words: int
-    n_gold: int
     values: dict[str, float | None]
     status: ScoreStatus
 
@@ -123,39 +124,32 @@ def _key(kind: str, **parts: object) -> str:
     return canonical_hash({"kind": kind, "schema": SCHEMA_VERSION, **parts})[:KEY_LENGTH]
 
 
-def item_key(paragraph: Paragraph, settings: Settings) -> str:
-    """Key of what a model makes of a paragraph and its answer."""
+def item_key(example: Example, settings: Settings) -> str:
+    """Key of what a model makes of an example's prompt and target."""
     return _key(
         "item",
-        text=paragraph.text_sha256,
-        answer=paragraph.answer,
+        prompt=example.prompt,
+        answer=example.target,
+        words=example.words,
         common=settings.model_dump(exclude={"model", "seed"}),
     )
 
 
-def attribution_key(paragraph: Paragraph, settings: Settings, method: str, config: dict[str, Any]) -> str:
-    """Key of one method's attribution of a paragraph's answer."""
+def attribution_key(example: Example, settings: Settings, method: str, config: dict[str, Any]) -> str:
+    """Key of one method's attribution of an example's target."""
     return _key(
         "attribution",
-        text=paragraph.text_sha256,
-        answer=paragraph.answer,
+        prompt=example.prompt,
+        answer=example.target,
         common=settings.model_dump(exclude={"model"}),
         method=method,
         config=config,
     )
 
 
-def score_key(attribution: str, paragraph: Paragraph, gold: Gold) -> str:
-    """Key of the metrics of an attribution against a gold, on the paragraph's words and segments."""
-    return _key(
-        "score",
-        attribution=attribution,
-        id=paragraph.id,
-        words=paragraph.words,
-        narrative=paragraph.words_in("narrative"),
-        gold=gold.indices(),
-        rule=gold.rule,
-    )
+def score_key(attribution: str, kind: str, depends: dict[str, Any]) -> str:
+    """Key of the metrics of an attribution, with whatever else they depend on."""
+    return _key("score", attribution=attribution, of=kind, depends=depends)
 
 
 class Store:

@@ -44,6 +44,8 @@ class Method(ABC):
             "tokenizer".
         kind: HEAT or an approximation of it, a part of it alone, another method, or a control that looks at nothing.
         signed: Whether a score below zero means something.
+        completeness: Whether the scores promise to add up to g(E) - g(baseline).
+        extra: The optional extra it needs; empty for none.
         splits_prompt: Whether the prompt may be longer than the model's context.
     """
 
@@ -53,6 +55,8 @@ class Method(ABC):
     needs: ClassVar[tuple[str, ...]]
     kind: ClassVar[Literal["heat", "ablation", "baseline", "control"]] = "baseline"
     signed: ClassVar[bool] = False
+    completeness: ClassVar[bool] = False
+    extra: ClassVar[str] = ""
     splits_prompt: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -116,6 +120,11 @@ class Method(ABC):
         """Give log p(target | all before it), [R]."""
         with frozen(lm.model), torch.no_grad():
             return target_log_probs(lm.model, batch, embed(lm.model, batch))
+
+    @classmethod
+    def is_installed(cls) -> bool:
+        """Whether the packages it needs are there."""
+        return True
 
     def config(self) -> dict[str, Any]:
         """The options as a plain dict."""

@@ -22,7 +22,7 @@ def curated(benchmark: Benchmark, gold: str = "auto", limit: int | None = None) 
 
     Args:
         benchmark: Paragraphs, and labels or gold.
-        gold: Which gold, see `load_gold`.
+        gold: Which gold, see `load_gold`; ``none`` for none, which faithfulness does without.
         limit: Use the first so many paragraphs only.
 
     Raises:
@@ -30,13 +30,14 @@ def curated(benchmark: Benchmark, gold: str = "auto", limit: int | None = None) 
         LabelError: Labels are of another benchmark.
         BenchmarkError: A file is not what it should be.
     """
-    golds, source = load_gold(benchmark, gold)
+    golds, source = ({}, None) if gold == "none" else load_gold(benchmark, gold)
     paragraphs = benchmark.paragraphs()[:limit]
     return Task(
         name="curated",
         source=f"{benchmark.path} sha256:{file_hash(benchmark.paragraphs_path)}",
         examples=tuple(_example(paragraph, golds.get(paragraph.id)) for paragraph in paragraphs),
         gold=source,
+        folder=str(benchmark.path.resolve()),
     )
 
 

@@ -78,6 +78,7 @@ class Task:
         left_out: Reason to the rows that could not become examples, each named.
         only_correct: Whether examples that the model gets wrong are left out unless the user says otherwise.
         single_token: Whether examples whose target is several tokens for the model are.
+        folder: The benchmark's folder, where labels lie beside it; empty where there is none.
     """
 
     name: str
@@ -87,3 +88,4 @@ class Task:
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     only_correct: bool = False
     single_token: bool = False
+    folder: str = ""

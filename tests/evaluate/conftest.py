@@ -10,6 +10,8 @@ from annotate.benchmark import Benchmark, open_benchmark
 from annotate.files import file_hash, write_atomic, write_records
 from annotate.schema import Gold, GoldWord, Label, Manifest, Paragraph, Segment, text_hash
 from annotate.words import split_words
+from evaluate.tasks.curated import curated
+from evaluate.tasks.task import Example
 from heat import LanguageModel
 
 # Narrative, support, question, answer, evidence words.
@@ -109,6 +111,12 @@ def make_benchmark(tmp_path: Path) -> Callable[..., Benchmark]:
 def benchmark_of(make_benchmark: Callable[..., Benchmark], paragraphs: list[Paragraph]) -> Benchmark:
     """Five paragraphs whose gold is their evidence, as if two offline annotators had agreed on it."""
     return make_benchmark(paragraphs, gold=[make_gold(p, p.evidence) for p in paragraphs])
+
+
+@pytest.fixture
+def examples(benchmark_of: Benchmark) -> list[Example]:
+    """The same five as examples."""
+    return list(curated(benchmark_of).examples)
 
 
 @pytest.fixture(scope="session")

@@ -15,9 +15,11 @@ import heat
 from annotate.benchmark import Benchmark
 from annotate.schema import Paragraph
 from evaluate import runner
-from evaluate.alignment import alignment, read_result, with_seconds
+from evaluate.alignment import alignment
 from evaluate.errors import EvaluateError, NothingScoredError, StoreError
+from evaluate.evaluation import read_result
 from evaluate.store import Item, Score
+from evaluate.tasks.curated import curated
 from heat import LanguageModel
 from heat.method import Method, Scores
 from heat.registry import _REGISTERED
@@ -53,7 +55,7 @@ def words_by_hand(
 def test_numbers_are_those_of_an_independent_computation(
     benchmark_of: Benchmark, paragraphs: list[Paragraph], lm: LanguageModel, tmp_path: Path
 ) -> None:
-    result = alignment(benchmark_of, lm, ["input-x-gradient"], out=tmp_path / "out")
+    result = alignment(curated(benchmark_of), lm, ["input-x-gradient"], out=tmp_path / "out")
     auprcs, aurocs, dsas = [], [], []
     for paragraph in paragraphs:
         scores = words_by_hand(lm, paragraph, "input-x-gradient", 1)
@@ -76,13 +78,13 @@ def test_numbers_are_those_of_an_independent_computation(
 def test_all_targets_are_averaged(
     benchmark_of: Benchmark, paragraphs: list[Paragraph], lm: LanguageModel, tmp_path: Path
 ) -> None:
-    result = alignment(benchmark_of, lm, ["input-x-gradient"], out=tmp_path / "out", target="all")
+    result = alignment(curated(benchmark_of), lm, ["input-x-gradient"], out=tmp_path / "out", target="all")
     aurocs = []
     for paragraph in paragraphs:
         scores = words_by_hand(lm, paragraph, "input-x-gradient", None)
         aurocs.append(roc_auc_score(np.isin(np.arange(len(scores)), paragraph.evidence), scores))
     assert result.methods[0].metrics["auroc"].mean == pytest.approx(np.mean(aurocs), abs=1e-6)
-    first = alignment(benchmark_of, lm, ["input-x-gradient"], out=tmp_path / "out", target="first")
+    first = alignment(curated(benchmark_of), lm, ["input-x-gradient"], out=tmp_path / "out", target="first")
     assert first.computed == 5
     assert first.methods[0].metrics != result.methods[0].metrics
 
@@ -102,7 +104,7 @@ def test_accuracy_is_the_share_of_first_tokens_that_are_the_most_probable(
     lm = next(lm for lm in models if says(lm).isalpha() and says(lm)[0] != "l")
     right = make_paragraph(1, *text, says(lm))
     benchmark = make_benchmark([wrong, right], gold=[make_gold(p, [4]) for p in (wrong, right)])
-    result = alignment(benchmark, lm, ["random"], out=tmp_path / "out")
+    result = alignment(curated(benchmark), lm, ["random"], out=tmp_path / "out")
     found = items(tmp_path / "out")
     assert [item.correct for item in found] == [False, True]
     assert found[1].expected == found[1].answered == says(lm)
@@ -112,7 +114,7 @@ def test_accuracy_is_the_share_of_first_tokens_that_are_the_most_probable(
 def test_a_rerun_computes_nothing_and_changes_no_byte(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = alignment(benchmark_of, lm, METHODS, out=tmp_path)
+    first = alignment(curated(benchmark_of), lm, METHODS, out=tmp_path)
     assert (first.computed, first.reused) == (10, 0)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
@@ -121,10 +123,10 @@ def test_a_rerun_computes_nothing_and_changes_no_byte(
 
     monkeypatch.setattr(heat, "attribute_batch", refuse, raising=False)
     monkeypatch.setattr(heat, "encode", refuse, raising=False)
-    again = alignment(benchmark_of, lm, METHODS, out=tmp_path)
+    again = alignment(curated(benchmark_of), lm, METHODS, out=tmp_path)
     assert (again.computed, again.reused) == (0, 10)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    found = with_seconds(read_result(tmp_path), tmp_path, benchmark_of.paragraphs())
+    found = read_result(tmp_path)
     assert found == again.model_copy(update={"reused": 0})
     assert found.methods[0].seconds_per_1000 == first.methods[0].seconds_per_1000 is not None
 
@@ -134,7 +136,7 @@ def test_a_broken_run_ends_in_the_same_bytes(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
     monkeypatch.setattr(runner, "CHUNK", 2)
-    alignment(benchmark_of, lm, METHODS, out=tmp_path)
+    alignment(curated(benchmark_of), lm, METHODS, out=tmp_path)
     whole = (tmp_path / "scores.jsonl").read_bytes()
     attributions = {path: path.read_bytes() for path in tmp_path.glob("attributions/*")}
     # As a kill would leave it: some rows, half a line, one attribution that has no row yet, none after it.
@@ -143,7 +145,7 @@ def test_a_broken_run_ends_in_the_same_bytes(
     lost = [Score.model_validate_json(line).attribution for line in lines[kept + 1 :]]
     for key in lost:
         (tmp_path / "attributions" / f"{key}.safetensors").unlink()
-    result = alignment(benchmark_of, lm, METHODS, out=tmp_path)
+    result = alignment(curated(benchmark_of), lm, METHODS, out=tmp_path)
     assert (tmp_path / "scores.jsonl").read_bytes() == whole
     assert {path: path.read_bytes() for path in tmp_path.glob("attributions/*")} == attributions
     assert result.computed == len(lost)
@@ -152,8 +154,8 @@ def test_a_broken_run_ends_in_the_same_bytes(
 def test_another_gold_reuses_the_attributions(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
-    alignment(benchmark_of, lm, ["random"], out=tmp_path)
-    result = alignment(benchmark_of, lm, ["random"], out=tmp_path, gold="evidence")
+    alignment(curated(benchmark_of), lm, ["random"], out=tmp_path)
+    result = alignment(curated(benchmark_of, "evidence"), lm, ["random"], out=tmp_path)
     assert result.computed == 0
     assert len(rows(tmp_path)) == 10
 
@@ -161,14 +163,14 @@ def test_another_gold_reuses_the_attributions(
 def test_other_models_and_seeds_share_a_folder_and_never_a_row(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
-    alone = alignment(benchmark_of, lm, ["random"], out=tmp_path / "alone")
+    alone = alignment(curated(benchmark_of), lm, ["random"], out=tmp_path / "alone")
     other = LanguageModel(
         tiny_lm("llama", seed=1, max_position_embeddings=256).model, lm.tokenizer, "other", "b"
     )
     out = tmp_path / "shared"
     for model, seed in ((lm, 1), (other, 0)):
-        assert alignment(benchmark_of, model, ["random"], out=out, seed=seed).computed == 5
-    together = alignment(benchmark_of, lm, ["random"], out=out)
+        assert alignment(curated(benchmark_of), model, ["random"], out=out, seed=seed).computed == 5
+    together = alignment(curated(benchmark_of), lm, ["random"], out=out)
     assert together.computed == 5
     assert together.methods[0].metrics == alone.methods[0].metrics
 
@@ -176,8 +178,8 @@ def test_other_models_and_seeds_share_a_folder_and_never_a_row(
 def test_a_longer_run_goes_on_from_a_shorter_one(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
-    assert alignment(benchmark_of, lm, ["random"], out=tmp_path, limit=2).scored == 2
-    result = alignment(benchmark_of, lm, ["random"], out=tmp_path)
+    assert alignment(curated(benchmark_of, limit=2), lm, ["random"], out=tmp_path).scored == 2
+    result = alignment(curated(benchmark_of), lm, ["random"], out=tmp_path)
     assert (result.scored, result.computed, result.reused) == (5, 3, 2)
 
 
@@ -188,27 +190,25 @@ def test_what_cannot_be_run_is_skipped_with_a_reason(
     blank = make_paragraph(8, "Rain fell.", "The bell is lead.", "What is the bell?", " ")
     every = [*paragraphs[:3], long, blank]
     benchmark = make_benchmark(every, gold=[make_gold(p, [1]) for p in every if p.id != "p2"])
-    result = alignment(benchmark, lm, ["random"], out=tmp_path)
+    result = alignment(curated(benchmark), lm, ["random"], out=tmp_path)
     assert result.skipped == {"empty target": 1, "no gold": 1, "prompt too long": 1}
-    assert (result.paragraphs, result.scored) == (5, 2)
+    assert (result.asked, result.scored) == (5, 2)
     assert "tokens, and 'tiny llama' takes 256" in items(tmp_path)[3].detail
-    assert sum(result.skipped.values()) + result.scored == result.paragraphs
+    assert sum(result.skipped.values()) + result.scored == result.asked
 
 
 def test_nothing_left_to_score_is_an_error(make_benchmark: Make, lm: LanguageModel, tmp_path: Path) -> None:
     long = make_paragraph(9, "Rain fell. " * 60, "The bell is lead.", "What is the bell?", "lead")
     benchmark = make_benchmark([long], gold=[make_gold(long, [1])])
-    with pytest.raises(
-        NothingScoredError, match="none of the 1 paragraphs could be scored: 1 prompt too long"
-    ):
-        alignment(benchmark, lm, ["random"], out=tmp_path)
+    with pytest.raises(NothingScoredError, match="none of the 1 examples could be scored: 1 prompt too long"):
+        alignment(curated(benchmark), lm, ["random"], out=tmp_path)
 
 
 def test_gold_that_is_empty_is_counted_and_not_averaged(
     make_benchmark: Make, paragraphs: list[Paragraph], lm: LanguageModel, tmp_path: Path
 ) -> None:
     golds = [make_gold(p, [] if p.id == "p0" else p.evidence) for p in paragraphs]
-    result = alignment(make_benchmark(paragraphs, gold=golds), lm, ["random"], out=tmp_path / "out")
+    result = alignment(curated(make_benchmark(paragraphs, gold=golds)), lm, ["random"], out=tmp_path / "out")
     interval = result.methods[0].metrics["auprc"]
     assert (result.undecided, interval.n, interval.undefined) == (1, 4, 1)
     values = [row.values["auprc"] for row in rows(tmp_path / "out")]
@@ -220,7 +220,7 @@ def test_all_gold_empty_gives_undefined_means(
     make_benchmark: Make, paragraphs: list[Paragraph], lm: LanguageModel, tmp_path: Path
 ) -> None:
     benchmark = make_benchmark(paragraphs, gold=[make_gold(p, []) for p in paragraphs])
-    result = alignment(benchmark, lm, ["random"], out=tmp_path / "out")
+    result = alignment(curated(benchmark), lm, ["random"], out=tmp_path / "out")
     assert result.methods[0].metrics["auprc"].mean is None
     assert result.undecided == 5
 
@@ -245,7 +245,7 @@ def test_constant_and_broken_scores_are_reported_and_ranked_last(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    lengths = {p.id: len(runner.encode(lm, p, "first").token_ids) for p in paragraphs}
+    lengths = {e.id: len(runner.encode(lm, e, "first").token_ids) for e in curated(benchmark_of).examples}
     bad = max(lengths, key=lambda name: lengths[name])
 
     @dataclass(frozen=True)
@@ -259,22 +259,22 @@ def test_constant_and_broken_scores_are_reported_and_ranked_last(
     for name, method in (("flat", Flat), ("broken", Broken)):
         monkeypatch.setitem(_REGISTERED, name, method)
         monkeypatch.setattr(method, "name", name, raising=False)
-    result = alignment(benchmark_of, lm, ["flat", "broken", "input-x-gradient"], out=tmp_path)
+    result = alignment(curated(benchmark_of), lm, ["flat", "broken", "input-x-gradient"], out=tmp_path)
     by_name = {row.method: row for row in result.methods}
     assert by_name["flat"].constant == 5
     assert by_name["flat"].metrics["auprc"].mean == pytest.approx(result.chance["auprc"].mean)
     assert by_name["broken"].not_finite == 1
-    failed = next(row for row in rows(tmp_path) if row.method == "broken" and row.paragraph_id == bad)
+    failed = next(row for row in rows(tmp_path) if row.method == "broken" and row.example_id == bad)
     assert (failed.status, failed.values["auprc"], failed.values["dsa"]) == ("not_finite", 0.0, -1.0)
     assert by_name["broken"].metrics["auprc"].n == 5
-    again = alignment(benchmark_of, lm, ["flat", "broken", "input-x-gradient"], out=tmp_path)
+    again = alignment(curated(benchmark_of), lm, ["flat", "broken", "input-x-gradient"], out=tmp_path)
     assert again.computed == 0
 
 
 def test_frame_has_a_row_a_method_and_chance(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
-    result = alignment(benchmark_of, lm, METHODS, out=tmp_path)
+    result = alignment(curated(benchmark_of), lm, METHODS, out=tmp_path)
     frame = result.frame.set_index("method")
     assert set(frame.index) == {*METHODS, "chance"}
     assert frame.loc["random", "auprc"] == result.frame.set_index("method").loc["random", "auprc"]
@@ -289,19 +289,21 @@ def test_a_model_without_revision_is_refused(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
     with pytest.raises(StoreError, match="states no revision"):
-        alignment(benchmark_of, LanguageModel(lm.model, lm.tokenizer), ["random"], out=tmp_path)
+        alignment(curated(benchmark_of), LanguageModel(lm.model, lm.tokenizer), ["random"], out=tmp_path)
 
 
 def test_unknown_method_lists_those_that_exist(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
     with pytest.raises(heat.HeatError, match=r"no method 'haet'; there are: .*heat.*random"):
-        alignment(benchmark_of, lm, ["haet"], out=tmp_path)
+        alignment(curated(benchmark_of), lm, ["haet"], out=tmp_path)
 
 
 def test_progress_reaches_the_end(benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path) -> None:
     seen: list[tuple[str, int, int]] = []
-    alignment(benchmark_of, lm, ["random"], out=tmp_path, on_progress=lambda *step: seen.append(step))
+    alignment(
+        curated(benchmark_of), lm, ["random"], out=tmp_path, on_progress=lambda *step: seen.append(step)
+    )
     assert seen == [("answers", 5, 5), ("random", 0, 5), ("random", 5, 5)]
 
 

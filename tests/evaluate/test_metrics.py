@@ -1,7 +1,7 @@
 """Metrics against arithmetic on paper and against scikit-learn."""
 
 import math
-from itertools import combinations
+from itertools import combinations, permutations
 
 import numpy as np
 import pytest
@@ -10,7 +10,20 @@ from hypothesis import strategies as st
 from sklearn.metrics import auc, f1_score, precision_recall_curve, roc_auc_score
 
 from evaluate.errors import MetricError
-from evaluate.metrics import METRICS, auprc, auroc, chance, density, dsa, f1_at_gold, score_words
+from evaluate.metrics.alignment import (
+    METRICS,
+    auprc,
+    auroc,
+    average_precision,
+    chance,
+    density,
+    dsa,
+    f1_at_gold,
+    precision_at_k,
+    reciprocal_rank,
+    score_words,
+    span_iou_f1,
+)
 
 NONE = np.zeros(4, dtype=bool)
 
@@ -46,6 +59,35 @@ def test_dsa_by_hand() -> None:
     assert dsa(np.array([6.0, 2, 2, -5]), mask(1, 0, 0, 0), mask(0, 1, 0, 1)) == pytest.approx(0.4)
 
 
+def test_average_precision_by_hand() -> None:
+    # Gold at places 1 and 3: (1/1 + 2/3) / 2 = 5/6.
+    assert average_precision(np.array([4.0, 3, 2, 1]), mask(1, 0, 1, 0), NONE) == pytest.approx(5 / 6)
+
+
+def test_precision_at_k_by_hand() -> None:
+    # Places 1 to 3 hold two gold words: 2/3. With k = 5 of four words all are taken: 2/4.
+    scores, gold = np.array([4.0, 3, 2, 1]), mask(1, 0, 1, 0)
+    assert precision_at_k(scores, gold, NONE, k=3) == pytest.approx(2 / 3)
+    assert precision_at_k(scores, gold, NONE) == pytest.approx(2 / 4)
+    # k = 2: the first is in, the second place is drawn from three of which one is gold.
+    assert precision_at_k(np.array([4.0, 1, 1, 1]), mask(1, 0, 1, 0), NONE, k=2) == pytest.approx(2 / 3)
+
+
+def test_reciprocal_rank_by_hand() -> None:
+    assert reciprocal_rank(np.array([1.0, 3, 2, 0]), mask(1, 0, 0, 1), NONE) == pytest.approx(1 / 3)
+    # The best gold word is tied with another word at places 2 and 3: (1/2 + 1/3) / 2.
+    assert reciprocal_rank(np.array([2.0, 3, 2, 0]), mask(1, 0, 0, 1), NONE) == pytest.approx(5 / 12)
+
+
+def test_span_iou_f1_by_hand() -> None:
+    # Gold runs [0, 2) and [4, 5). The three best words are 0, 1, 2: one run [0, 3), IoU with [0, 2) is 2/3 >= 1/2.
+    # One of one predicted spans matches, one of two gold spans: P = 1, R = 1/2, F1 = 2/3.
+    gold = mask(1, 1, 0, 0, 1)
+    assert span_iou_f1(np.array([5.0, 4, 3, 1, 2]), gold, gold) == pytest.approx(2 / 3)
+    # The three best are 2, 3, 4: one run [2, 5), IoU with [4, 5) is 1/3: nothing matches.
+    assert span_iou_f1(np.array([0.0, 1, 4, 5, 3]), gold, gold) == 0.0
+
+
 def test_dsa_without_positive_mass_is_zero() -> None:
     assert dsa(np.array([-1.0, -2, 0, -5]), mask(1, 0, 0, 0), mask(0, 1, 0, 1)) == 0.0
 
@@ -58,9 +100,22 @@ def test_dsa_of_huge_and_tiny_scores() -> None:
 def test_equal_scores_give_chance() -> None:
     gold, distractor = mask(1, 0, 0, 0), mask(0, 1, 1, 0)
     assert score_words(np.ones(4), gold, distractor) == pytest.approx(chance(gold, distractor))
+    # One gold word of four, two distractor words. The gold word stands at place 1, 2, 3 or 4, each in a quarter of the
+    # orders: (1 + 1/2 + 1/3 + 1/4) / 4 = 25/48. A span of one word is right in a quarter of the draws.
     assert chance(gold, distractor) == pytest.approx(
-        {"auprc": 0.25, "auroc": 0.5, "f1_at_gold": 0.25, "dsa": -0.25}
+        {
+            "auprc": 0.25,
+            "auroc": 0.5,
+            "f1_at_gold": 0.25,
+            "dsa": -0.25,
+            "average_precision": 0.25,
+            "precision_at_5": 0.25,
+            "span_iou_f1": 0.25,
+            "reciprocal_rank": 25 / 48,
+        },
+        abs=0.1,
     )
+    assert chance(gold, distractor)["reciprocal_rank"] == pytest.approx(25 / 48)
 
 
 @pytest.mark.parametrize("gold", [mask(0, 0, 0, 0), mask(1, 1, 1, 1)])
@@ -75,7 +130,7 @@ def test_gold_empty_or_full_is_undefined(gold: np.ndarray) -> None:
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_scores_that_are_not_finite_get_the_worst_value(bad: float) -> None:
     values = score_words(np.array([9.0, bad, 1, 0]), mask(1, 0, 0, 0), NONE)
-    assert values == {"auprc": 0.0, "auroc": 0.0, "f1_at_gold": 0.0, "dsa": -1.0}
+    assert values == {metric.name: -1.0 if metric.name == "dsa" else 0.0 for metric in METRICS}
 
 
 def test_lengths_must_agree() -> None:
@@ -127,9 +182,29 @@ def test_f1_is_the_mean_over_all_tie_breaks(pairs: list[tuple[int, bool]]) -> No
 
 
 @settings(deadline=None)
+@given(PAIRS.filter(lambda pairs: len(pairs) <= 7))
+def test_metrics_of_ties_are_means_over_all_orders(pairs: list[tuple[int, bool]]) -> None:
+    scores = np.array([float(score) for score, _ in pairs])
+    gold = np.array([mark for _, mark in pairs])
+    orders = [p for p in permutations(range(len(pairs))) if all(np.diff(scores[list(p)]) <= 0)]
+    ranks = [1 + next(i for i, word in enumerate(p) if gold[word]) for p in orders]
+    assert reciprocal_rank(scores, gold, gold) == pytest.approx(np.mean([1 / rank for rank in ranks]))
+    hits = [gold[list(p[:2])].mean() for p in orders]
+    assert precision_at_k(scores, gold, gold, k=2) == pytest.approx(np.mean(hits))
+
+
+@settings(deadline=None)
 @given(PAIRS)
 def test_monotone_maps_change_no_order_metric(pairs: list[tuple[int, bool]]) -> None:
     scores = np.array([float(score) for score, _ in pairs])
     gold = np.array([mark for _, mark in pairs])
-    for function in (auprc, auroc, f1_at_gold):
+    for function in (
+        auprc,
+        auroc,
+        f1_at_gold,
+        average_precision,
+        precision_at_k,
+        reciprocal_rank,
+        span_iou_f1,
+    ):
         assert function(np.exp(scores) * 7, gold, gold) == pytest.approx(function(scores, gold, gold))

@@ -1,5 +1,6 @@
 """The report: one file, nothing foreign in it, the numbers of the run, examples by rule."""
 
+import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,6 +16,8 @@ from evaluate.errors import EvaluateError, ReportError
 from evaluate.report import pieces, render, write_report
 from evaluate.store import Score
 from evaluate.table import in_words, seconds
+from evaluate.tasks.curated import curated
+from evaluate.tasks.task import Example
 from heat import LanguageModel
 
 Make = Callable[..., Benchmark]
@@ -54,7 +57,7 @@ class Page(HTMLParser):
 @pytest.fixture
 def results(benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path) -> Path:
     alignment(
-        benchmark_of,
+        curated(benchmark_of),
         lm,
         ["random", "input-x-gradient"],
         out=tmp_path / "out",
@@ -77,7 +80,11 @@ def test_it_holds_the_numbers_and_how_to_make_them(
     results: Path, benchmark_of: Benchmark, lm: LanguageModel
 ) -> None:
     result = alignment(
-        benchmark_of, lm, ["random", "input-x-gradient"], out=results, command="evaluate alignment -x"
+        curated(benchmark_of),
+        lm,
+        ["random", "input-x-gradient"],
+        out=results,
+        command="evaluate alignment -x",
     )
     texts = Page(render(results)).texts
     for row in result.methods:
@@ -97,7 +104,7 @@ def test_agreement_is_there_where_two_have_labelled(
         make_label(p, "clause", [1]) for p in paragraphs
     ]
     benchmark = make_benchmark(paragraphs, labels=labels)
-    alignment(benchmark, lm, ["random"], out=tmp_path / "out")
+    alignment(curated(benchmark), lm, ["random"], out=tmp_path / "out")
     # F1 = 2 * 5 / (2 * 5 + 5) = 0.67.
     assert any(text.startswith("0.67 [") for text in Page(render(tmp_path / "out")).texts)
 
@@ -106,11 +113,9 @@ def test_examples_are_best_median_and_worst(results: Path, paragraphs: list[Para
     rows = [Score.model_validate_json(line) for line in (results / "scores.jsonl").read_text().splitlines()]
     html = render(results)
     leading = "input-x-gradient" if "which input-x-gradient has" in html else "random"
-    order = sorted(
-        (r for r in rows if r.method == leading), key=lambda r: (-r.values["auprc"], r.paragraph_id)
-    )
+    order = sorted((r for r in rows if r.method == leading), key=lambda r: (-r.values["auprc"], r.example_id))
     for choice, row in (("best", order[0]), ("median", order[2]), ("worst", order[4])):
-        assert f"{choice}: {row.paragraph_id}, answer" in html
+        assert f"{choice}: {row.example_id}, target" in html
 
 
 def test_text_is_escaped(make_benchmark: Make, lm: LanguageModel, tmp_path: Path) -> None:
@@ -118,7 +123,7 @@ def test_text_is_escaped(make_benchmark: Make, lm: LanguageModel, tmp_path: Path
         0, "<script>alert(1)</script> \x00\x1b & 'x'.", "It is <b>tin</b>.", "What?", "tin"
     )
     benchmark = make_benchmark([nasty], gold=[make_gold(nasty, nasty.evidence)])
-    alignment(benchmark, lm, ["random"], out=tmp_path / "out", command="evaluate '<i>'")
+    alignment(curated(benchmark), lm, ["random"], out=tmp_path / "out", command="evaluate '<i>'")
     page = Page(write_report(tmp_path / "out", tmp_path / "page.html").read_text())
     assert not {"script", "b", "i"} & set(page.tags)
     text = "".join(page.texts)
@@ -126,21 +131,24 @@ def test_text_is_escaped(make_benchmark: Make, lm: LanguageModel, tmp_path: Path
     assert "␀␛" in text
 
 
-def test_pieces_join_to_the_text(paragraphs: list[Paragraph]) -> None:
-    paragraph = paragraphs[1]
-    scores = np.linspace(-4, 2, len(paragraph.words))
-    found = pieces(paragraph, scores, set(paragraph.evidence))
-    assert "".join(piece.text for piece in found) == paragraph.text
+def test_pieces_join_to_the_text(examples: list[Example]) -> None:
+    example = examples[1]
+    scores = np.linspace(-4, 2, len(example.words))
+    found = pieces(example, scores)
+    assert "".join(piece.text for piece in found) == example.prompt
     words = [piece for piece in found if piece.share is not None]
     assert [piece.share for piece in words] == pytest.approx(list(scores / 4))
-    assert [i for i, piece in enumerate(words) if piece.gold] == list(paragraph.evidence)
+    assert [i for i, piece in enumerate(words) if piece.gold] == list(example.gold)
 
 
-def test_a_benchmark_that_changed_is_noticed(
-    results: Path, make_benchmark: Make, paragraphs: list[Paragraph]
-) -> None:
-    make_benchmark(paragraphs, gold=[make_gold(p, [0]) for p in paragraphs])
-    with pytest.raises(ReportError, match=r"has changed since .* run again: evaluate alignment -x"):
+def test_a_report_needs_no_benchmark_but_all_its_rows(results: Path, benchmark_of: Benchmark) -> None:
+    shutil.rmtree(benchmark_of.path)
+    assert "Attribution report" in render(results)
+    (results / "scores.jsonl").write_text("")
+    with pytest.raises(ReportError, match=r"lacks .* scores of p0; run again: evaluate alignment -x"):
+        render(results)
+    next(results.glob("examples-*")).unlink()
+    with pytest.raises(EvaluateError, match=r"examples-.* is missing; run again: evaluate alignment -x"):
         render(results)
 
 

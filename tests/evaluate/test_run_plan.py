@@ -15,7 +15,7 @@ def test_a_plan_names_every_part_and_computes_nothing(tmp_path, monkeypatch: pyt
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
     heat, random = json.loads(done.stdout)
-    assert heat["paragraphs"] == 4
+    assert heat["examples"] == 4
     assert set(heat["forward_equivalents"]) == {"log-probability", "transition", "curvature", "information"}
     # Curvature: a gradient (2) and ten products of 2 each.
     assert heat["forward_equivalents"]["curvature"] == 22

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pytest
-from conftest import make_gold
 
-from annotate.schema import Paragraph
+from evaluate.alignment import Alignment
 from evaluate.errors import StoreError
 from evaluate.store import Item, Score, Settings, Store, Timing, attribution_key, item_key, score_key
+from evaluate.tasks.task import Example
 
 SETTINGS = Settings(model="m", revision="r", dtype="float32", seed=0)
 
@@ -16,19 +16,17 @@ def score(key: str) -> Score:
     return Score(
         key=key,
         attribution="a",
-        paragraph_id="p",
+        kind="alignment",
+        example_id="p",
         method="heat",
         config={},
-        gold="evidence",
-        n_words=3,
-        n_gold=1,
         values={"auprc": 0.5, "dsa": None},
         status="ok",
     )
 
 
 def test_rows_come_back(tmp_path: Path) -> None:
-    item = Item(key="i", paragraph_id="p", status="ok", correct=True)
+    item = Item(key="i", example_id="p", status="ok", correct=True)
     with Store(tmp_path) as store:
         store.add_items([item])
         store.add_scores([score("a"), score("b")])
@@ -58,7 +56,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("content", ['{"schema_version": 2}', '{"other": 1}', "not json", "[]"])
+@pytest.mark.parametrize("content", ['{"schema_version": 1}', '{"other": 1}', "not json", "[]"])
 def test_another_schema_version_is_refused_and_left_alone(tmp_path: Path, content: str) -> None:
     (tmp_path / "store.json").write_text(content)
     (tmp_path / "scores.jsonl").write_text("something")
@@ -68,34 +66,36 @@ def test_another_schema_version_is_refused_and_left_alone(tmp_path: Path, conten
     (tmp_path / "store.json").unlink()
 
 
-def test_keys_follow_what_the_result_depends_on(paragraphs: list[Paragraph]) -> None:
-    paragraph, other = paragraphs[:2]
-    base = attribution_key(paragraph, SETTINGS, "heat", {"n": 1})
+def test_keys_follow_what_the_result_depends_on(examples: list[Example]) -> None:
+    example, other = examples[:2]
+    base = attribution_key(example, SETTINGS, "heat", {"n": 1})
     changed = [
         attribution_key(other, SETTINGS, "heat", {"n": 1}),
-        attribution_key(paragraph, SETTINGS, "random", {"n": 1}),
-        attribution_key(paragraph, SETTINGS, "heat", {"n": 2}),
+        attribution_key(example, SETTINGS, "random", {"n": 1}),
+        attribution_key(example, SETTINGS, "heat", {"n": 2}),
         *(
-            attribution_key(paragraph, SETTINGS.model_copy(update={name: value}), "heat", {"n": 1})
-            for name, value in {"revision": "s", "dtype": "x", "seed": 1, "target": "all", "cue": "?"}.items()
+            attribution_key(example, SETTINGS.model_copy(update={name: value}), "heat", {"n": 1})
+            for name, value in {"revision": "s", "dtype": "x", "seed": 1, "target": "all"}.items()
         ),
-        attribution_key(paragraph.model_copy(update={"answer": "gold"}), SETTINGS, "heat", {"n": 1}),
+        attribution_key(example.model_copy(update={"target": " gold"}), SETTINGS, "heat", {"n": 1}),
     ]
     assert len({base, *changed}) == 1 + len(changed)
     moved = SETTINGS.model_copy(update={"model": "elsewhere"})
-    assert attribution_key(paragraph, moved, "heat", {"n": 1}) == base
+    assert attribution_key(example, moved, "heat", {"n": 1}) == base
 
 
-def test_what_a_model_answers_does_not_depend_on_the_seed(paragraphs: list[Paragraph]) -> None:
-    assert item_key(paragraphs[0], SETTINGS) == item_key(
-        paragraphs[0], SETTINGS.model_copy(update={"seed": 1})
-    )
+def test_what_a_model_answers_does_not_depend_on_the_seed(examples: list[Example]) -> None:
+    assert item_key(examples[0], SETTINGS) == item_key(examples[0], SETTINGS.model_copy(update={"seed": 1}))
 
 
-def test_another_gold_is_another_score_of_the_same_attribution(paragraphs: list[Paragraph]) -> None:
-    paragraph = paragraphs[0]
+def test_the_same_prompt_with_other_words_is_another_item(examples: list[Example]) -> None:
+    fewer = examples[0].model_copy(update={"words": examples[0].words[:-1]})
+    assert item_key(fewer, SETTINGS) != item_key(examples[0], SETTINGS)
+
+
+def test_another_gold_is_another_score_of_the_same_attribution(examples: list[Example]) -> None:
     keys = {
-        score_key("a", paragraph, make_gold(paragraph, words, rule))
-        for words, rule in (([1], "union"), ([2], "union"), ([1], "reviewed"))
+        score_key("a", "alignment", Alignment().depends(examples[0].model_copy(update=changed)))
+        for changed in ({"gold": (1,)}, {"gold": (2,)}, {"gold": (1,), "gold_rule": "reviewed"})
     }
-    assert len(keys) == 3
+    assert len(keys | {score_key("a", "faithfulness", {})}) == 4

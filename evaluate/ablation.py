@@ -1,0 +1,134 @@
+"""HEAT and what is left of it without a part: the poster's six rows, three metrics each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from annotate.files import write_atomic
+from annotate.schema import Record
+from evaluate.alignment import alignment
+from evaluate.evaluation import Evaluation
+from evaluate.faithfulness.options import Options
+from evaluate.faithfulness.run import faithfulness
+from evaluate.intervals import Interval
+from evaluate.runner import Progress, no_progress
+from evaluate.store import Target
+from evaluate.table import in_words
+from evaluate.tasks.task import Task
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+    from heat import LanguageModel
+
+# In the poster's order (section 6).
+ROWS = {
+    "heat": "full HEAT",
+    "transition-only": "transition only",
+    "hessian-only": "Hessian only",
+    "kl-only": "KL only",
+    "no-gate": "no transition gating",
+    "uniform-transition": "uniform transition",
+}
+COLUMNS = {"soft_nc": "Soft-NC", "soft_ns": "Soft-NS", "dsa": "DSA"}
+
+
+class Ablation(Record):
+    """The six rows.
+
+    Attributes:
+        command: How it was called.
+        rows: Method to metric to mean and interval.
+        soft: Log-ratios to random scores of the two soft metrics, by method.
+    """
+
+    command: str
+    rows: dict[str, dict[str, Interval]]
+    log_ratios: dict[str, dict[str, Interval]]
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """A row a method: mean, low and high of each column, and of the log-ratios."""
+        import pandas as pd
+
+        rows = []
+        for method, cells in self.rows.items():
+            named = cells | {f"{name}_log_ratio": each for name, each in self.log_ratios[method].items()}
+            flat: dict[str, object] = {"method": method, "row": ROWS[method]}
+            for name, each in named.items():
+                flat |= {name: each.mean, f"{name}_low": each.low, f"{name}_high": each.high}
+            rows.append(flat)
+        return pd.DataFrame(rows)
+
+
+def ablation(
+    task: Task,
+    lm: LanguageModel,
+    *,
+    out: Path,
+    options: Options | None = None,
+    target: Target = "first",
+    seed: int = 0,
+    only_correct: bool | None = None,
+    single_token: bool | None = None,
+    command: str = "",
+    on_progress: Progress = no_progress,
+) -> tuple[Ablation, Evaluation, Evaluation]:
+    """Score the six rows for faithfulness and alignment; see `evaluate` for the arguments.
+
+    Returns:
+        The table, and the two evaluations it is taken from. It is also in ``out``, as ``ablation.json`` and
+        ``ablation.csv``.
+
+    Raises:
+        NothingScoredError: No example has gold, which DSA needs.
+    """
+    common = {
+        "out": out,
+        "target": target,
+        "seed": seed,
+        "only_correct": only_correct,
+        "single_token": single_token,
+        "command": command,
+        "on_progress": on_progress,
+    }
+    aligned = alignment(task, lm, [*ROWS, "random"], **common)  # type: ignore[arg-type]
+    faithful = faithfulness(task, lm, [*ROWS, "random"], options=options, **common)  # type: ignore[arg-type]
+    dsa = {row.method: row.metrics["dsa"] for row in aligned.methods}
+    soft = {row.method: row for row in faithful.methods}
+    found = Ablation(
+        command=command,
+        rows={
+            name: {
+                "soft_nc": soft[name].metrics["soft_nc"],
+                "soft_ns": soft[name].metrics["soft_ns"],
+                "dsa": dsa[name],
+            }
+            for name in ROWS
+        },
+        log_ratios={
+            name: {each: soft[name].ratios[each] for each in ("soft_nc", "soft_ns")} for name in ROWS
+        },
+    )
+    write_atomic(out / "ablation.json", found.model_dump_json(indent=2) + "\n")
+    write_atomic(out / "ablation.csv", found.frame.to_csv(index=False))
+    return found, aligned, faithful
+
+
+def ablation_table(found: Ablation) -> Table:
+    """The six rows for people at a terminal."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("", *COLUMNS.values(), "log-ratio NC", "log-ratio NS"):
+        table.add_column(column)
+    for method, cells in found.rows.items():
+        ratios = found.log_ratios[method]
+        table.add_row(
+            ROWS[method],
+            *(in_words(cells[name]) for name in COLUMNS),
+            *(in_words(ratios[name]) for name in ("soft_nc", "soft_ns")),
+        )
+    return table

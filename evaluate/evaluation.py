@@ -1,0 +1,513 @@
+"""What every evaluation shares: attribute once, score, average with intervals, compare, keep."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from annotate.files import canonical_hash, read_records, write_atomic, write_records
+from annotate.schema import Record
+from evaluate.comparison import Difference, differences, ranks
+from evaluate.errors import EvaluateError, NothingScoredError
+from evaluate.intervals import Interval, log_ratio_interval, mean_interval
+from evaluate.metrics.metric import Metric
+from evaluate.runner import Progress, attributions, chunks, default_config, no_progress, prepare, settings_of
+from evaluate.store import (
+    Item,
+    Score,
+    ScoreStatus,
+    Settings,
+    Store,
+    Target,
+    Timing,
+    attribution_key,
+    score_key,
+)
+from evaluate.tasks.task import Example, GoldSource, Task
+from evaluate.versions import versions
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from heat import Attribution, LanguageModel
+
+Values = NDArray[np.float64]
+
+
+class Measure(ABC):
+    """A family of metrics: how an attribution of an example is scored.
+
+    Attributes:
+        kind: Name of the family, and of the files a run leaves.
+        metrics: What is measured; the first one orders the table.
+        ratios: Metrics that are also reported as the log-ratio of their sum to that of random scores.
+    """
+
+    kind: ClassVar[str]
+    metrics: ClassVar[tuple[Metric, ...]]
+    ratios: ClassVar[tuple[str, ...]] = ()
+
+    def obstacle(self, example: Example) -> tuple[str, str] | None:
+        """Why an example cannot be scored: a reason to count and a sentence; ``None`` where it can."""
+        return None
+
+    @abstractmethod
+    def depends(self, example: Example) -> dict[str, Any]:
+        """What the values depend on beside the attribution."""
+
+    @abstractmethod
+    def score(
+        self, lm: LanguageModel, example: Example, attribution: Attribution | None
+    ) -> tuple[dict[str, float], ScoreStatus]:
+        """Values by metric name, and what kind of scores they are of; ``None``: the scores are not numbers."""
+
+    def chance(self, example: Example) -> dict[str, float]:
+        """What no information gets, by metric name; empty where only `random` can say."""
+        return {}
+
+
+class MethodResult(Record):
+    """One row of the table.
+
+    Attributes:
+        metrics: Metric name to mean and interval.
+        ratios: Metric name to the log-ratio to random scores, with its interval.
+        versus: Metric name to the comparison with the best baseline.
+        ranks: Metric name to the best and worst place that the examples allow.
+        constant: Examples whose words or tokens all got the same score.
+        not_finite: Examples with a score that is not a number; metrics that have a worst value hold it there.
+        seconds_per_1000: Wall-clock seconds for 1,000 examples, as measured when they were computed. Not
+            part of the file, which is to be the same when made again; `with_seconds` finds it again.
+    """
+
+    method: str
+    method_kind: str
+    config: dict[str, Any]
+    metrics: dict[str, Interval]
+    ratios: dict[str, Interval]
+    versus: dict[str, Difference]
+    ranks: dict[str, tuple[int, int]]
+    constant: int
+    not_finite: int
+    seconds_per_1000: float | None = Field(default=None, exclude=True)
+
+
+class Evaluation(Record):
+    """What an evaluation found, and all that is needed to find it again.
+
+    Attributes:
+        kind: Family of metrics.
+        command: The command line, or the call.
+        task: Name of the benchmark.
+        source: Where its rows came from.
+        folder: The benchmark's folder; empty where it has none.
+        examples: File beside this one that holds the examples scored.
+        task_sha256: Checksum over prompts, targets, words and gold that were used.
+        options: What the measure was asked for.
+        gold: Where the gold words come from.
+        asked: Number of examples looked at.
+        texts: Number of unique texts among those scored; the intervals draw these.
+        scored: Number of examples scored.
+        undecided: Number of scored examples whose gold is empty or full, for which no alignment is defined.
+        skipped: Reason to number of examples that could not be scored.
+        skipped_example: One sentence on one of them.
+        left_out: Reason to number of rows that did not become examples.
+        accuracy: Share of the scored examples whose first target token is the model's most probable one.
+        chance: What no information gets: the baseline of every metric that has one.
+        best_baseline: Metric name to the method that the others are compared with.
+        methods: Rows, best first.
+        computed: Attributions computed by this call; not part of the file, which is to be the same when made
+            again.
+        reused: Attributions found in the store.
+    """
+
+    schema_version: Literal[2] = 2
+    kind: str
+    command: str
+    task: str
+    source: str
+    folder: str
+    examples: str
+    task_sha256: str
+    settings: Settings
+    options: dict[str, Any]
+    gold: GoldSource | None
+    asked: int
+    texts: int
+    scored: int
+    undecided: int
+    skipped: dict[str, int]
+    skipped_example: str
+    left_out: dict[str, int]
+    accuracy: Interval
+    chance: dict[str, Interval]
+    best_baseline: dict[str, str]
+    methods: tuple[MethodResult, ...]
+    versions: dict[str, str]
+    computed: int = Field(default=0, exclude=True)
+    reused: int = Field(default=0, exclude=True)
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The table as a DataFrame: a row a method, columns ``metric``, ``metric_low``, ``metric_high``, ..."""
+        import pandas as pd
+
+        rows = [
+            {
+                "method": row.method,
+                "method_kind": row.method_kind,
+                **_flat(row.metrics),
+                **_flat({f"{name}_log_ratio": each for name, each in row.ratios.items()}),
+                **{f"{name}_rank_best": best for name, (best, _) in row.ranks.items()},
+                **{f"{name}_rank_worst": worst for name, (_, worst) in row.ranks.items()},
+                **_flat({f"{name}_difference": each.difference for name, each in row.versus.items()}),
+                **{f"{name}_effect": each.effect for name, each in row.versus.items()},
+                **{f"{name}_p_holm": each.p_holm for name, each in row.versus.items()},
+                "constant": row.constant,
+                "not_finite": row.not_finite,
+                "seconds_per_1000": row.seconds_per_1000,
+            }
+            for row in self.methods
+        ]
+        return pd.DataFrame([*rows, *([{"method": "chance", **_flat(self.chance)}] if self.chance else [])])
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as JSON values, with what the clock and the store said of this call."""
+        values = self.model_dump(mode="json")
+        for row, method in zip(values["methods"], self.methods, strict=True):
+            row["seconds_per_1000"] = method.seconds_per_1000
+        return values | {"computed": self.computed, "reused": self.reused}
+
+
+def _flat(metrics: Mapping[str, Interval]) -> dict[str, float | None]:
+    flat: dict[str, float | None] = {}
+    for name, interval in metrics.items():
+        flat |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return flat
+
+
+def evaluate(
+    measure: Measure,
+    task: Task,
+    lm: LanguageModel,
+    methods: Sequence[str],
+    *,
+    out: Path,
+    target: Target = "first",
+    seed: int = 0,
+    only_correct: bool | None = None,
+    single_token: bool | None = None,
+    options: Mapping[str, Any] | None = None,
+    command: str = "",
+    on_progress: Progress = no_progress,
+) -> Evaluation:
+    """Score attribution methods on a task; what the store in ``out`` holds already is not computed again.
+
+    Args:
+        measure: Which family of metrics.
+        task: Examples.
+        lm: The model whose answers are attributed.
+        methods: Registered names.
+        out: Results folder; made where it is missing.
+        target: ``"first"`` attributes the first target token, ``"all"`` every one.
+        seed: Seed of the methods, of the bootstrap and of the permutations.
+        only_correct: Leave out examples whose first target token is not what the model says; ``None``: as the
+            task has it.
+        single_token: Leave out examples whose target is more than one token; ``None``: as the task has it.
+        options: What the measure was asked for, kept with the result.
+        command: How this was called, kept with the result.
+        on_progress: Told how far the work has come.
+
+    Returns:
+        The table and its provenance. It is also in ``out``, as JSON, CSV, Markdown and LaTeX.
+
+    Raises:
+        UnknownMethodError: A method is not registered.
+        NothingScoredError: Every example was skipped.
+        StoreError: The results folder cannot be used.
+    """
+    names = list(dict.fromkeys(methods))
+    configs = {name: default_config(name) for name in names}
+    settings = settings_of(lm, seed=seed, target=target)
+    only_correct = task.only_correct if only_correct is None else only_correct
+    single_token = task.single_token if single_token is None else single_token
+    with Store(out) as store:
+        items = prepare(store, lm, task.examples, settings, on_progress)
+        obstacles = [
+            _obstacle(measure, example, item, only_correct, single_token)
+            for example, item in zip(task.examples, items, strict=True)
+        ]
+        kept = [index for index, obstacle in enumerate(obstacles) if obstacle is None]
+        usable = [task.examples[index] for index in kept]
+        found = [obstacle for obstacle in obstacles if obstacle is not None]
+        skipped = dict(sorted(Counter(reason for reason, _ in found).items()))
+        example = found[0][1] if found else ""
+        if not usable:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items()) or "there are none"
+            raise NothingScoredError(
+                f"none of the {len(task.examples)} examples could be scored: {reasons}; {example}"
+            )
+        keys = {
+            name: [attribution_key(example, settings, name, configs[name]) for example in usable]
+            for name in names
+        }
+        rows: dict[str, list[Score]] = {}
+        computed = 0
+        for name in names:
+            new, rows[name] = _score_method(
+                measure, store, lm, usable, keys[name], name, settings, on_progress
+            )
+            computed += new
+        timings = store.timings
+    texts = [example.text_key for example in usable]
+    results = _summarise(measure, rows, keys, configs, texts, timings, seed)
+    chances = [measure.chance(example) for example in usable]
+    stored = [example.model_dump(mode="json") for example in usable]
+    digest = canonical_hash(stored)
+    result = Evaluation(
+        kind=measure.kind,
+        command=command,
+        task=task.name,
+        source=task.source,
+        folder=task.folder,
+        examples=f"examples-{digest[:12]}.jsonl",
+        task_sha256=digest,
+        settings=settings,
+        options=dict(options or {}),
+        gold=task.gold,
+        asked=len(task.examples),
+        texts=len(set(texts)),
+        scored=len(usable),
+        undecided=sum(row.status == "undecided" for row in rows[names[0]]),
+        skipped=skipped,
+        skipped_example=example,
+        left_out={reason: len(each) for reason, each in task.left_out.items()},
+        accuracy=mean_interval([float(items[index].correct or 0) for index in kept], texts, seed=seed),
+        chance={
+            metric.name: mean_interval([each[metric.name] for each in chances], texts, seed=seed)
+            for metric in measure.metrics
+            if chances[0]
+        },
+        best_baseline=_best_baselines(measure, rows),
+        methods=results,
+        versions=versions(),
+        computed=computed,
+        reused=len(names) * len(usable) - computed,
+    )
+    write_records(out / result.examples, usable)
+    _write(result, measure.metrics, out)
+    return result
+
+
+def _obstacle(
+    measure: Measure, example: Example, item: Item, only_correct: bool, single_token: bool
+) -> tuple[str, str] | None:
+    """Why an example is not scored: a reason to count, and a sentence."""
+    if item.status == "skipped":
+        return item.reason, f"for instance {example.id}: {item.detail}"
+    if single_token and item.target_tokens > 1:
+        return (
+            "target of several tokens",
+            f"for instance {example.id}: {example.target!r} is {item.target_tokens} tokens",
+        )
+    if only_correct and not item.correct:
+        return (
+            "wrong answer",
+            f"for instance {example.id}: the model says {item.answered!r} and not {item.expected!r}",
+        )
+    return measure.obstacle(example)
+
+
+def _score_method(
+    measure: Measure,
+    store: Store,
+    lm: LanguageModel,
+    examples: Sequence[Example],
+    keys: Sequence[str],
+    method: str,
+    settings: Settings,
+    on_progress: Progress,
+) -> tuple[int, list[Score]]:
+    """Add the score rows a method lacks; how many attributions had to be computed, and all rows in order."""
+    config = default_config(method)
+    wanted = [
+        score_key(key, measure.kind, measure.depends(each)) for key, each in zip(keys, examples, strict=True)
+    ]
+    computed = done = 0
+    on_progress(method, done, len(examples))
+    for chunk in chunks(range(len(examples))):
+        missing = [index for index in chunk if wanted[index] not in store.scores]
+        if missing:
+            found, new = attributions(store, lm, [examples[index] for index in chunk], method, settings)
+            computed += new
+            by_index = dict(zip(chunk, found, strict=True))
+            rows = []
+            for index in missing:
+                values, status = measure.score(lm, examples[index], by_index[index])
+                rows.append(
+                    Score(
+                        key=wanted[index],
+                        attribution=keys[index],
+                        kind=measure.kind,
+                        example_id=examples[index].id,
+                        method=method,
+                        config=config,
+                        values={name: None if math.isnan(v) else v for name, v in values.items()},
+                        status=status,
+                    )
+                )
+            store.add_scores(rows)
+        done += len(chunk)
+        on_progress(method, done, len(examples))
+    return computed, [store.scores[key] for key in wanted]
+
+
+def _column(rows: Sequence[Score], name: str) -> Values:
+    return np.array([math.nan if (v := row.values.get(name)) is None else v for row in rows])
+
+
+def _summarise(
+    measure: Measure,
+    rows: Mapping[str, Sequence[Score]],
+    keys: Mapping[str, Sequence[str]],
+    configs: Mapping[str, dict[str, Any]],
+    texts: Sequence[str],
+    timings: Mapping[str, Timing],
+    seed: int,
+) -> tuple[MethodResult, ...]:
+    import heat
+
+    kinds = heat.methods()
+    best = _best_baselines(measure, rows)
+    versus: dict[str, dict[str, Difference]] = {name: {} for name in rows}
+    places: dict[str, dict[str, tuple[int, int]]] = {name: {} for name in rows}
+    for metric in measure.metrics:
+        values = {name: _column(each, metric.name) for name, each in rows.items()}
+        if metric.name in best:
+            for name, difference in differences(values, best[metric.name], texts, seed=seed).items():
+                versus[name][metric.name] = difference
+        better = {name: each if metric.higher_is_better else -each for name, each in values.items()}
+        for name, place in ranks(better, texts, seed=seed).items():
+            places[name][metric.name] = place
+    found = []
+    for name, each in rows.items():
+        statuses = Counter(row.status for row in each)
+        found.append(
+            MethodResult(
+                method=name,
+                method_kind=kinds[name].kind,
+                config=configs[name],
+                metrics={
+                    metric.name: mean_interval(_column(each, metric.name), texts, seed=seed)
+                    for metric in measure.metrics
+                },
+                ratios={
+                    ratio: log_ratio_interval(
+                        _column(each, ratio), _column(each, f"random_{ratio}"), texts, seed=seed
+                    )
+                    for ratio in measure.ratios
+                },
+                versus=versus[name],
+                ranks=places[name],
+                constant=statuses["constant"],
+                not_finite=statuses["not_finite"],
+                seconds_per_1000=_seconds_per_1000(keys[name], timings),
+            )
+        )
+    first = measure.metrics[0]
+
+    def order(row: MethodResult) -> tuple[bool, float, str]:
+        mean = row.metrics[first.name].mean
+        # What says nothing, or no numbers, stands last, however the numbers that stand in for it fall.
+        failed = row.not_finite > 0 or row.constant == len(texts) or mean is None
+        return failed, -first.better(mean) if mean is not None else 0.0, row.method
+
+    return tuple(sorted(found, key=order))
+
+
+def _best_baselines(measure: Measure, rows: Mapping[str, Sequence[Score]]) -> dict[str, str]:
+    """Metric to the method of kind "baseline" with the best mean, for metrics that have one."""
+    import heat
+
+    kinds = heat.methods()
+    found: dict[str, str] = {}
+    for metric in measure.metrics:
+        means = {
+            name: metric.better(float(np.nanmean(column)))
+            for name, each in rows.items()
+            if kinds[name].kind == "baseline"
+            and not np.isnan(column := _column(each, metric.name)).all()
+            and not any(row.status == "not_finite" for row in each)
+        }
+        if means:
+            found[metric.name] = max(means, key=lambda name: (means[name], name))
+    return found
+
+
+def _seconds_per_1000(keys: Sequence[str], timings: Mapping[str, Timing]) -> float | None:
+    seconds = [timings[key].seconds for key in keys if key in timings]
+    return 1000 * sum(seconds) / len(seconds) if seconds else None
+
+
+def _write(result: Evaluation, metrics: Sequence[Metric], out: Path) -> None:
+    from evaluate.table import as_latex, as_markdown
+
+    write_atomic(out / f"{result.kind}.json", result.model_dump_json(indent=2) + "\n")
+    write_atomic(
+        out / f"{result.kind}.csv", result.frame.drop(columns="seconds_per_1000").to_csv(index=False)
+    )
+    write_atomic(out / f"{result.kind}.md", as_markdown(result, metrics))
+    write_atomic(out / f"{result.kind}.tex", as_latex(result, metrics))
+
+
+def read_result(folder: Path, kind: str = "alignment") -> Evaluation:
+    """The result a run left in its results folder, with the seconds its attributions took.
+
+    Args:
+        folder: The folder given as ``--out``.
+        kind: Which evaluation.
+
+    Raises:
+        EvaluateError: There is none, or it is of another schema version.
+    """
+    path = folder / f"{kind}.json"
+    if not path.is_file():
+        raise EvaluateError(f"{folder} holds no {kind}.json; run `evaluate {kind} --out {folder}` first")
+    try:
+        result = Evaluation.model_validate_json(path.read_bytes())
+    except ValueError as error:
+        raise EvaluateError(f"{path} is not a result of this version; run `evaluate {kind}` again") from error
+    return _with_seconds(result, folder)
+
+
+def read_examples(folder: Path, result: Evaluation) -> list[Example]:
+    """The examples a result is about.
+
+    Raises:
+        EvaluateError: The file that holds them is gone.
+    """
+    path = folder / result.examples
+    if not path.is_file():
+        raise EvaluateError(f"{path} is missing; run again: {result.command}")
+    return read_records(path, Example)
+
+
+def _with_seconds(result: Evaluation, folder: Path) -> Evaluation:
+    path = folder / "timings.jsonl"
+    if not path.exists() or not (folder / result.examples).exists():
+        return result
+    timings = {row.attribution: row for row in read_records(path, Timing)}
+    examples = read_examples(folder, result)
+    methods = []
+    for row in result.methods:
+        keys = [attribution_key(each, result.settings, row.method, row.config) for each in examples]
+        methods.append(row.model_copy(update={"seconds_per_1000": _seconds_per_1000(keys, timings)}))
+    return result.model_copy(update={"methods": tuple(methods)})

@@ -1,0 +1,36 @@
+"""What is done to a context, how often, and from which seed."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from annotate.schema import Record
+
+Erasure = Literal["delete", "pad", "mean", "zero", "attention"]
+
+
+class Options(Record):
+    """Everything that a faithfulness figure depends on beside the attribution and the model.
+
+    Attributes:
+        erase: What stands for a token that is taken away: `delete` closes the gap; `pad`, `mean` and `zero` put that
+            embedding in its place; `attention` hides it. RISE and MAS always pad, as published.
+        bins: Shares of the tokens that AOPC takes away or keeps (ERASER).
+        steps: Steps of insertion, deletion, RISE and MAS.
+        retentions: π of the soft metrics.
+        draws: Bernoulli draws a retention, the same for all methods.
+        random_draws: Random scores that the soft metrics are set beside.
+        subsets: Random subsets of infidelity, each token in with probability a half.
+        top_k: Tokens whose joint removal makes the log-probability drop.
+    """
+
+    erase: Erasure = "delete"
+    bins: tuple[float, ...] = (0.01, 0.05, 0.1, 0.2, 0.5)
+    steps: Annotated[int, Field(ge=2)] = 20
+    retentions: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    draws: Annotated[int, Field(ge=1)] = 3
+    random_draws: Annotated[int, Field(ge=1)] = 10
+    subsets: Annotated[int, Field(ge=2)] = 32
+    top_k: Annotated[int, Field(ge=1)] = 5

@@ -1,0 +1,103 @@
+"""How faithful attributions are to the model: every method, every metric, each mean with its interval."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from evaluate.evaluation import Evaluation, Measure, evaluate
+from evaluate.faithfulness.options import Options
+from evaluate.metrics.faithfulness import METRICS
+from evaluate.runner import Progress, no_progress
+from evaluate.store import ScoreStatus, Target
+from evaluate.tasks.task import Example, Task
+
+if TYPE_CHECKING:
+    from heat import Attribution, LanguageModel
+
+# Raise it when the same input comes to give other figures.
+VERSION = 1
+
+
+class FaithfulnessMeasure(Measure):
+    """What becomes of the prediction when tokens are taken away.
+
+    Args:
+        lm: The model that was explained.
+        options: What is done.
+        seed: Seed of every draw.
+    """
+
+    kind = "faithfulness"
+    metrics = METRICS
+    ratios = ("soft_nc", "soft_ns", "reagent_nc", "reagent_ns")
+
+    def __init__(self, lm: LanguageModel, options: Options, seed: int) -> None:
+        from evaluate.faithfulness.measure import Faithfulness
+
+        self._options = options
+        self._faithfulness = Faithfulness(lm, options, seed)
+
+    def depends(self, example: Example) -> dict[str, Any]:
+        """The options; model and seed are in the attribution's own key."""
+        return {"options": self._options.model_dump(), "version": VERSION}
+
+    def score(
+        self, lm: LanguageModel, example: Example, attribution: Attribution | None
+    ) -> tuple[dict[str, float], ScoreStatus]:
+        """Every metric; scores that are not numbers get the worst value where there is one."""
+        if attribution is None:
+            return {metric.name: metric.worst for metric in METRICS}, "not_finite"
+        first, last = attribution.target_span
+        rows = [attribution.scores[row, : first + row].numpy() for row in range(last - first)]
+        constant = all(bool(np.all(row == row[0])) for row in rows)
+        return self._faithfulness.measure(attribution), "constant" if constant else "ok"
+
+
+def faithfulness(
+    task: Task,
+    lm: LanguageModel,
+    methods: Sequence[str],
+    *,
+    out: Path,
+    options: Options | None = None,
+    target: Target = "first",
+    seed: int = 0,
+    only_correct: bool | None = None,
+    single_token: bool | None = None,
+    command: str = "",
+    on_progress: Progress = no_progress,
+) -> Evaluation:
+    """Score attribution methods by what the model says without the tokens they name; see `evaluate`.
+
+    Args:
+        task: Examples; they need no gold.
+        lm: The model that is explained, and asked again.
+        methods: Registered names.
+        out: Results folder.
+        options: What is taken away, how often; ``None`` for the defaults.
+        target: Which target tokens are attributed.
+        seed: Seed of the methods, of the perturbations and of the statistics.
+        only_correct: See `evaluate`.
+        single_token: See `evaluate`.
+        command: How this was called.
+        on_progress: Told how far the work has come.
+    """
+    options = options or Options()
+    return evaluate(
+        FaithfulnessMeasure(lm, options, seed),
+        task,
+        lm,
+        methods,
+        out=out,
+        target=target,
+        seed=seed,
+        only_correct=only_correct,
+        single_token=single_token,
+        options=options.model_dump(mode="json"),
+        command=command,
+        on_progress=on_progress,
+    )

@@ -1,0 +1,179 @@
+"""What any explanation must pass: it depends on the model, repeats itself, and adds up where it promises to."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from annotate.schema import Record
+from evaluate.errors import NothingScoredError
+from evaluate.intervals import Interval, mean_interval
+from evaluate.runner import Progress, encode, no_progress
+from evaluate.store import Target
+from evaluate.table import in_words
+from evaluate.tasks.task import Task
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from heat import Attribution, LanguageModel
+
+
+class Sanity(Record):
+    """One method's checks.
+
+    Attributes:
+        randomised: Spearman correlation of the scores with those of the same model with shuffled weights (Adebayo et
+            al. 2018): near 1 for a method that does not look at what the model learned.
+        repeats: Whether a second run gave exactly the same scores.
+        completeness: |Σ_i a_i - (g(E) - g(baseline))| / |g(E) - g(baseline)|, where the method promises 0;
+            ``None`` where it promises nothing.
+        examples: Number of examples looked at.
+    """
+
+    method: str
+    randomised: Interval
+    repeats: bool
+    completeness: Interval | None
+    examples: int
+
+
+def sanity(
+    task: Task,
+    lm: LanguageModel,
+    methods: Sequence[str],
+    *,
+    seed: int = 0,
+    target: Target = "first",
+    on_progress: Progress = no_progress,
+) -> list[Sanity]:
+    """Check methods on a few examples; needs the memory of a second model.
+
+    Args:
+        task: Examples; those that do not fit the model are left out.
+        lm: The model.
+        methods: Registered names.
+        seed: Seed of the methods and of the shuffling.
+        target: Which target tokens are attributed.
+        on_progress: Told how far the work has come.
+
+    Raises:
+        NothingScoredError: No example fits the model.
+    """
+    from dataclasses import replace
+
+    import heat
+    from evaluate.errors import EvaluateError
+    from heat.errors import HeatError
+
+    encodings = []
+    for example in task.examples:
+        try:
+            encoded = encode(lm, example, target)
+        except (HeatError, EvaluateError):
+            continue
+        if lm.context_length is None or len(encoded.token_ids) <= lm.context_length:
+            encodings.append(encoded)
+    if not encodings:
+        raise NothingScoredError(f"none of the {len(task.examples)} examples fits the model '{lm.name}'")
+    shuffled = replace(lm, model=_shuffled(lm.model, seed), revision="shuffled")
+    texts = [encoded.text for encoded in encodings]
+    rows = []
+    for name in methods:
+        on_progress(name, 0, len(encodings))
+        correlations, gaps, repeats = [], [], True
+        for done, encoded in enumerate(encodings, 1):
+            first, again = (heat.attribute(lm, encoded, None, name, seed=seed) for _ in range(2))
+            other = heat.attribute(shuffled, encoded, None, name, seed=seed)
+            repeats &= bool((first.scores == again.scores).all())
+            correlations.append(_correlation(first, other))
+            if heat.methods()[name].completeness:
+                gaps.append(_gap(lm, first))
+            on_progress(name, done, len(encodings))
+        rows.append(
+            Sanity(
+                method=name,
+                randomised=mean_interval(correlations, texts, seed=seed),
+                repeats=repeats,
+                completeness=mean_interval(gaps, texts, seed=seed) if gaps else None,
+                examples=len(encodings),
+            )
+        )
+    return rows
+
+
+def _shuffled(model: PreTrainedModel, seed: int) -> PreTrainedModel:
+    """A copy whose every weight tensor holds the same numbers in another order."""
+    import torch
+
+    found = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in found.parameters():
+            order = torch.randperm(weight.numel(), generator=generator).to(weight.device)
+            weight.copy_(weight.flatten()[order].reshape(weight.shape))
+    return found
+
+
+def _correlation(first: Attribution, second: Attribution) -> float:
+    """Spearman's rho over the context's tokens, mean over targets; ``nan`` where one says nothing."""
+    from scipy.stats import spearmanr
+
+    values = []
+    start = first.target_span[0]
+    for row in range(len(first.scores)):
+        a, b = (each.scores[row, : start + row].numpy() for each in (first, second))
+        if len(a) > 1 and np.ptp(a) > 0 and np.ptp(b) > 0:
+            values.append(float(spearmanr(a, b).statistic))
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _gap(lm: LanguageModel, attribution: Attribution) -> float:
+    """How far the scores are from adding up to what the baseline takes away, mean over targets."""
+    import torch
+
+    from evaluate.faithfulness.perturb import ask_without, context_of
+
+    gaps = []
+    for row, scores in enumerate(attribution.scores):
+        context = context_of(lm, attribution, row)
+        context.erasable[:] = True
+        keep = torch.stack([torch.ones(len(context)), torch.zeros(len(context))]).bool()
+        baseline = attribution.config.get("baseline", "zero")
+        found = ask_without(context, keep, baseline, partial(_column, context.target_id))
+        wanted = float(found[0] - found[1])
+        gaps.append(abs(float(scores.double().sum()) - wanted) / abs(wanted) if wanted else float("nan"))
+    return float(np.mean(gaps))
+
+
+def _column(index: int, values: Tensor) -> Tensor:
+    return values[:, index]
+
+
+def sanity_table(rows: Sequence[Sanity]) -> Table:
+    """A row a method for people at a terminal."""
+    from rich.table import Table
+
+    table = Table(
+        box=None,
+        pad_edge=False,
+        caption=f"{rows[0].examples} examples. shuffled weights: Spearman with the scores of the model with shuffled "
+        "weights, low for a method that looks at the model.",
+        caption_justify="left",
+    )
+    for column in ("method", "shuffled weights", "repeats itself", "off from adding up"):
+        table.add_column(column)
+    for row in sorted(rows, key=lambda row: row.randomised.mean or 0.0):
+        table.add_row(
+            row.method,
+            in_words(row.randomised),
+            "yes" if row.repeats else "NO",
+            "-" if row.completeness is None else in_words(row.completeness),
+        )
+    return table
