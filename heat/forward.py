@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from heat.batch import Batch
+from heat.last_block import last_mlp_at
 
 Replacement = Literal["zero", "mean", "pad"]
 
@@ -35,7 +36,7 @@ def log_probs(
     positions: Tensor,
     **options: Any,
 ) -> Tensor:
-    """Next-token log-probabilities at chosen places; the vocabulary head runs at those columns alone.
+    """Next-token log-probabilities at chosen places; vocabulary head and last MLP run at those columns alone.
 
     Args:
         model: The model.
@@ -52,13 +53,14 @@ def log_probs(
     columns, index = torch.unique(positions, return_inverse=True)
     if "position_ids" in inspect.signature(model.forward).parameters:
         options["position_ids"] = position_ids
-    output = model(
-        inputs_embeds=embeddings,
-        attention_mask=attention_mask,
-        logits_to_keep=columns,
-        use_cache="past_key_values" in options,
-        **options,
-    )
+    with last_mlp_at(model, columns):
+        output = model(
+            inputs_embeds=embeddings,
+            attention_mask=attention_mask,
+            logits_to_keep=columns,
+            use_cache="past_key_values" in options,
+            **options,
+        )
     logits: Tensor = output.logits
     return at_least_float32(logits[rows.to(logits.device), index.to(logits.device)]).log_softmax(-1)
 

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from heat.activations import fused_activations
 from heat.attention import block_input, decoder_blocks
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.components.low_rank import low_rank_size
-from heat.components.prefix import keys_and_values, prefix_before, repeated_cache, suffix_parts
+from heat.components.prefix import empty_cache, keys_and_values, prefix_before, repeated_cache, suffix_parts
 from heat.errors import ConfigError, UnsupportedModelError
 from heat.forward import at_least_float32, embed, explained, explained_values, log_probs
 from heat.memory import in_parts
@@ -166,7 +167,7 @@ def _sizes(
     """S of some texts with one target each, [R, T]."""
     by_suffix = mode == "block" and rank is None and layers is None and way in ("batched", "double-backward")
     if by_suffix and not model._is_stateful:
-        with eager_attention(model):
+        with eager_attention(model), fused_activations(model, differentiated_twice=True):
             return _suffix_block_size(model, batch, probes, batch_tokens)
     n_vectors = 1 if way == "double-backward" else rows_within(batch_tokens, batch.token_ids.numel())
     with _product(model, batch, way, layers) as product:
@@ -206,8 +207,19 @@ def _suffix_block_size(model: PreTrainedModel, batch: Batch, probes: Tensor, bat
     embeddings = at_least_float32(embed(model, batch))
     result = torch.zeros(batch.context.shape, dtype=embeddings.dtype, device=embeddings.device)
     for row in range(len(batch.token_ids)):
+        text = slice(row, row + 1)
+        cache, nowhere = empty_cache(), torch.zeros(0, dtype=torch.long, device=embeddings.device)
         with torch.no_grad():
-            whole = keys_and_values(model, batch, embeddings, row)
+            log_probs(
+                model,
+                embeddings[text],
+                batch.attention_mask[text],
+                batch.position_ids[text],
+                nowhere,
+                nowhere,
+                past_key_values=cache,
+            )
+        whole = keys_and_values(cache)
         tokens = batch.context[row].nonzero()[:, 0]
         for some in suffix_parts(tokens, batch.token_ids.shape[1], batch_tokens // len(probes)):
 
@@ -266,12 +278,13 @@ def _product(model: PreTrainedModel, batch: Batch, way: Products, layers: int | 
     if layers is not None:
         g, point = _at_block(model, batch, embeddings, layers)
     if way == "finite-difference":
-        yield _finite_difference(g, batch, point)
-        return
-    with eager_attention(model):
-        if way == "forward-over-reverse":
+        with fused_activations(model):
+            yield _finite_difference(g, batch, point)
+    elif way == "forward-over-reverse":
+        with eager_attention(model):
             yield _forward_over_reverse(g, batch, point)
-        else:
+    else:
+        with eager_attention(model), fused_activations(model, differentiated_twice=True):
             yield _double_backward(g, batch, point, one_by_one=way == "double-backward")
 
 

@@ -8,16 +8,18 @@ from torch import Tensor
 from torch.nn.functional import kl_div
 from transformers import PreTrainedModel
 
+from heat.activations import fused_activations
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.components.prefix import (
     KeysAndValues,
+    empty_cache,
     keys_and_values,
     prefix_before,
     repeated_cache,
     suffix_parts,
 )
 from heat.errors import ConfigError
-from heat.forward import embed, log_probs, replacement
+from heat.forward import at_targets, embed, log_probs, replacement
 from heat.memory import in_parts
 from heat.state import frozen
 
@@ -68,7 +70,7 @@ def information(
         )
     if mask == "mean":
         batch = batch.one_target_per_row()
-    with frozen(model), torch.no_grad():
+    with frozen(model), fused_activations(model), torch.no_grad():
         passes = _Passes(model, batch, mask, batch_tokens, prefix_cache and not model._is_stateful)
         everything = torch.ones_like(batch.context)
         if span == 1:
@@ -91,6 +93,7 @@ class _Passes:
         self.embeddings = embed(model, batch)
         self.blank = None if mask == "attention" else replacement(model, batch, self.embeddings, mask)
         self.batch_tokens, self.prefix_cache = batch_tokens, prefix_cache
+        self.cached: dict[int, KeysAndValues] = {}
         self.unmasked = self._unmasked()
 
     def divergence(self, jobs: Tensor, wanted: Tensor) -> Tensor:
@@ -128,9 +131,11 @@ class _Passes:
         serves = (row[:, None] == batch.rows) & (first[:, None] <= batch.positions)
         job, target = serves.nonzero().unbind(1)
         start = prefix[0][0].shape[2] if prefix else 0
-        columns = torch.arange(start, batch.token_ids.shape[1], device=row.device)
+        # What stands behind the last target of these texts says nothing to any.
+        end = int(batch.positions[target].max()) + 1
+        columns = torch.arange(start, end, device=row.device)
         hidden = (columns >= first[:, None]) & (columns < (first + length)[:, None])
-        embeddings, attention_mask = self.embeddings[row, start:], batch.attention_mask[row]
+        embeddings, attention_mask = self.embeddings[row, start:end], batch.attention_mask[row, :end]
         if self.blank is None:
             attention_mask = attention_mask.clone()
             attention_mask[:, start:] *= ~hidden
@@ -140,7 +145,7 @@ class _Passes:
             self.model,
             embeddings,
             attention_mask,
-            batch.position_ids[row, start:],
+            batch.position_ids[row, start:end],
             job,
             batch.positions[target] - start,
             **({"past_key_values": repeated_cache(prefix, len(row))} if prefix else {}),
@@ -159,32 +164,36 @@ class _Passes:
             return
         for row in jobs[:, 0].unique().tolist():
             mine = jobs[jobs[:, 0] == row]
-            end = int(self.batch.attention_mask[row].nonzero()[-1]) + 1
-            whole = keys_and_values(self.model, self.batch, self.embeddings, row)
+            end = int(self.batch.positions[self.batch.rows == row].max()) + 1
             done = 0
             for columns in suffix_parts(mine[:, 1], end, self.batch_tokens):
                 some = mine[done : done + len(columns)]
                 done += len(columns)
-                yield some, prefix_before(whole, int(columns[0]))
+                yield some, prefix_before(self.cached[row], int(columns[0]))
 
     def _unmasked(self) -> Tensor:
-        """Give log p(· | E) of every target, [R, V]."""
+        """Give log p(· | E) of every target, [R, V]; on the way, keep the keys and values of every text."""
         batch = self.batch
+        result: list[Tensor] = [torch.zeros(0)] * len(batch.rows)
 
-        def work(targets: Tensor) -> Tensor:
-            rows, local = torch.unique(batch.rows[targets], return_inverse=True)
-            return log_probs(
-                self.model,
-                self.embeddings[rows],
-                batch.attention_mask[rows],
-                batch.position_ids[rows],
-                local,
-                batch.positions[targets],
-            )
+        def work(rows: Tensor) -> tuple[Tensor, Tensor]:
+            part, targets = batch.of_rows(rows)
+            options = {"past_key_values": empty_cache()} if self.prefix_cache else {}
+            values = at_targets(self.model, part, self.embeddings[rows], **options)
+            if self.prefix_cache:
+                cached = keys_and_values(options["past_key_values"])
+                self.cached |= {
+                    int(row): [(keys[i : i + 1], values[i : i + 1]) for keys, values in cached]
+                    for i, row in enumerate(rows)
+                }
+            return targets, values
 
-        everything = torch.arange(len(batch.rows), device=batch.rows.device)
+        everything = batch.rows.unique()
         size = rows_within(self.batch_tokens, batch.token_ids.shape[1])
-        return torch.cat(list(in_parts(everything, size, work)))
+        for targets, values in in_parts(everything, size, work):
+            for target, value in zip(targets.tolist(), values, strict=True):
+                result[target] = value
+        return torch.stack(result)
 
 
 def _jobs(batch: Batch, tokens: Tensor, span: int) -> Tensor:

@@ -2,12 +2,8 @@
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel
-
-from heat.batch import Batch
-from heat.forward import log_probs
+from transformers import DynamicCache
 
 KeysAndValues = list[tuple[Tensor, Tensor]]
 
@@ -59,24 +55,17 @@ def suffix_passes(n_tokens: int, budget: int) -> float:
     return work / n_tokens
 
 
-def keys_and_values(model: PreTrainedModel, batch: Batch, embeddings: Tensor, row: int) -> KeysAndValues:
-    """Every layer's keys and values of one text of a batch, each [1, heads, T, d].
+def empty_cache() -> DynamicCache:
+    """A cache that a pass fills with the keys and values of its texts.
 
-    Without the model's config the cache has no sliding layers: all keys are kept, and the model's mask hides those
-    that are out of a layer's window.
+    Without the model's config it has no sliding layers: all keys are kept, and the model's mask hides those that are
+    out of a layer's window.
     """
-    text = slice(row, row + 1)
-    cache = DynamicCache()
-    nowhere = torch.zeros(0, dtype=torch.long, device=embeddings.device)
-    log_probs(
-        model,
-        embeddings[text],
-        batch.attention_mask[text],
-        batch.position_ids[text],
-        nowhere,
-        nowhere,
-        past_key_values=cache,
-    )
+    return DynamicCache()
+
+
+def keys_and_values(cache: DynamicCache) -> KeysAndValues:
+    """Every layer's keys and values that a pass has left in a cache, each [B, heads, T, d]."""
     return [(layer.keys, layer.values) for layer in cache.layers]  # type: ignore[union-attr,misc]
 
 
@@ -87,7 +76,7 @@ def prefix_before(whole: KeysAndValues, column: int) -> KeysAndValues:
 
 def repeated_cache(prefix: KeysAndValues, times: int) -> DynamicCache:
     """A cache for so many copies of the prefix's text; the copies are views, and a pass appends to its own."""
-    cache = DynamicCache()
+    cache = empty_cache()
     for index, (keys, values) in enumerate(prefix):
         cache.update(keys.expand(times, -1, -1, -1), values.expand(times, -1, -1, -1), index)
     return cache

@@ -1,0 +1,56 @@
+"""The last block at the places that are read: nothing behind its attention mixes tokens any more."""
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+
+@contextmanager
+def last_mlp_at(model: PreTrainedModel, columns: Tensor) -> Iterator[None]:
+    """Let the last block's MLP run at some columns only; elsewhere it gives zeros, which nobody reads.
+
+    The MLP is two thirds of a block. Models whose last block has none of the usual kind (a module named `...MLP` in the
+    block itself, called with the hidden states alone) run whole.
+
+    Args:
+        model: The model; the module gets its own `forward` back.
+        columns: int64 [C], where the output will be read.
+    """
+    mlp = _last_mlp(model)
+    if mlp is None:
+        yield
+        return
+    own, run = vars(mlp).get("forward"), mlp.forward
+
+    def forward(hidden: Tensor) -> Tensor:
+        if hidden.shape[-2] <= len(columns):
+            whole: Tensor = run(hidden)
+            return whole
+        at = columns.to(hidden.device)
+        return torch.zeros_like(hidden).index_copy(-2, at, run(hidden.index_select(-2, at)))
+
+    try:
+        mlp.forward = forward
+        yield
+    finally:
+        if own is None:
+            del mlp.forward
+        else:
+            mlp.forward = own
+
+
+def _last_mlp(model: PreTrainedModel) -> nn.Module | None:
+    """The MLP of the last block; None where it is not the usual kind."""
+    n_blocks = getattr(model.config, "num_hidden_layers", 0)
+    lists = [module for module in model.base_model.children() if isinstance(module, nn.ModuleList)]
+    blocks = [each for each in lists if len(each) == n_blocks]
+    if len(blocks) != 1:
+        return None
+    found = [child for child in blocks[0][-1].children() if type(child).__name__.endswith("MLP")]
+    if len(found) != 1 or len(inspect.signature(type(found[0]).forward).parameters) != 2:
+        return None
+    return found[0]
