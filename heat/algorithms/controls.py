@@ -1,5 +1,6 @@
 """Controls that look at no model: what any method must beat."""
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -97,12 +98,9 @@ class LexicalOverlap(Method):
     def _overlap(self, lm: LanguageModel, token_ids: list[int]) -> Tensor:
         names = [str(token) if lm.tokenizer is None else _word(lm, token) for token in token_ids]
         first = max(0, len(names) - self.tail)
-        repeated = torch.tensor(
-            [
-                bool(name) and name in names[first:index] + names[max(first, index + 1) :]
-                for index, name in enumerate(names)
-            ]
-        )
+        tail = Counter(names[first:])
+        # A word of the tail must occur there once more to count as repeated.
+        repeated = torch.tensor([name != "" and tail[name] > (i >= first) for i, name in enumerate(names)])
         return repeated.float() if repeated.any() else torch.full((len(names),), 1 / len(names))
 
 

@@ -14,6 +14,7 @@ METHODS = [
     "attention-flow",
     "attention-last",
     "attention-rollout",
+    "context-length-probing",
     "contrastive-gradient",
     "gradient-norm",
     "heat",
@@ -29,8 +30,13 @@ METHODS = [
     "no-gate",
     "peering",
     "position",
+    "progressive-inference",
+    "progressive-inference-multi",
     "random",
     "relevance",
+    "tdd-backward",
+    "tdd-bidirectional",
+    "tdd-forward",
     "transition-only",
     "uniform-transition",
     "value-norms",
@@ -39,6 +45,7 @@ METHODS = [
 WITHOUT_MODEL = ["lexical-overlap", "position", "random"]
 FEWER = {
     "integrated-gradients": {"n_steps": 6},
+    "progressive-inference-multi": {"n_copies": 3},
     "heat-windowed": {"window": 12, "tail": 6, "n_probes": 3},
     "heat-lr-win": {"window": 12, "tail": 6, "rank": 6},
 }
