@@ -14,6 +14,7 @@ METHODS = [
     "attention-flow",
     "attention-last",
     "attention-rollout",
+    "context-cite",
     "context-length-probing",
     "contrastive-gradient",
     "gradient-norm",
@@ -33,6 +34,7 @@ METHODS = [
     "progressive-inference",
     "progressive-inference-multi",
     "random",
+    "reagent",
     "relevance",
     "tdd-backward",
     "tdd-bidirectional",
@@ -46,6 +48,7 @@ WITHOUT_MODEL = ["lexical-overlap", "position", "random"]
 FEWER = {
     "integrated-gradients": {"n_steps": 6},
     "progressive-inference-multi": {"n_copies": 3},
+    "reagent": {"max_steps": 8},
     "heat-windowed": {"window": 12, "tail": 6, "n_probes": 3},
     "heat-lr-win": {"window": 12, "tail": 6, "rank": 6},
 }
