@@ -170,11 +170,11 @@ def test_position_grows_towards_the_target() -> None:
 
 def test_lexical_overlap_marks_words_that_the_tail_repeats() -> None:
     prompt = "The gate is made of iron. Question: What is the gate made of? Answer:"
-    found = heat.attribute(tiny_lm("llama"), prompt, " iron", "lexical-overlap", tail=7)
+    found = heat.attribute(tiny_lm("llama"), prompt, " iron", "lexical-overlap", tail=10)
     marked = [name for name, score in zip(found.tokens, found.scores[0], strict=True) if score == 1]
     # Once, before the question; "is" and "of" have too few letters.
-    assert marked == ["Ġgate", "Ġmade"]
-    assert found.tokens.index("Ġgate") == int(found.scores[0].nonzero()[0])
+    assert marked == ["The", "Ġgate", "Ġmade"]
+    assert found.scores[0].nonzero()[:, 0].tolist() == [1, 2, 4]
     assert set(found.scores[0].tolist()) == {0.0, 1.0}
 
 
