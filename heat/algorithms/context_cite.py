@@ -118,10 +118,7 @@ def sources_of(lm: LanguageModel, token_ids: list[int], kind: Sources) -> list[i
     found, numbers = [], dict[int, int]()
     latest = 0
     for start, end in spans:
-        visible = [
-            part for part, letter in zip(at[start:end], text[start:end], strict=True) if letter.strip()
-        ]
-        latest = next((part for part in visible if part >= 0), latest)
+        latest = next((part for part in at[start:end] if part >= 0), latest)
         # Counted by the tokens that open them: a part whose tokens all belong to the one before has no number.
         found.append(numbers.setdefault(latest, len(numbers)))
     return [-1] * kept + found

@@ -91,13 +91,22 @@ def test_sources_are_words_or_sentences() -> None:
     assert sources_of(without_tokenizer("llama"), [BOS, 9, 9, 7], "words") == [-1, 0, 1, 2]
 
 
-def test_a_source_s_score_is_shared_evenly_by_its_tokens() -> None:
-    lm = tiny_lm("llama")
-    found = heat.attribute(lm, "The gate is iron. Question: What? Answer:", " iron", "context-cite")
-    question = found.scores[0, 7:10]
+def test_a_source_s_score_is_shared_evenly_by_its_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights: list[np.ndarray] = []
+
+    def keep(masks: np.ndarray, outcomes: np.ndarray, alpha: float) -> np.ndarray:
+        weights.append(fit(masks, outcomes, alpha))
+        return weights[0]
+
+    monkeypatch.setattr("heat.algorithms.context_cite.fit", keep)
+    found = heat.attribute(
+        tiny_lm("llama"), "The gate is iron. Question: What? Answer:", " iron", "context-cite"
+    )
     assert [*found.tokens[7:10]] == ["Qu", "es", "tion"]
-    assert question[0] != 0
-    assert question.tolist() == [float(question[0])] * 3
+    # "Question" is the sixth source.
+    assert found.scores[0, 7:10].tolist() == pytest.approx([weights[0][5] / 3] * 3)
+    assert weights[0][5] != 0
+    assert float(found.scores.sum()) == pytest.approx(weights[0].sum(), abs=1e-5)
 
 
 # --- ReAGent -------------------------------------------------------------------------------------------------------

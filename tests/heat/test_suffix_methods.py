@@ -195,5 +195,6 @@ def test_progressive_inference_multi_reads_the_coalition_behind_every_token(
     assert copies[0, -1].all()
     assert not copies[1, -1].any()
     assert len({tuple(copy[-1].tolist()) for copy in copies}) > 3
+    assert seen["empty"] == values[1, -1]
     assert sum(scores) == pytest.approx(float(seen["whole"] - seen["empty"]), abs=1e-5)
     assert float(seen["whole"]) == pytest.approx(prefers(lm, IDS, False), abs=1e-5)
