@@ -1,5 +1,25 @@
 """Every attribution method that comes with the package; importing this registers them."""
 
-from heat.algorithms import attention, controls, gradients, hessian_enhanced
+from heat.algorithms import (
+    attention,
+    context_cite,
+    contrastive,
+    controls,
+    gradients,
+    hessian_enhanced,
+    peering,
+    reagent,
+    suffixes,
+)
 
-__all__ = ["attention", "controls", "gradients", "hessian_enhanced"]
+__all__ = [
+    "attention",
+    "context_cite",
+    "contrastive",
+    "controls",
+    "gradients",
+    "hessian_enhanced",
+    "peering",
+    "reagent",
+    "suffixes",
+]

@@ -11,7 +11,12 @@ import heat
 from heat.errors import ConfigError, PrecisionError, PromptTooLongError, UnknownMethodError
 
 METHODS = [
+    "attention-flow",
+    "attention-last",
     "attention-rollout",
+    "context-cite",
+    "context-length-probing",
+    "contrastive-gradient",
     "gradient-norm",
     "heat",
     "heat-layer-sampling",
@@ -22,13 +27,28 @@ METHODS = [
     "input-x-gradient",
     "integrated-gradients",
     "kl-only",
+    "lexical-overlap",
     "no-gate",
+    "peering",
+    "position",
+    "progressive-inference",
+    "progressive-inference-multi",
     "random",
+    "reagent",
+    "relevance",
+    "tdd-backward",
+    "tdd-bidirectional",
+    "tdd-forward",
     "transition-only",
     "uniform-transition",
+    "value-norms",
 ]
+# These run no pass of their own, so nothing of theirs can break in one.
+WITHOUT_MODEL = ["lexical-overlap", "position", "random"]
 FEWER = {
     "integrated-gradients": {"n_steps": 6},
+    "progressive-inference-multi": {"n_copies": 3},
+    "reagent": {"max_steps": 8},
     "heat-windowed": {"window": 12, "tail": 6, "n_probes": 3},
     "heat-lr-win": {"window": 12, "tail": 6, "rank": 6},
 }
@@ -123,7 +143,7 @@ def test_a_prompt_of_one_token(method: str) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
-@pytest.mark.parametrize("method", [name for name in METHODS if name != "random"])
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in WITHOUT_MODEL])
 def test_the_model_is_untouched_when_something_breaks(
     method: str, family: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,7 +235,9 @@ def test_wrong_options_are_named(config: dict[str, Any], says: str) -> None:
 
 
 def test_unknown_method_lists_those_that_exist() -> None:
-    with pytest.raises(UnknownMethodError, match="no method 'lime'; there are: attention-rollout, grad"):
+    with pytest.raises(
+        UnknownMethodError, match="no method 'lime'; there are: attention-flow, attention-last"
+    ):
         heat.attribute(tiny_lm("llama"), PROMPT, " iron", "lime")
 
 

@@ -1,0 +1,180 @@
+"""A sparse linear model of what the target's probability does when parts of the prompt are deleted."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+import regex
+import torch
+from pydantic import Field
+from sklearn.linear_model import Lasso
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+from heat.algorithms.draws import generator_of
+from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
+from heat.forward import at_targets, embed, explained_values
+from heat.memory import in_parts
+from heat.method import Method, Scores
+from heat.model import LanguageModel
+from heat.offsets import decode, spans_by_decoding
+from heat.registry import register
+from heat.state import frozen
+from heat.words import split_words
+
+Sources = Literal["words", "sentences"]
+
+# A stop and what closes with it before space, or a line's end; scripts without spaces need none.
+_SENTENCE = regex.compile(r"\S.*?(?:[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+[」』”）]*|$)", regex.MULTILINE)
+
+
+@register("context-cite")
+@dataclass(frozen=True)
+class ContextCite(Method):
+    """Weights of a Lasso that predicts the target's log-odds from which sources of the prompt are left in.
+
+    Sources are deleted at random, each kept with probability `keep`, and g(v) = log p - log(1 - p) of the target is
+    fitted to the standardised masks v by least squares with an L1 penalty of `alpha`; a source's score is its
+    coefficient by the mask's standard deviation. With a foil p is that over target and foil, so g = log p(target) - log
+    p(foil). 1 - p is summed over all other tokens, so that g is finite also where p rounds to 1.
+
+    The paper explains a response as a whole and cites a document in front of a question, which stays. Here each target
+    token is a response of its own, and all of the prompt is source but a beginning-of-text token, which stays and gets
+    0. A source is a run of tokens, deleted from the ids: what is left is not tokenised anew, and moves up. A source's
+    score is shared evenly by its tokens. A draw that leaves nothing at all keeps the last source.
+
+    Attributes:
+        sources: `words` or `sentences`; without a tokenizer every token is a source.
+        n_ablations: Random deletions.
+        alpha: Weight of the L1 penalty.
+        keep: Probability that a source is left in.
+    """
+
+    summary = "sparse regression on random deletions of words or sentences"
+    source = "Cohen-Wang et al. 2024"
+    needs = ("forward", "tokenizer")
+    signed = True
+
+    sources: Sources = "words"
+    n_ablations: Annotated[int, Field(ge=2)] = 64
+    alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
+    keep: Annotated[float, Field(gt=0, lt=1)] = 0.5
+
+    def score(
+        self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
+    ) -> Scores:
+        """Score every context token; see `Method.score`."""
+        scores = torch.zeros(batch.context.shape)
+        for target, inside in enumerate(batch.context.cpu()):
+            token_ids = batch.token_ids[batch.rows[target]].cpu()[inside]
+            source_of = torch.tensor(sources_of(lm, token_ids.tolist(), self.sources))
+            n_sources = int(source_of.max()) + 1
+            if n_sources == 0:
+                continue
+            drawn = torch.rand(self.n_ablations, n_sources, generator=generator_of(batch, target, seed))
+            masks = drawn < self.keep
+            if bool((source_of >= 0).all()):
+                masks[~masks.any(-1), -1] = True
+            left_in = masks[:, source_of.clamp_min(0)] | (source_of < 0)
+            outcomes = _log_odds(
+                lm, batch.of_targets(torch.tensor([target])), token_ids, left_in, batch_tokens
+            )
+            weights = fit(masks.numpy(), outcomes.cpu().double().numpy(), self.alpha)
+            sizes = torch.bincount(source_of[source_of >= 0])
+            shared = torch.from_numpy(weights).float() / sizes
+            scores[target, inside] = torch.where(source_of >= 0, shared[source_of.clamp_min(0)], 0.0)
+        return Scores(scores)
+
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents; see `Method.costs`. A pass over a share of the tokens counts as that share."""
+        return {"ablations": self.keep * self.n_ablations * n_targets}
+
+
+def sources_of(lm: LanguageModel, token_ids: list[int], kind: Sources) -> list[int]:
+    """Which source each token belongs to: words by the rule of `heat.words`, or sentences.
+
+    A token on several belongs to the first that it has a visible character of; one without any to the source before it
+    (the first source, at the beginning).
+
+    Args:
+        lm: Model and tokenizer.
+        token_ids: The context.
+        kind: `words` or `sentences`.
+
+    Returns:
+        Sources counted from 0, and -1 for a beginning-of-text token at the start, which is none.
+    """
+    kept = int(token_ids[0] == lm.model.config.bos_token_id)
+    own = token_ids[kept:]
+    if lm.tokenizer is None:
+        return [-1] * kept + list(range(len(own)))
+    tokenizer = lm.tokenizer
+    text = decode(tokenizer, own)
+    spans = spans_by_decoding(lambda length: decode(tokenizer, own[:length]), len(own), text)
+    parts = split_words(text) if kind == "words" else [match.span() for match in _SENTENCE.finditer(text)]
+    at = [-1] * len(text)
+    for index, (start, end) in enumerate(parts):
+        at[start:end] = [index] * (end - start)
+    found, numbers = [], dict[int, int]()
+    latest = 0
+    for start, end in spans:
+        latest = next((part for part in at[start:end] if part >= 0), latest)
+        # Counted by the tokens that open them: a part whose tokens all belong to the one before has no number.
+        found.append(numbers.setdefault(latest, len(numbers)))
+    return [-1] * kept + found
+
+
+def fit(masks: np.ndarray, outcomes: np.ndarray, alpha: float) -> np.ndarray:
+    """Lasso on standardised masks, its coefficients given back in the masks' own units.
+
+    Args:
+        masks: Bool [n, sources], what was left in.
+        outcomes: float64 [n].
+        alpha: Weight of the L1 penalty.
+
+    Returns:
+        float64 [sources]; 0 for a source that was never deleted, or never left in.
+    """
+    scaler = StandardScaler().fit(masks.astype(float))
+    model = Lasso(alpha=alpha, tol=1e-10, max_iter=100_000)
+    model.fit(scaler.transform(masks.astype(float)), outcomes)
+    coefficients: np.ndarray = model.coef_ / scaler.scale_
+    return coefficients
+
+
+def _log_odds(lm: LanguageModel, one: Batch, token_ids: Tensor, left_in: Tensor, batch_tokens: int) -> Tensor:
+    """G of one target when some tokens are deleted.
+
+    Args:
+        lm: The model.
+        one: The target alone.
+        token_ids: int64 [n], its context.
+        left_in: Bool [J, n], at least one in each row.
+        batch_tokens: Tokens that one pass may hold.
+
+    Returns:
+        [J], float32 (float64 for a float64 model).
+    """
+
+    def work(some: Tensor) -> Tensor:
+        # A stable sort brings what is left to the front, in order.
+        order = (~some).long().argsort(dim=-1, stable=True)[:, : int(some.sum(-1).max())]
+        rows = torch.arange(len(some))
+        foils = None if one.foil_ids is None else one.foil_ids.expand(len(some))
+        part = Batch(
+            token_ids=token_ids[order].to(lm.device),
+            attention_mask=some.gather(1, order).long().to(lm.device),
+            rows=rows.to(lm.device),
+            positions=(some.sum(-1) - 1).to(lm.device),
+            target_ids=one.target_ids.expand(len(some)),
+            foil_ids=foils,
+        )
+        values = at_targets(lm.model, part, embed(lm.model, part))
+        g = explained_values(part, values)
+        if foils is not None:
+            return g
+        others = values.scatter(1, part.target_ids.to(values.device)[:, None], -torch.inf)
+        return g - others.logsumexp(-1)
+
+    with frozen(lm.model), torch.no_grad():
+        return torch.cat(list(in_parts(left_in, rows_within(batch_tokens, len(token_ids)), work)))
