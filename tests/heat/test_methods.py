@@ -13,6 +13,7 @@ from heat.errors import ConfigError, PrecisionError, PromptTooLongError, Unknown
 METHODS = [
     "attention-rollout",
     "gradient-norm",
+    "gradient-shap",
     "heat",
     "heat-layer-sampling",
     "heat-low-rank",
@@ -21,14 +22,26 @@ METHODS = [
     "hessian-only",
     "input-x-gradient",
     "integrated-gradients",
+    "kernel-shap",
     "kl-only",
+    "layer-integrated-gradients",
+    "lime",
     "no-gate",
+    "occlusion",
     "random",
+    "shapley-sampling",
+    "smoothgrad",
     "transition-only",
     "uniform-transition",
 ]
 FEWER = {
+    "gradient-shap": {"n_samples": 3},
     "integrated-gradients": {"n_steps": 6},
+    "kernel-shap": {"n_samples": 64},
+    "layer-integrated-gradients": {"n_steps": 6},
+    "lime": {"n_samples": 64},
+    "shapley-sampling": {"n_samples": 2},
+    "smoothgrad": {"n_samples": 3},
     "heat-windowed": {"window": 12, "tail": 6, "n_probes": 3},
     "heat-lr-win": {"window": 12, "tail": 6, "rank": 6},
 }
@@ -215,8 +228,8 @@ def test_wrong_options_are_named(config: dict[str, Any], says: str) -> None:
 
 
 def test_unknown_method_lists_those_that_exist() -> None:
-    with pytest.raises(UnknownMethodError, match="no method 'lime'; there are: attention-rollout, grad"):
-        heat.attribute(tiny_lm("llama"), PROMPT, " iron", "lime")
+    with pytest.raises(UnknownMethodError, match="no method 'deeplift'; there are: attention-rollout, "):
+        heat.attribute(tiny_lm("llama"), PROMPT, " iron", "deeplift")
 
 
 def test_a_name_is_registered_once() -> None:
