@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file, save_model
@@ -21,14 +21,8 @@ from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
 
-# The decoder-only families that lxt has rules for, by transformers' `model_type`, and the module it patches.
-FAMILIES = {
-    "gemma3_text": "transformers.models.gemma3.modeling_gemma3",
-    "gpt2": "transformers.models.gpt2.modeling_gpt2",
-    "llama": "transformers.models.llama.modeling_llama",
-    "qwen2": "transformers.models.qwen2.modeling_qwen2",
-    "qwen3": "transformers.models.qwen3.modeling_qwen3",
-}
+# The decoder-only families that lxt has rules for: transformers' `model_type` and lxt's name.
+FAMILIES = {"gemma3_text": "gemma3", "gpt2": "gpt2", "llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
 _WORKER = "heat.algorithms.lrp_worker"
 
 
@@ -37,19 +31,25 @@ _WORKER = "heat.algorithms.lrp_worker"
 class AttnLrp(Method):
     """Relevance of each token for the target's logit z, Σ_d e_d · ∂z/∂e_d with AttnLRP's modified derivatives.
 
-    Normalisations pass relevance on unchanged, products share it evenly, activations keep its proportion; biases
-    keep a part of it, so the scores sum to z up to them. Explained is the logit, as in the paper, and not
-    log p(target); with a foil, the difference of the two logits.
+    Normalisations and activations pass relevance on unchanged, products share it evenly. Biases, position embeddings
+    and the softmax of `attention` keep a part, so the scores sum to z only roughly; under `cp` no relevance goes
+    through the softmax, and without biases they sum to z exactly. Explained is the logit, as in the paper, and
+    not log p(target); with a foil, the difference of the two logits.
 
     lxt patches the classes of transformers and torch for good, which would turn every later gradient in this
     process into AttnLRP. So each call writes the weights to a temporary folder and starts a process that loads
     them, on the same device: it takes room for the weights on disk and a second time in memory.
+
+    Attributes:
+        rules: `attention` (AttnLRP), or `cp`: attention weights taken for constants (CP-LRP, Ali et al. 2022).
     """
 
     summary = "layer-wise relevance propagation through attention (extra `lrp`)"
     source = "Achtibat et al. 2024 (lxt)"
     needs = ("forward", "gradients")
     signed = True
+
+    rules: Literal["attention", "cp"] = "attention"
 
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
@@ -72,7 +72,7 @@ class AttnLrp(Method):
         with tempfile.TemporaryDirectory(prefix="heat-lrp-") as name:
             folder = Path(name)
             _write_model(lm, folder)
-            (folder / "job.json").write_text(json.dumps(_job(lm, batch, FAMILIES[family])))
+            (folder / "job.json").write_text(json.dumps(_job(lm, batch, FAMILIES[family], self.rules)))
             _run(folder)
             found = load_file(folder / "relevance.safetensors")
         scores = torch.zeros(batch.context.shape)
@@ -93,7 +93,7 @@ def _write_model(lm: LanguageModel, folder: Path) -> None:
     save_model(lm.model, str(folder / "model.safetensors"))
 
 
-def _job(lm: LanguageModel, batch: Batch, module: str) -> dict[str, Any]:
+def _job(lm: LanguageModel, batch: Batch, family: str, rules: str) -> dict[str, Any]:
     foils: Tensor | list[None] = [None] * len(batch.rows) if batch.foil_ids is None else batch.foil_ids
     texts = [
         {
@@ -103,7 +103,13 @@ def _job(lm: LanguageModel, batch: Batch, module: str) -> dict[str, Any]:
         }
         for row, inside, target, foil in zip(batch.rows, batch.context, batch.target_ids, foils, strict=True)
     ]
-    return {"module": module, "device": str(lm.device), "threads": torch.get_num_threads(), "texts": texts}
+    return {
+        "family": family,
+        "rules": rules,
+        "device": str(lm.device),
+        "threads": torch.get_num_threads(),
+        "texts": texts,
+    }
 
 
 def _run(folder: Path) -> None:
@@ -122,6 +128,3 @@ def _run(folder: Path) -> None:
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines() or [f"it ended with status {done.returncode}"]
         raise WorkerError(f"the process that computes 'attn-lrp' failed: {lines[-1]}")
-
-
-__all__ = ["FAMILIES", "AttnLrp"]

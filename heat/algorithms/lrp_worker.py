@@ -41,7 +41,7 @@ def main(folder: Path) -> None:
     """
     job = json.loads((folder / "job.json").read_text())
     torch.set_num_threads(job["threads"])
-    patch(job["module"])
+    patch(job["family"], job["rules"])
     model = _load(folder, job["device"])
     found: dict[str, Tensor] = {}
     logits = []
@@ -51,18 +51,21 @@ def main(folder: Path) -> None:
     save_file({**found, "logits": torch.stack(logits)}, folder / "relevance.safetensors")
 
 
-def patch(name: str) -> None:
-    """Give a family's module AttnLRP's derivatives, for the life of this process.
+def patch(family: str, rules: str) -> None:
+    """Give a family's module the modified derivatives, for the life of this process.
 
     Args:
-        name: Full name of a modeling module of transformers.
+        family: The family's name in transformers and in lxt.
+        rules: `attention` or `cp`.
     """
     for unneeded, contents in _UNNEEDED.items():
         stand_in = ModuleType(unneeded)
         vars(stand_in).update(contents)
         sys.modules[unneeded] = stand_in
-    module: Any = import_module(name)
-    import_module("lxt.efficient").monkey_patch(module)
+    module: Any = import_module(f"transformers.models.{family}.modeling_{family}")
+    patches = import_module(f"lxt.efficient.models.{family}")
+    chosen = {"attention": "attnLRP", "cp": "cp_LRP"}[rules]
+    import_module("lxt.efficient").monkey_patch(module, getattr(patches, chosen))
     if not hasattr(module.ALL_ATTENTION_FUNCTIONS, "get_interface"):
         # The released lxt 2.1 leaves a plain dict here.
         module.ALL_ATTENTION_FUNCTIONS = _Functions(module.ALL_ATTENTION_FUNCTIONS)
