@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from captum.attr import DeepLift
 from fakes.tiny_models import tiny_lm
 from sklearn.linear_model import Ridge
 from torch import Tensor
@@ -323,6 +324,26 @@ def test_at_the_first_block_llama_s_are_integrated_gradients() -> None:
 def test_a_layer_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match="layer is 2, and 'tiny llama' has blocks 0 to 1"):
         scores(tiny_lm("llama"), "layer-integrated-gradients", layer=2)
+
+
+def test_captum_s_deeplift_is_input_x_gradient_and_so_has_no_row(
+    lm: heat.LanguageModel, embeddings: Tensor
+) -> None:
+    class Wrapped(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = lm.model
+
+        def forward(self, point: Tensor) -> Tensor:
+            return log_prob(self.model, point)
+
+    point = embeddings.clone().requires_grad_()
+    found, delta = DeepLift(Wrapped()).attribute(
+        point, torch.zeros_like(point), return_convergence_delta=True
+    )
+    torch.testing.assert_close(found[0].sum(-1), scores(lm, "input-x-gradient"), rtol=1e-4, atol=1e-6)
+    # It should sum to the whole difference, and does not.
+    assert float(delta.abs()) > 0.01
 
 
 # --- draws ----------------------------------------------------------------------------------------------------------
