@@ -342,10 +342,11 @@ def _opened(
     task = load_task(benchmark, source=source, gold=gold, limit=limit, seed=seed)
     say(f"benchmark: {task.name}, {len(task.examples)} examples from {task.source}")
     import heat
-    from evaluate.runner import chosen_methods
+    from evaluate.runner import chosen_methods, without_obstacle
 
     names = chosen_methods(method or ["heat"])
     lm = heat.load(model)
+    names = without_obstacle(names, lm, named=[] if method is None else method)
     say(f"model: {lm.name} (revision {lm.revision}, {str(lm.dtype).removeprefix('torch.')})")
     return task, lm, names
 

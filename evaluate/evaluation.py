@@ -84,6 +84,8 @@ class MethodResult(Record):
         ranks: Metric name to the best and worst place that the examples allow.
         constant: Examples whose words or tokens all got the same score.
         not_finite: Examples with a score that is not a number; metrics that have a worst value hold it there.
+        refused: Examples that the method did not take; they are in no mean.
+        refused_example: Why it did not take one of them.
         seconds_per_1000: Wall-clock seconds for 1,000 examples, as measured when they were computed. Not
             part of the file, which is to be the same when made again; `with_seconds` finds it again.
     """
@@ -97,6 +99,8 @@ class MethodResult(Record):
     ranks: dict[str, tuple[int, int]]
     constant: int
     not_finite: int
+    refused: int = 0
+    refused_example: str = ""
     seconds_per_1000: float | None = Field(default=None, exclude=True)
 
 
@@ -173,6 +177,7 @@ class Evaluation(Record):
                 **{f"{name}_p_holm": each.p_holm for name, each in row.versus.items()},
                 "constant": row.constant,
                 "not_finite": row.not_finite,
+                "refused": row.refused,
                 "seconds_per_1000": row.seconds_per_1000,
             }
             for row in self.methods
@@ -337,6 +342,8 @@ def _score_method(
     on_progress: Progress,
 ) -> tuple[int, list[Score]]:
     """Add the score rows a method lacks; how many attributions had to be computed, and all rows in order."""
+    from heat.errors import HeatError, NonFiniteError
+
     config = default_config(method)
     wanted = [
         score_key(key, measure.kind, measure.depends(each)) for key, each in zip(keys, examples, strict=True)
@@ -351,7 +358,13 @@ def _score_method(
             by_index = dict(zip(chunk, found, strict=True))
             rows = []
             for index in missing:
-                values, status = measure.score(lm, examples[index], by_index[index])
+                attribution, detail = by_index[index], ""
+                if not isinstance(attribution, HeatError):
+                    values, status = measure.score(lm, examples[index], attribution)
+                elif isinstance(attribution, NonFiniteError):
+                    values, status = measure.score(lm, examples[index], None)
+                else:
+                    values, status, detail = {}, "refused", str(attribution)
                 rows.append(
                     Score(
                         key=wanted[index],
@@ -362,6 +375,7 @@ def _score_method(
                         config=config,
                         values={name: None if math.isnan(v) else v for name, v in values.items()},
                         status=status,
+                        detail=detail,
                     )
                 )
             store.add_scores(rows)
@@ -419,6 +433,8 @@ def _summarise(
                 ranks=places[name],
                 constant=statuses["constant"],
                 not_finite=statuses["not_finite"],
+                refused=statuses["refused"],
+                refused_example=next((row.detail for row in each if row.status == "refused"), ""),
                 seconds_per_1000=_seconds_per_1000(keys[name], timings),
             )
         )
@@ -427,7 +443,7 @@ def _summarise(
     def order(row: MethodResult) -> tuple[bool, float, str]:
         mean = row.metrics[first.name].mean
         # What says nothing, or no numbers, stands last, however the numbers that stand in for it fall.
-        failed = row.not_finite > 0 or row.constant == len(texts) or mean is None
+        failed = row.not_finite + row.refused > 0 or row.constant == len(texts) or mean is None
         return failed, -first.better(mean) if mean is not None else 0.0, row.method
 
     return tuple(sorted(found, key=order))
@@ -445,7 +461,7 @@ def _best_baselines(measure: Measure, rows: Mapping[str, Sequence[Score]]) -> di
             for name, each in rows.items()
             if kinds[name].kind == "baseline"
             and not np.isnan(column := _column(each, metric.name)).all()
-            and not any(row.status == "not_finite" for row in each)
+            and not any(row.status in ("not_finite", "refused") for row in each)
         }
         if means:
             found[metric.name] = max(means, key=lambda name: (means[name], name))

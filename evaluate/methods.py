@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evaluate.runner import is_costly
+from evaluate.runner import why_only_named
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,9 +40,6 @@ def method_rows(n_tokens: int) -> list[MethodRow]:
 
     rows = []
     for name, method in heat.methods().items():
-        reason = "" if method.is_installed() else f"needs the extra '{method.extra}'"
-        if is_costly(name):
-            reason = "costs more than 10 x integrated gradients"
         rows.append(
             MethodRow(
                 name=name,
@@ -52,7 +49,7 @@ def method_rows(n_tokens: int) -> list[MethodRow]:
                 signed=method.signed,
                 summary=method.summary,
                 source=method.source,
-                only_named=reason,
+                only_named=why_only_named(name),
             )
         )
     kinds = ["heat", "ablation", "baseline", "control"]

@@ -15,6 +15,7 @@ from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:
     from heat import Attribution, Encoded, LanguageModel
+    from heat.errors import HeatError
 
 # A killed run loses at most this many examples of one method.
 CHUNK = 8
@@ -63,29 +64,62 @@ def settings_of(lm: LanguageModel, *, seed: int = 0, target: Target = "first") -
     )
 
 
-def is_costly(method: str, n_tokens: int = COSTLY_AT_TOKENS) -> bool:
-    """Whether `all` leaves a method out: it costs more than ten times integrated gradients."""
+def why_only_named(name: str) -> str:
+    """Why `all` leaves a method out; empty where it does not."""
+    import heat
     from heat.registry import build
 
-    reference = build("integrated-gradients", {}).cost(n_tokens, 1)
-    return build(method, {}).cost(n_tokens, 1) > COSTLY * reference
+    method, n_tokens = build(name, {}), COSTLY_AT_TOKENS
+    if not method.is_installed():
+        return f"needs the extra '{method.extra}'"
+    if method.cost(n_tokens, 1) > COSTLY * heat.methods()["integrated-gradients"]().cost(n_tokens, 1):
+        return f"costs more than {COSTLY} times integrated gradients"
+    return method.only_named
 
 
 def chosen_methods(names: Sequence[str]) -> list[str]:
     """Names without repetition, and `random` beside them, which every figure has to be read against.
 
-    ``all`` stands for every registered method that is not costly and whose extra is installed.
+    ``all`` stands for every registered method but those that `why_only_named` has a reason for.
 
     Raises:
         UnknownMethodError: No method has one of the names; the message lists those that exist.
         MissingExtraError: A method was named whose extra is not installed.
     """
     import heat
+    from heat.errors import MissingExtraError
     from heat.registry import build
 
-    known = [name for name, method in heat.methods().items() if method.is_installed() and not is_costly(name)]
+    known = [name for name in heat.methods() if not why_only_named(name)]
     chosen = [each for name in names for each in (known if name == "all" else [name])]
-    return [build(name, {}).name for name in dict.fromkeys([*chosen, RANDOM])]
+    found = [build(name, {}) for name in dict.fromkeys([*chosen, RANDOM])]
+    for method in found:
+        if not method.is_installed():
+            raise MissingExtraError(
+                f"'{method.name}' needs an extra: pip install 'heat-alignment[{method.extra}]'"
+            )
+    return [method.name for method in found]
+
+
+def without_obstacle(names: Sequence[str], lm: LanguageModel, named: Sequence[str] = ()) -> list[str]:
+    """The methods that can explain a model.
+
+    Args:
+        names: Methods.
+        lm: The model.
+        named: Those among them that the user asked for by name.
+
+    Raises:
+        UnsupportedModelError: One of these cannot.
+    """
+    import heat
+    from heat.errors import UnsupportedModelError
+
+    obstacles = {name: heat.methods()[name].obstacle(lm) for name in names}
+    for name, obstacle in obstacles.items():
+        if obstacle and name in named:
+            raise UnsupportedModelError(f"{obstacle}; use another method")
+    return [name for name in names if not obstacles[name]]
 
 
 def default_config(method: str) -> dict[str, Any]:
@@ -191,7 +225,7 @@ def attributions(
     method: str,
     settings: Settings,
     clock: Callable[[], float] = time.perf_counter,
-) -> tuple[list[Attribution | None], int]:
+) -> tuple[list[Attribution | HeatError], int]:
     """One method's attributions of a chunk of examples, from the store or computed and stored.
 
     If any is missing the whole chunk is computed, in the batch it would have been in without interruption:
@@ -206,47 +240,52 @@ def attributions(
         clock: Seconds, monotonic.
 
     Returns:
-        The attributions in order, ``None`` where the method gave numbers that are not finite, and how many
-        were computed for the store.
+        The attributions in order, in place of one the error by which the method refused it or gave numbers
+        that are not finite; and how many were computed for the store.
     """
     import heat
+    from heat.errors import HeatError
 
     config = default_config(method)
     keys = [attribution_key(example, settings, method, config) for example in chunk]
     missing = {key for key in keys if not store.attribution_path(key).exists()}
+    failed: dict[str, HeatError] = {}
     if missing:
         started = clock()
         computed = _compute(lm, chunk, method, settings)
         seconds = (clock() - started) / len(chunk)
         for key, attribution in zip(keys, computed, strict=True):
-            if key in missing and attribution is not None:
+            if isinstance(attribution, HeatError):
+                failed[key] = attribution
+            elif key in missing:
                 # Its time goes to the timings alone, so that every run writes the same file.
                 replace(attribution, seconds=None).save(store.attribution_path(key))
         store.add_timings(
             [Timing(attribution=key, method=method, seconds=seconds) for key in sorted(missing)]
         )
-    paths = [store.attribution_path(key) for key in keys]
-    return [heat.Attribution.load(path) if path.exists() else None for path in paths], len(missing)
+    return [failed.get(key) or heat.Attribution.load(store.attribution_path(key)) for key in keys], len(
+        missing
+    )
 
 
 def _compute(
     lm: LanguageModel, chunk: Sequence[Example], method: str, settings: Settings
-) -> list[Attribution | None]:
+) -> list[Attribution | HeatError]:
     import heat
-    from heat.errors import NonFiniteError
+    from heat.errors import HeatError
 
-    def compute(part: Sequence[Example]) -> list[Attribution | None]:
+    def compute(part: Sequence[Example]) -> list[Attribution | HeatError]:
         encodings = [encode(lm, example, settings.target) for example in part]
         return [*heat.attribute_batch(lm, encodings, [None] * len(part), method, seed=settings.seed)]
 
-    def compute_one(example: Example) -> list[Attribution | None]:
+    def compute_one(example: Example) -> list[Attribution | HeatError]:
         try:
             return compute([example])
-        except NonFiniteError:
-            return [None]
+        except HeatError as error:
+            return [error]
 
     try:
         return compute(chunk)
-    except NonFiniteError:
+    except HeatError:
         # One bad example must not take the others of its chunk with it.
         return [attribution for example in chunk for attribution in compute_one(example)]

@@ -34,7 +34,7 @@ KEY_LENGTH = 32
 
 Target = Literal["first", "all"]
 
-ScoreStatus = Literal["ok", "undecided", "constant", "not_finite"]
+ScoreStatus = Literal["ok", "undecided", "constant", "not_finite", "refused"]
 
 
 class Settings(Record):
@@ -94,7 +94,8 @@ class Score(Record):
         kind: Which family of metrics: ``"alignment"`` or ``"faithfulness"``.
         values: Metric name to value; ``None`` where it is not defined.
         status: ``"undecided"`` where gold is empty or full, ``"constant"`` where all scores are equal,
-            ``"not_finite"`` where one is not a number.
+            ``"not_finite"`` where one is not a number, ``"refused"`` where the method did not take the example.
+        detail: Why it refused.
     """
 
     schema_version: Literal[2] = 2
@@ -106,6 +107,7 @@ class Score(Record):
     config: dict[str, Any]
     values: dict[str, float | None]
     status: ScoreStatus
+    detail: str = ""
 
 
 class Timing(Record):

@@ -164,6 +164,11 @@ def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
                 f"{row.method}: scores that are not numbers in {row.not_finite} examples, "
                 "counted as the worst value; ranked last."
             )
+        if row.refused:
+            lines.append(
+                f"{row.method}: refused {row.refused} examples, which are in no mean of its row; ranked last: "
+                f"{row.refused_example}."
+            )
     return lines
 
 

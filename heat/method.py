@@ -46,6 +46,7 @@ class Method(ABC):
         signed: Whether a score below zero means something.
         completeness: Whether the scores promise to add up to g(E) - g(baseline).
         extra: The optional extra it needs; empty for none.
+        only_named: Why it runs only where it is named; empty where it may always.
         splits_prompt: Whether the prompt may be longer than the model's context.
     """
 
@@ -57,6 +58,7 @@ class Method(ABC):
     signed: ClassVar[bool] = False
     completeness: ClassVar[bool] = False
     extra: ClassVar[str] = ""
+    only_named: ClassVar[str] = ""
     splits_prompt: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
@@ -125,6 +127,11 @@ class Method(ABC):
     def is_installed(cls) -> bool:
         """Whether the packages it needs are there."""
         return True
+
+    @classmethod
+    def obstacle(cls, lm: LanguageModel) -> str:
+        """Why it cannot explain a model, in a sentence without its end; empty where it can."""
+        return ""
 
     def config(self) -> dict[str, Any]:
         """The options as a plain dict."""

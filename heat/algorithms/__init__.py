@@ -7,7 +7,9 @@ from heat.algorithms import (
     controls,
     gradients,
     hessian_enhanced,
+    lrp,
     peering,
+    perturbation,
     reagent,
     suffixes,
 )
@@ -19,7 +21,9 @@ __all__ = [
     "controls",
     "gradients",
     "hessian_enhanced",
+    "lrp",
     "peering",
+    "perturbation",
     "reagent",
     "suffixes",
 ]

@@ -100,6 +100,7 @@ class AttentionFlow(Method):
     summary = "maximum flow through the attention graph, short prompts only"
     source = "Abnar & Zuidema 2020, attention flow"
     needs = ("forward", "attention")
+    only_named = "takes contexts of at most 64 tokens"
 
     max_tokens: Annotated[int, Field(ge=1)] = 64
 

@@ -1,21 +1,35 @@
 """First-order baselines, computed by captum on the input embeddings."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import hashlib
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
+import numpy as np
 import torch
-from captum.attr import InputXGradient, IntegratedGradients, Saliency
+from captum.attr import (
+    GradientShap,
+    InputXGradient,
+    IntegratedGradients,
+    LayerIntegratedGradients,
+    NoiseTunnel,
+    Saliency,
+)
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
+from heat.attention import block_input, decoder_blocks
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
-from heat.forward import Replacement, at_least_float32, embed, log_probs, replacement
-from heat.memory import in_parts
+from heat.errors import ConfigError, OutOfMemoryError
+from heat.forward import Replacement, at_least_float32, embed, explained, log_probs, replacement
+from heat.memory import in_parts, is_out_of_memory
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
-from heat.state import frozen
+from heat.state import frozen, hooked
 
 
 @register("integrated-gradients")
@@ -32,6 +46,7 @@ class IntegratedGradientsMethod(Method):
     source = "Sundararajan et al. 2017, eq. 1 (captum)"
     needs = ("forward", "gradients")
     signed = True
+    completeness = True
 
     n_steps: Annotated[int, Field(ge=1)] = 50
     baseline: Replacement = "zero"
@@ -111,6 +126,291 @@ class GradientNorm(Method):
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         """Forward-equivalents; see `Method.costs`."""
         return {"gradients": 2.0 * n_targets}
+
+
+@register("layer-integrated-gradients")
+@dataclass(frozen=True)
+class LayerIntegratedGradientsMethod(Method):
+    """Integrated gradients at what enters a decoder block, summed over the hidden width.
+
+    The path leads straight from the block's input on the baseline's embeddings to its input on the text's; the
+    score of a column goes to the token that stands there, though from the second block on it holds others' too.
+
+    Attributes:
+        layer: Which block, counted from 0; None for the middle one.
+        n_steps: Points on the path (Gauss-Legendre).
+        baseline: Embedding at every token of the text that the path starts from: `zero`, `pad` or `mean`.
+    """
+
+    summary = "integrated gradients at the input of a decoder block"
+    source = "Sundararajan et al. 2017, eq. 1, at a layer (captum)"
+    needs = ("forward", "gradients", "hidden-states")
+    signed = True
+    completeness = True
+
+    layer: Annotated[int, Field(ge=0)] | None = None
+    n_steps: Annotated[int, Field(ge=1)] = 50
+    baseline: Replacement = "zero"
+
+    def score(
+        self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
+    ) -> Scores:
+        """Score every context token; see `Method.score`."""
+        blocks = decoder_blocks(lm.model)
+        layer = len(blocks) // 2 if self.layer is None else self.layer
+        if layer >= len(blocks):
+            raise ConfigError(f"layer is {layer}, and '{lm.name}' has blocks 0 to {len(blocks) - 1}")
+        # captum takes all that a block is called with for its input, masks and all: it gets a module that only
+        # the hidden states pass through.
+        passage = nn.Identity()
+
+        def through(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            hidden = passage(block_input(args, kwargs))
+            return ((hidden, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": hidden})
+
+        def explain(part: Batch, embeddings: Tensor, arguments: dict[str, Any]) -> Tensor:
+            start = replacement(lm.model, part, embeddings, self.baseline).detach()
+            with hooked(blocks[layer], through):
+                result: Tensor = LayerIntegratedGradients(_forward(lm), passage).attribute(
+                    embeddings,
+                    baselines=start[:, None].expand_as(embeddings).contiguous(),
+                    n_steps=self.n_steps,
+                    internal_batch_size=max(len(embeddings), rows_within(batch_tokens, embeddings.shape[1])),
+                    **arguments,
+                )
+            return result.sum(-1)
+
+        return Scores(
+            _by_parts(lm, batch, rows_within(batch_tokens, self.n_steps * batch.token_ids.shape[1]), explain)
+        )
+
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents; see `Method.costs`. The backward pass ends at the block, so this is an upper bound."""
+        return {"gradients": (2.0 + 2.0 * self.n_steps) * n_targets}
+
+
+@register("gradient-shap")
+@dataclass(frozen=True)
+class GradientShapMethod(Method):
+    """Mean of (E' - b) times the gradient at a uniform point between the baseline b and E' = E + noise.
+
+    Summed over the embedding. Without noise it is integrated gradients by Monte Carlo.
+
+    Attributes:
+        n_samples: Draws of noise and point.
+        noise: Standard deviation of the noise, as a multiple of the text's root mean square of embedding entries.
+        baseline: b, at every token: `zero`, `pad` or `mean`.
+    """
+
+    summary = "gradients at random points between a baseline and noisy embeddings"
+    source = "Lundberg & Lee 2017 (GradientExplainer; captum)"
+    needs = ("forward", "gradients")
+    signed = True
+
+    n_samples: Annotated[int, Field(ge=1)] = 25
+    noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
+    baseline: Replacement = "zero"
+
+    def score(
+        self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
+    ) -> Scores:
+        """Score every context token; see `Method.score`."""
+
+        def explain(text: Text) -> Tensor:
+            # captum would take all samples in one pass, so it is called with as many as fit.
+            total = torch.zeros_like(text.embeddings)
+            for n_samples in _shares(self.n_samples, text.at_once):
+                total += n_samples * GradientShap(text.forward).attribute(
+                    text.embeddings,
+                    baselines=text.baseline(self.baseline),
+                    n_samples=n_samples,
+                    stdevs=self.noise * text.rms,
+                )
+            return total[0].sum(-1) / self.n_samples
+
+        return Scores(one_by_one(lm, batch, explain, seed=seed, batch_tokens=batch_tokens))
+
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents; see `Method.costs`."""
+        return {"gradients": 2.0 * self.n_samples * n_targets}
+
+
+@register("smoothgrad")
+@dataclass(frozen=True)
+class SmoothGrad(Method):
+    """Euclidean length, at each embedding, of the gradient averaged over noisy embeddings.
+
+    Attributes:
+        n_samples: Draws of the noise.
+        noise: Its standard deviation, as a multiple of the text's root mean square of embedding entries.
+    """
+
+    summary = "length of the gradient averaged over noise"
+    source = "Smilkov et al. 2017 (captum); norm over the embedding ours"
+    needs = ("forward", "gradients")
+
+    n_samples: Annotated[int, Field(ge=1)] = 25
+    noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.15
+
+    def score(
+        self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
+    ) -> Scores:
+        """Score every context token; see `Method.score`."""
+
+        def explain(text: Text) -> Tensor:
+            result: Tensor = NoiseTunnel(Saliency(text.forward)).attribute(
+                text.embeddings,
+                nt_samples=self.n_samples,
+                nt_samples_batch_size=text.at_once,
+                stdevs=self.noise * text.rms,
+                abs=False,
+            )
+            norms: Tensor = torch.linalg.vector_norm(result[0], dim=-1)
+            return norms
+
+        return Scores(one_by_one(lm, batch, explain, seed=seed, batch_tokens=batch_tokens))
+
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents; see `Method.costs`."""
+        return {"gradients": 2.0 * self.n_samples * n_targets}
+
+
+@dataclass(frozen=True, eq=False)
+class Text:
+    """One target with the text before it, unpadded, as captum sees it.
+
+    It lies on the CPU, in float32 at least, whatever the model has: draws are then the same on every device,
+    and bfloat16 rounds neither noise nor sums. `forward` brings it to the model.
+
+    Attributes:
+        model: The model.
+        batch: The one target and its own sequence, up to and with the target.
+        embeddings: [1, n, d], of the n context tokens.
+        at_once: How many copies one pass may hold.
+    """
+
+    model: PreTrainedModel
+    batch: Batch
+    embeddings: Tensor
+    at_once: int
+
+    @property
+    def rms(self) -> float:
+        """Root mean square of the embeddings' entries."""
+        return float(self.embeddings.detach().square().mean().sqrt())
+
+    @property
+    def tokens(self) -> Tensor:
+        """int64 [1, n, d]: each entry's token, captum's feature mask (which must be contiguous)."""
+        columns = torch.arange(self.embeddings.shape[1])
+        return columns[None, :, None].expand(self.embeddings.shape).contiguous()
+
+    def baseline(self, kind: Replacement) -> Tensor:
+        """The replacement at every token, [1, n, d]."""
+        vector = replacement(self.model, self.batch, embed(self.model, self.batch), kind)
+        return at_least_float32(vector).cpu()[:, None].expand_as(self.embeddings).contiguous()
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """The explained scalar of each of B copies, [B, n, d] to [B]."""
+        context = replace(
+            self.batch,
+            token_ids=self.batch.token_ids[:, :-1],
+            attention_mask=self.batch.attention_mask[:, :-1],
+        )
+        weight: Any = self.model.get_input_embeddings().weight
+        values = explained(self.model, context.repeated(len(embeddings)), embeddings.to(weight))
+        return values.to(embeddings.device)
+
+
+def one_by_one(
+    lm: LanguageModel, batch: Batch, explain: Callable[[Text], Tensor], *, seed: int, batch_tokens: int
+) -> Tensor:
+    """Call `explain` for each target by itself, with global random states that its text decides.
+
+    captum draws from the global states, in the order of its work: only alone is a target sure of its own draws.
+
+    Args:
+        lm: The model; left as it was, as are the caller's random states.
+        batch: B sequences with R targets.
+        explain: Gives the scores of n context tokens, [n].
+        seed: Seed of the draws, together with the token ids.
+        batch_tokens: Tokens that one pass may hold; where memory runs out all the same, half as many copies go
+            through together.
+
+    Returns:
+        [R, T] on CPU, 0 outside each target's context.
+
+    Raises:
+        OutOfMemoryError: A single copy does not fit.
+    """
+    scores = torch.zeros(batch.context.shape)
+    with frozen(lm.model), torch.enable_grad():
+        for index, inside in enumerate(batch.context):
+            text = _text(lm.model, batch, index, batch_tokens)
+            found = _with_less_memory(text, explain, _seed(text, seed)).detach()
+            scores = scores.to(found.dtype)
+            scores[index, inside.cpu()] = found
+    return scores
+
+
+def _text(model: PreTrainedModel, batch: Batch, index: int, batch_tokens: int) -> Text:
+    row, position = int(batch.rows[index]), int(batch.positions[index])
+    # Up to the target itself, whose embedding belongs to the `mean` baseline.
+    own = batch.attention_mask[row, : position + 2].nonzero()[:, 0]
+    alone = replace(
+        batch.of_targets(torch.tensor([index], device=batch.rows.device)),
+        token_ids=batch.token_ids[row, own][None],
+        attention_mask=torch.ones_like(own)[None],
+        rows=torch.zeros_like(own[:1]),
+        positions=torch.full_like(own[:1], len(own) - 2),
+    )
+    embeddings = at_least_float32(embed(model, alone))[:, :-1].cpu().requires_grad_()
+    return Text(model, alone, embeddings, rows_within(batch_tokens, embeddings.shape[1]))
+
+
+def _with_less_memory(text: Text, explain: Callable[[Text], Tensor], seed: int) -> Tensor:
+    """Begin again with half as many copies a pass when memory runs out, and with the same draws."""
+    while True:
+        try:
+            with _seeded(seed):
+                return explain(text)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if text.at_once == 1:
+                raise OutOfMemoryError(
+                    "memory ran out with a single pass at a time; use a shorter prompt or a smaller number format"
+                ) from error
+        text = replace(text, at_once=text.at_once // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _seed(text: Text, seed: int) -> int:
+    token_ids = text.batch.token_ids[0].tolist()
+    digest = hashlib.sha256(f"{seed}:{token_ids}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """The CPU's global random states of torch, numpy and Python begin at a seed, and are restored afterwards."""
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    try:
+        # torch.manual_seed would seed the accelerators too.
+        torch.default_generator.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])
+
+
+def _shares(total: int, at_once: int) -> list[int]:
+    """Split a total into parts of at most `at_once`."""
+    return [min(at_once, total - done) for done in range(0, total, at_once)]
 
 
 def _forward(lm: LanguageModel) -> Callable[..., Tensor]:

@@ -1,6 +1,7 @@
 """Every registered method on every family: the promises that all of them make."""
 
 import copy
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -8,16 +9,19 @@ import torch
 from fakes.tiny_models import FAMILIES, tiny_lm
 
 import heat
+from heat.algorithms import lrp
 from heat.errors import ConfigError, PrecisionError, PromptTooLongError, UnknownMethodError
 
 METHODS = [
     "attention-flow",
     "attention-last",
     "attention-rollout",
+    "attn-lrp",
     "context-cite",
     "context-length-probing",
     "contrastive-gradient",
     "gradient-norm",
+    "gradient-shap",
     "heat",
     "heat-layer-sampling",
     "heat-low-rank",
@@ -26,9 +30,13 @@ METHODS = [
     "hessian-only",
     "input-x-gradient",
     "integrated-gradients",
+    "kernel-shap",
     "kl-only",
+    "layer-integrated-gradients",
     "lexical-overlap",
+    "lime",
     "no-gate",
+    "occlusion",
     "peering",
     "position",
     "progressive-inference",
@@ -36,6 +44,8 @@ METHODS = [
     "random",
     "reagent",
     "relevance",
+    "shapley-sampling",
+    "smoothgrad",
     "tdd-backward",
     "tdd-bidirectional",
     "tdd-forward",
@@ -46,14 +56,38 @@ METHODS = [
 # These run no pass of their own, so nothing of theirs can break in one.
 WITHOUT_MODEL = ["lexical-overlap", "position", "random"]
 FEWER = {
+    "gradient-shap": {"n_samples": 3},
     "integrated-gradients": {"n_steps": 6},
     "progressive-inference-multi": {"n_copies": 3},
     "reagent": {"max_steps": 8},
+    "kernel-shap": {"n_samples": 64},
+    "layer-integrated-gradients": {"n_steps": 6},
+    "lime": {"n_samples": 64},
+    "shapley-sampling": {"n_samples": 2},
+    "smoothgrad": {"n_samples": 3},
     "heat-windowed": {"window": 12, "tail": 6, "n_probes": 3},
     "heat-lr-win": {"window": 12, "tail": 6, "rank": 6},
 }
+COSTS = "test_costs_grow_with_the_work"
 PROMPT = "The gate is made of iron. Answer:"
 LONGER = "Tom took a knife, and Ann had wood. The gate is made of iron. Answer:"
+
+
+@pytest.fixture(autouse=True)
+def skip_what_needs_lxt(request: pytest.FixtureRequest) -> None:
+    """AttnLRP runs in a process of its own, where its library is, on the families that library knows."""
+    asked = getattr(request.node, "callspec", None)
+    if asked is None or asked.params.get("method") != "attn-lrp" or request.node.originalname == COSTS:
+        return
+    family = asked.params.get("family", "llama")
+    if family not in lrp.FAMILIES:
+        pytest.skip(f"lxt has no rules for {family}")
+    if find_spec("lxt") is None:
+        pytest.skip("the extra `lrp` is not installed")
+
+
+def runnable(method: str) -> bool:
+    return method != "attn-lrp" or find_spec("lxt") is not None
 
 
 def options(method: str) -> dict[str, Any]:
@@ -143,7 +177,7 @@ def test_a_prompt_of_one_token(method: str) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in WITHOUT_MODEL])
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in [*WITHOUT_MODEL, "attn-lrp"]])
 def test_the_model_is_untouched_when_something_breaks(
     method: str, family: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,7 +227,7 @@ def test_the_caller_s_random_state_is_left_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    for method in METHODS:
+    for method in filter(runnable, METHODS):
         heat.attribute(lm, PROMPT, " iron", method, **options(method))
     assert torch.equal(torch.rand(3), expected)
 
@@ -236,9 +270,9 @@ def test_wrong_options_are_named(config: dict[str, Any], says: str) -> None:
 
 def test_unknown_method_lists_those_that_exist() -> None:
     with pytest.raises(
-        UnknownMethodError, match="no method 'lime'; there are: attention-flow, attention-last"
+        UnknownMethodError, match="no method 'deeplift'; there are: attention-flow, attention-last"
     ):
-        heat.attribute(tiny_lm("llama"), PROMPT, " iron", "lime")
+        heat.attribute(tiny_lm("llama"), PROMPT, " iron", "deeplift")
 
 
 def test_a_name_is_registered_once() -> None:
