@@ -17,6 +17,8 @@ from heat.model import LanguageModel
 from heat.state import frozen
 
 CALIBRATION_SECONDS = 2.0
+# Parts that pass a text through the model alone; the others fill a batch.
+_ONE_BY_ONE = frozenset({"log-probability", "transition", "curvature", "attention"})
 
 
 @dataclass(frozen=True)
@@ -106,9 +108,8 @@ def plan(
     """
     n_tokens, n_targets = encoded.n_prompt, encoded.n_targets
     costs = {"log-probability": 1.0, **method.costs(n_tokens, n_targets)}
-    masked = {"information"}
     seconds = {
-        part: cost * n_tokens * (speed.batched if part in masked else speed.single)
+        part: cost * n_tokens * (speed.single if part in _ONE_BY_ONE else speed.batched)
         for part, cost in costs.items()
     }
     width = n_tokens

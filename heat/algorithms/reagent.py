@@ -66,7 +66,7 @@ class ReAGent(Method):
     top_n: Annotated[int, Field(ge=1)] = 5
     top_k: Annotated[int, Field(ge=1)] = 3
     n_probes: Annotated[int, Field(ge=1)] = 3
-    max_steps: Annotated[int, Field(ge=1)] = 300
+    max_steps: Annotated[int, Field(ge=1)] = 150
 
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS

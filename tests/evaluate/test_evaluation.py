@@ -1,0 +1,257 @@
+"""What every evaluation shares: which examples count, what refuses, how rows are ordered and compared."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic.dataclasses import dataclass as checked
+
+import heat
+from evaluate.ablation import COLUMNS, ROWS, ablation
+from evaluate.alignment import alignment
+from evaluate.errors import NothingScoredError
+from evaluate.evaluation import read_examples, read_result
+from evaluate.faithfulness.options import Options
+from evaluate.methods import method_rows
+from evaluate.metrics.alignment import METRICS
+from evaluate.runner import chosen_methods, why_only_named, without_obstacle
+from evaluate.sanity import sanity
+from evaluate.table import as_latex, as_markdown, notes, place
+from evaluate.tasks.task import Example, GoldSource, Task
+from heat import LanguageModel
+from heat.errors import MissingExtraError, PromptTooLongError, UnsupportedModelError
+from heat.method import Method, Scores
+from heat.registry import _REGISTERED
+
+FEW = Options(steps=2, draws=1, random_draws=2, subsets=4, retentions=(0.5,), bins=(0.5,))
+
+
+def made_task(examples: list[Example], **changes: object) -> Task:
+    gold = GoldSource(rule="hand", annotators=(), offline=True, note="by hand.")
+    return Task(name="made", source="by hand", examples=tuple(examples), gold=gold, **changes)
+
+
+@pytest.fixture
+def task(examples: list[Example]) -> Task:
+    return made_task(examples)
+
+
+@pytest.fixture
+def register(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, type[Method]], None]:
+    def add(name: str, method: type[Method]) -> None:
+        monkeypatch.setitem(_REGISTERED, name, method)
+        monkeypatch.setattr(method, "name", name, raising=False)
+
+    return add
+
+
+@checked(frozen=True)
+class Gold(Method):
+    """Scores what the example's gold words are made of: knows the answer."""
+
+    summary, source, needs = "", "", ()
+
+    def score(self, lm: LanguageModel, batch: object, *, seed: int = 0, batch_tokens: int = 1) -> Scores:
+        return Scores((batch.token_ids == batch.target_ids[:, None])[batch.rows].float())
+
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        return {}
+
+
+@checked(frozen=True)
+class Refusing(Gold):
+    """Takes short texts only."""
+
+    def score(self, lm: LanguageModel, batch: object, *, seed: int = 0, batch_tokens: int = 1) -> Scores:
+        if batch.token_ids.shape[1] > self.limit:
+            raise PromptTooLongError("too long for this method")
+        return super().score(lm, batch)
+
+    limit: int = 40
+
+
+def test_a_method_that_refuses_an_example_stops_nothing_and_stands_last(
+    task: Task, lm: LanguageModel, tmp_path: Path, register: Callable[..., None]
+) -> None:
+    lengths = [len(heat.encode(lm, e.prompt, e.target, max_targets=1).token_ids) for e in task.examples]
+    register("refusing", Refusing)
+    middle = sorted(lengths)[2]
+
+    @checked(frozen=True)
+    class Some(Refusing):
+        limit: int = middle
+
+    register("refusing", Some)
+    result = alignment(task, lm, ["refusing", "random"], out=tmp_path)
+    last = result.methods[-1]
+    assert (last.method, last.refused) == ("refusing", sum(length > middle for length in lengths))
+    assert last.metrics["auprc"].n == 5 - last.refused
+    assert any(
+        "refusing: refused 2 examples" in n and "too long for this" in n for n in notes(result, METRICS)
+    )
+    assert "refusing" not in result.best_baseline.values()
+    assert read_result(tmp_path) == result.model_copy(update={"computed": 0, "reused": 0})
+
+
+def test_only_correct_and_single_token(examples: list[Example], lm: LanguageModel, tmp_path: Path) -> None:
+    says = heat.encode(lm, examples[0].prompt, None, max_targets=1).token_ids[-1]
+    right = examples[0].model_copy(update={"id": "right", "target": lm.tokenizer.decode([says])})
+    task = made_task([right, examples[1]])
+    encoded = heat.encode(lm, right.prompt, right.target)
+    if encoded.token_ids[encoded.n_prompt] != says:
+        pytest.skip("the model's token is not spelled alone")
+    both = alignment(task, lm, ["random"], out=tmp_path)
+    assert (both.scored, both.accuracy.mean) == (2, 0.5)
+    strict = alignment(task, lm, ["random"], out=tmp_path, only_correct=True)
+    assert (strict.scored, strict.skipped) == (1, {"wrong answer": 1})
+    assert "the model says" in strict.skipped_example
+    by_task = alignment(made_task([right, examples[1]], only_correct=True), lm, ["random"], out=tmp_path)
+    assert by_task.scored == 1
+    single = alignment(task, lm, ["random"], out=tmp_path, single_token=True)
+    expected = sum(heat.encode(lm, e.prompt, e.target).n_targets == 1 for e in task.examples)
+    assert single.scored == expected
+
+
+def test_nothing_left_says_why(examples: list[Example], lm: LanguageModel, tmp_path: Path) -> None:
+    no_gold = [e.model_copy(update={"gold": None}) for e in examples]
+    with pytest.raises(NothingScoredError, match="none of the 5 examples could be scored: 5 no gold"):
+        alignment(made_task(no_gold), lm, ["random"], out=tmp_path)
+
+
+def test_two_tasks_share_a_folder(examples: list[Example], lm: LanguageModel, tmp_path: Path) -> None:
+    alone = alignment(made_task(examples[:3]), lm, ["random"], out=tmp_path / "alone")
+    other = [
+        e.model_copy(update={"prompt": "So: " + e.prompt, "words": ((0, 2),), "gold": (0,)}) for e in examples
+    ]
+    alignment(made_task(other), lm, ["random"], out=tmp_path / "both")
+    both = alignment(made_task(examples[:3]), lm, ["random"], out=tmp_path / "both")
+    assert both.computed == 3
+    assert both.methods == tuple(
+        row.model_copy(update={"seconds_per_1000": both.methods[0].seconds_per_1000}) for row in alone.methods
+    )
+    assert [e.id for e in read_examples(tmp_path / "both", both)] == ["p0", "p1", "p2"]
+
+
+def test_a_method_that_knows_is_first_and_significantly_so(
+    examples: list[Example], lm: LanguageModel, tmp_path: Path, register: Callable[..., None]
+) -> None:
+    register("oracle", Gold)
+    many = []
+    for index in range(24):
+        example = examples[index % 5]
+        prompt = f"{index} " + example.prompt
+        shift = len(prompt) - len(example.prompt)
+        words = tuple((a + shift, b + shift) for a, b in example.words)
+        ids = heat.encode(lm, prompt, example.target, max_targets=1)
+        spans = [ids.offsets[i] for i in range(ids.n_prompt) if ids.token_ids[i] == ids.token_ids[-1]]
+        gold = tuple(i for i, (a, b) in enumerate(words) if any(s < b and a < e for s, e in spans))
+        many.append(
+            example.model_copy(update={"id": str(index), "prompt": prompt, "words": words, "gold": gold})
+        )
+    many = [e for e in many if 0 < len(e.gold) < len(e.words)]
+    assert len(many) > 10
+    result = alignment(made_task(many), lm, ["oracle", "gradient-norm", "random"], out=tmp_path)
+    first = result.methods[0]
+    assert first.method == "oracle"
+    assert first.ranks["auroc"] == (1, 1)
+    assert place(first, METRICS[1]) == "1"
+    against = result.methods[1].versus.get("auroc") or result.methods[2].versus["auroc"]
+    assert against.reference == result.best_baseline["auroc"] == "oracle"
+    assert against.p_holm < 0.05
+    assert against.difference.high < 0
+
+
+def test_files_for_papers(task: Task, lm: LanguageModel, tmp_path: Path) -> None:
+    result = alignment(task, lm, ["gradient-norm", "random"], out=tmp_path, command="evaluate alignment -x")
+    markdown = (tmp_path / "alignment.md").read_text()
+    assert markdown == as_markdown(result, METRICS)
+    assert markdown.count("\n|") == 4
+    assert len({line.count("|") for line in markdown.splitlines() if line.startswith("|")}) == 1
+    assert markdown.rstrip().endswith("Made by `evaluate alignment -x`.")
+    latex = (tmp_path / "alignment.tex").read_text()
+    assert latex == as_latex(result, METRICS)
+    assert latex.startswith("% evaluate alignment -x\n\\begin{tabular}{lllll}")
+    assert latex.count(r"\\") == 4
+    assert json.loads((tmp_path / "alignment.json").read_text())["task"] == "made"
+
+
+def test_ablation_has_the_poster_s_rows_and_columns(task: Task, lm: LanguageModel, tmp_path: Path) -> None:
+    found, aligned, faithful = ablation(task, lm, out=tmp_path, options=FEW)
+    assert list(found.rows) == list(ROWS)
+    assert len(ROWS) == 6
+    assert all(list(cells) == list(COLUMNS) for cells in found.rows.values())
+    assert faithful.computed == 0
+    for row in aligned.methods:
+        if row.method in ROWS:
+            assert found.rows[row.method]["dsa"] == row.metrics["dsa"]
+    # Within a text a uniform transition ranks and shares as no gate does.
+    assert found.rows["uniform-transition"]["dsa"].mean == pytest.approx(found.rows["no-gate"]["dsa"].mean)
+    assert (tmp_path / "ablation.csv").read_text().count("\n") == 7
+
+
+def test_sanity_tells_the_model_blind_the_changing_and_the_incomplete(
+    task: Task, lm: LanguageModel, register: Callable[..., None]
+) -> None:
+    calls = []
+
+    @checked(frozen=True)
+    class Changing(Gold):
+        completeness = True
+
+        def score(self, lm: LanguageModel, batch: object, *, seed: int = 0, batch_tokens: int = 1) -> Scores:
+            calls.append(1)
+            return Scores(torch.rand(len(batch.rows), batch.token_ids.shape[1]) + len(calls))
+
+    register("changing", Changing)
+    torch.manual_seed(0)
+    rows = {
+        row.method: row
+        for row in sanity(task, lm, ["position", "gradient-norm", "shapley-sampling", "changing"])
+    }
+    assert rows["position"].randomised.mean == pytest.approx(1.0)
+    assert rows["gradient-norm"].randomised.mean < 0.7
+    assert rows["shapley-sampling"].completeness.mean < 1e-3
+    assert rows["changing"].completeness.mean > 0.1
+    assert [rows[name].repeats for name in rows] == [True, True, True, False]
+    assert rows["gradient-norm"].completeness is None
+    assert rows["position"].examples == 5
+
+
+def test_methods_are_listed_with_cost_and_why_all_leaves_some_out() -> None:
+    rows = {row.name: row for row in method_rows(100)}
+    assert set(rows) == set(heat.methods())
+    assert rows["integrated-gradients"].cost == 100
+    assert "ten" not in rows["occlusion"].only_named
+    assert rows["kernel-shap"].only_named == "costs more than 10 times integrated gradients"
+    assert rows["attention-flow"].only_named
+    assert all(rows[name].kind == "ablation" for name in ROWS if name != "heat")
+    assert chosen_methods(["all"]) == [name for name in heat.methods() if not why_only_named(name)]
+    assert chosen_methods(["heat", "heat"]) == ["heat", "random"]
+
+
+def test_a_method_without_its_extra_is_an_error_that_names_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(heat.methods()["attn-lrp"], "is_installed", classmethod(lambda cls: False))
+    with pytest.raises(MissingExtraError, match=r"pip install 'heat-alignment\[lrp\]'"):
+        chosen_methods(["attn-lrp"])
+    assert "attn-lrp" not in chosen_methods(["all"])
+
+
+def test_a_method_that_cannot_explain_the_model(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heat.methods()["occlusion"], "obstacle", classmethod(lambda cls, lm: "it cannot"))
+    assert without_obstacle(["occlusion", "random"], lm) == ["random"]
+    with pytest.raises(UnsupportedModelError, match="it cannot; use another method"):
+        without_obstacle(["occlusion", "random"], lm, named=["occlusion"])
+
+
+def test_the_frame_holds_comparisons(task: Task, lm: LanguageModel, tmp_path: Path) -> None:
+    frame = alignment(task, lm, ["gradient-norm", "random"], out=tmp_path).frame.set_index("method")
+    assert np.isnan(frame.loc["gradient-norm", "auprc_p_holm"])
+    assert 0 < frame.loc["random", "auprc_p_holm"] <= 1
+    assert frame.loc["random", "auprc_difference"] == pytest.approx(
+        frame.loc["random", "auprc"] - frame.loc["gradient-norm", "auprc"]
+    )
