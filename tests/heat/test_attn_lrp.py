@@ -38,6 +38,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return home
 
 
@@ -50,13 +51,15 @@ def logit_times_input(lm: heat.LanguageModel, foil: int | None = None) -> torch.
 
 
 @pytest.mark.parametrize(("family", "foil"), [("llama", None), ("gpt2", 77)])
-def test_the_process_gives_relevance_of_the_logit(stand_in: Path, family: str, foil: int | None) -> None:
+def test_the_process_gives_relevance_of_the_logit(
+    stand_in: Path, tmp_path: Path, family: str, foil: int | None
+) -> None:
     lm = tiny_lm(family)
     config = lm.model.config.to_dict()
     found = heat.attribute(lm, IDS, [TARGET], "attn-lrp", foil=None if foil is None else [foil])
     torch.testing.assert_close(found.scores[0, :-1], logit_times_input(lm, foil), rtol=1e-4, atol=1e-6)
     assert lm.model.config.to_dict() == config
-    assert not list(Path(tempfile.gettempdir()).glob("heat-lrp-*"))
+    assert not list(tmp_path.glob("heat-lrp-*"))
 
 
 def test_padding_and_several_targets_do_not_matter(stand_in: Path) -> None:
@@ -75,11 +78,11 @@ def test_tied_bfloat16_weights_arrive_as_they_are(stand_in: Path) -> None:
     torch.testing.assert_close(found, logit_times_input(lm).float(), rtol=0.05, atol=0.02)
 
 
-def test_an_error_in_the_process_is_one_typed_error(stand_in: Path) -> None:
+def test_an_error_in_the_process_is_one_typed_error(stand_in: Path, tmp_path: Path) -> None:
     (stand_in / "__init__.py").write_text("raise ValueError('no rules today')")
     with pytest.raises(WorkerError, match=r"'attn-lrp' failed: ValueError: no rules today"):
         heat.attribute(tiny_lm("llama"), IDS, [TARGET], "attn-lrp")
-    assert not list(Path(tempfile.gettempdir()).glob("heat-lrp-*"))
+    assert not list(tmp_path.glob("heat-lrp-*"))
 
 
 def test_a_family_without_rules_is_refused() -> None:
