@@ -60,10 +60,8 @@ def auprc(scores: Scores, gold: Mask, distractor: Mask) -> float:
         return float("nan")
     if is_constant(scores):
         return density(gold)
-    from sklearn.metrics import auc, precision_recall_curve
-
-    precision, recall, _ = precision_recall_curve(gold, scores)
-    return min(1.0, float(auc(recall, precision)))
+    precision, recall = _precision_recall(scores, gold)
+    return min(1.0, float(np.trapezoid(np.append(1.0, precision), np.append(0.0, recall))))
 
 
 def auroc(scores: Scores, gold: Mask, distractor: Mask) -> float:
@@ -74,9 +72,11 @@ def auroc(scores: Scores, gold: Mask, distractor: Mask) -> float:
     """
     if not decides(gold):
         return float("nan")
-    from sklearn.metrics import roc_auc_score
+    from scipy.stats import rankdata
 
-    return min(1.0, float(roc_auc_score(gold, scores)))
+    n_gold, n_others = int(gold.sum()), int((~gold).sum())
+    above = float(rankdata(scores)[gold].sum()) - n_gold * (n_gold + 1) / 2
+    return above / (n_gold * n_others)
 
 
 def f1_at_gold(scores: Scores, gold: Mask, distractor: Mask) -> float:
@@ -124,9 +124,8 @@ def average_precision(scores: Scores, gold: Mask, distractor: Mask) -> float:
     """
     if not decides(gold):
         return float("nan")
-    from sklearn.metrics import average_precision_score
-
-    return float(average_precision_score(gold, scores))
+    precision, recall = _precision_recall(scores, gold)
+    return float((np.diff(recall, prepend=0.0) * precision).sum())
 
 
 def precision_at_k(scores: Scores, gold: Mask, distractor: Mask, k: int = TOP_K) -> float:
@@ -203,6 +202,17 @@ def _span_f1(predicted: list[tuple[int, int]], gold: list[tuple[int, int]]) -> f
     matched = sum(max(iou(span, each) for each in gold) >= 0.5 for span in predicted)
     precision, recall = matched / len(predicted), min(1.0, matched / len(gold))
     return 2 * precision * recall / (precision + recall) if matched else 0.0
+
+
+def _precision_recall(scores: Scores, gold: Mask) -> tuple[Scores, Scores]:
+    """Precision and recall at every distinct score from the highest down; scikit-learn's, without its checks.
+
+    Those cost ten times the arithmetic on texts of a hundred words.
+    """
+    order = np.argsort(-scores, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))
+    hits = np.cumsum(gold[order])[last]
+    return hits / (last + 1), hits / hits[-1]
 
 
 def _expected_hits(scores: Scores, gold: Mask, k: int) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import auc, f1_score, precision_recall_curve, roc_auc_score
+from sklearn.metrics import auc, average_precision_score, f1_score, precision_recall_curve, roc_auc_score
 
 from evaluate.errors import MetricError
 from evaluate.metrics.alignment import (
@@ -163,6 +163,7 @@ def test_against_scikit_learn(pairs: list[tuple[int, bool]]) -> None:
     constant = len(set(scores)) == 1
     assert values["auprc"] == pytest.approx(density(gold) if constant else auc(recall, precision))
     assert values["auroc"] == pytest.approx(roc_auc_score(gold, scores))
+    assert values["average_precision"] == pytest.approx(average_precision_score(gold, scores))
     for metric in METRICS:
         assert metric.bounds[0] <= values[metric.name] <= metric.bounds[1]
 
