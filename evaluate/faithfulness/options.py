@@ -20,7 +20,7 @@ class Options(Record):
         bins: Shares of the tokens that AOPC takes away or keeps (ERASER).
         steps: Steps of insertion, deletion, RISE and MAS.
         retentions: π of the soft metrics.
-        draws: Bernoulli draws a retention, the same for all methods.
+        draws: Bernoulli draws a retention, the same for all methods; nine retentions already average over nine masks.
         random_draws: Random scores that the soft metrics are set beside.
         subsets: Random subsets of infidelity, each token in with probability a half.
         top_k: Tokens whose joint removal makes the log-probability drop.
@@ -30,7 +30,7 @@ class Options(Record):
     bins: tuple[float, ...] = (0.01, 0.05, 0.1, 0.2, 0.5)
     steps: Annotated[int, Field(ge=2)] = 20
     retentions: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-    draws: Annotated[int, Field(ge=1)] = 3
+    draws: Annotated[int, Field(ge=1)] = 1
     random_draws: Annotated[int, Field(ge=1)] = 10
     subsets: Annotated[int, Field(ge=2)] = 32
     top_k: Annotated[int, Field(ge=1)] = 5
