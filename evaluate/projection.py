@@ -9,6 +9,7 @@ touch a word.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from evaluate.errors import ProjectionError
 
 if TYPE_CHECKING:
-    from scipy.sparse import csr_array
+    from scipy.sparse import csc_array, csr_array
 
 # The whitespace of the rule that makes words: unlike str.isspace it holds separators like U+001C for visible.
 _SPACE = regex.compile(r"\s")
@@ -74,6 +75,12 @@ def projection(text: str, words: Sequence[Span], offsets: Sequence[Span]) -> csr
     return counts
 
 
+@lru_cache(maxsize=4096)
+def _by_word(text: str, words: tuple[Span, ...], offsets: tuple[Span, ...]) -> csc_array[np.float64]:
+    """`projection` by columns; every method on a text needs the same one."""
+    return projection(text, words, offsets).tocsc()
+
+
 def word_scores(
     scores: ArrayLike,
     text: str,
@@ -101,7 +108,7 @@ def word_scores(
     values = np.asarray(scores, dtype=np.float64)
     if values.shape[-1] != len(offsets):
         raise ProjectionError(f"{values.shape[-1]} scores do not fit {len(offsets)} tokens")
-    by_word = projection(text, words, offsets).tocsc()
+    by_word = _by_word(text, tuple(words), tuple(offsets))
     # Word by word and not as one product, where a token that is not finite would spoil every word (0 x inf).
     reduce = np.add if aggregation == "sum" else np.maximum
     shares = by_word.data if aggregation == "sum" else np.ones_like(by_word.data)

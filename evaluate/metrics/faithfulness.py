@@ -12,6 +12,8 @@ from evaluate.metrics.metric import Metric
 
 Values = NDArray[np.float64]
 
+SMALLEST_SCORE = 1e-200
+
 
 def comprehensiveness(full: float, without: Values) -> float:
     """Mean over k of P(y | x) - P(y | x without its k best tokens) (DeYoung et al. 2020, AOPC).
@@ -86,21 +88,20 @@ def retention(scores: Values, share: float) -> Values:
         float64 [n] in [0, 1], with mean `share`.
     """
     a = np.maximum(scores, 0.0)
+    if a.max() > 0:
+        a = a / a.max()
     n, wanted = len(a), share * len(a)
-    positive = a > 0
+    # What is so much smaller than the largest score counts as 0: dividing by it would leave the range of floats.
+    positive = a > SMALLEST_SCORE
     if positive.sum() <= wanted:
-        q = np.where(positive, 1.0, 0.0)
         others = n - int(positive.sum())
-        return q + np.where(positive, 0.0, (wanted - positive.sum()) / others if others else 0.0)
+        return np.where(positive, 1.0, (wanted - positive.sum()) / max(1, others))
     # c is found exactly: with the j largest at 1, the others share what is left in proportion.
-    order = np.argsort(-a, kind="stable")
-    ranked = a[order] / a.max()
+    ranked = np.sort(a[positive])[::-1]
     tail = np.cumsum(ranked[::-1])[::-1]
-    full = np.arange(n)
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        scale = np.where(tail > 0, (wanted - full) / tail, np.nan)
+    scale = (wanted - np.arange(len(ranked))) / tail
     j = int(np.flatnonzero(scale * ranked <= 1.0)[0])
-    return np.asarray(np.minimum(1.0, scale[j] * (a / a.max())))
+    return np.where(positive, np.minimum(1.0, scale[j] * a), 0.0)
 
 
 def curve_area(values: Values) -> float:

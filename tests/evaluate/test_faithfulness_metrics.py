@@ -82,6 +82,12 @@ def test_retention_keeps_the_share_it_is_asked_for(scores: list[float], share: f
     assert all(q[i] >= q[j] - 1e-9 for i in range(len(a)) for j in range(len(a)) if positive[i] > positive[j])
 
 
+def test_retention_of_scores_at_the_ends_of_the_floats() -> None:
+    np.testing.assert_allclose(retention(array(1, 5e-324, 0), 0.5), [1, 0.25, 0.25])
+    np.testing.assert_allclose(retention(array(1e308, 1e308), 0.5), [0.5, 0.5])
+    np.testing.assert_allclose(retention(array(5e-324, 5e-324), 0.5), [0.5, 0.5])
+
+
 def test_retention_against_a_bisection() -> None:
     a = np.random.default_rng(0).exponential(1, 50)
     low, high = 0.0, 1e6

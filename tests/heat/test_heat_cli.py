@@ -143,7 +143,7 @@ def test_methods_are_listed(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--method", "lime"], "there is no method 'lime'; there are:"),
+        (["--method", "deeplift"], "there is no method 'deeplift'; there are:"),
         (["--set", "beta=-1"], "greater than or equal to 0"),
         (["--set", "beta"], "is not name=value"),
         (["--model", "./nothing"], "there is no model folder"),
@@ -185,7 +185,7 @@ def test_bad_prompts_are_one_line(run: Run, folder: Path, arguments: list[str], 
 
 def test_debug_anywhere_shows_the_traceback(run: Run) -> None:
     for arguments in (["--debug", "explain", PROMPT], ["explain", PROMPT, "--debug"]):
-        code, _, err = run(*arguments, "--method", "lime")
+        code, _, err = run(*arguments, "--method", "deeplift")
         assert code == 1
         assert "Traceback" in err
 

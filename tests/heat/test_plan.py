@@ -11,6 +11,8 @@ PROMPT = "The gate is made of iron. Answer:"
 
 @pytest.mark.parametrize("method", list(heat.methods()))
 def test_forward_equivalents_are_those_that_the_attribution_reports(method: str) -> None:
+    if not heat.methods()[method].is_installed():
+        pytest.skip(f"needs the extra {heat.methods()[method].extra}")
     lm, chosen = tiny_lm("llama"), heat.methods()[method]()
     encoded = heat.encode(lm, PROMPT, " iron")
     found = plan(lm, encoded, chosen, Speed(1.0, 0.5))
