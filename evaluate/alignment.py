@@ -29,7 +29,10 @@ class Alignment(Measure):
         """An example without gold says nothing on alignment."""
         if example.gold is not None:
             return None
-        return "no gold", f"for instance {example.id} has no gold words: its labels failed or are missing"
+        return (
+            "no gold",
+            f"for instance {example.id}: nobody said which words matter, and faithfulness alone needs no gold",
+        )
 
     def depends(self, example: Example) -> dict[str, Any]:
         """Words, gold and distractor; and which metrics there are, so that a new one is computed."""

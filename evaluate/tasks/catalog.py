@@ -108,6 +108,7 @@ def load_task(
             `hub:OWNER/NAME` for a data set of the same schema under another name, or the path of a local
             file (for `curated`, of a benchmark folder).
         gold: Which gold: for a benchmark folder see `load_gold`; the others have one kind or none, which is `auto`.
+            `none` says that none is needed.
         limit: Use the first so many examples only.
         seed: Seed of what is drawn at random (`longra`).
 
@@ -122,7 +123,7 @@ def load_task(
     if name not in TASKS:
         return _folder(name, source, gold, limit)
     info = TASKS[name]
-    if gold not in {"auto", info.gold_rule}:
+    if gold not in {"auto", "none", info.gold_rule}:
         has = f"is its own ({info.gold_rule})" if info.gold_rule else "does not exist"
         raise TaskError(f"{name} has no gold {gold!r}: gold of {name} {has}; leave --gold away")
     rows = _rows(name, info, source)

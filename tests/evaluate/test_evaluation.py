@@ -21,6 +21,7 @@ from evaluate.metrics.alignment import METRICS
 from evaluate.runner import chosen_methods, why_only_named, without_obstacle
 from evaluate.sanity import sanity
 from evaluate.table import as_latex, as_markdown, notes, place
+from evaluate.tasks.catalog import load_task
 from evaluate.tasks.task import Example, GoldSource, Task
 from heat import LanguageModel
 from heat.errors import MissingExtraError, PromptTooLongError, UnsupportedModelError
@@ -265,3 +266,8 @@ def test_the_frame_holds_comparisons(task: Task, lm: LanguageModel, tmp_path: Pa
     assert frame.loc["random", "auprc_difference"] == pytest.approx(
         frame.loc["random", "auprc"] - frame.loc["gradient-norm", "auprc"]
     )
+
+
+@pytest.mark.parametrize("name", ["curated", "longra", "lambada-rationales", "tellmewhy", "wikibio"])
+def test_every_benchmark_serves_faithfulness_without_gold(name: str) -> None:
+    assert load_task(name, gold="none", limit=2).examples
