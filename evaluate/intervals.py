@@ -103,7 +103,7 @@ def log_ratio_interval(
     resamples: int = RESAMPLES,
     confidence: float = 0.95,
 ) -> Interval:
-    """log( Σ values / Σ random ) with a percentile bootstrap interval, clusters drawn whole.
+    """log( Σ values / Σ random ), as ReAGent reports soft metrics, with a percentile bootstrap, clusters drawn whole.
 
     Args:
         values: A method's, one an example; ``nan`` in either leaves the example out.

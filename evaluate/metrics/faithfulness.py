@@ -64,16 +64,6 @@ def soft_sufficiency(distance: Values, zero: float) -> float:
     return float(np.mean(np.maximum(0.0, zero - distance)) / zero) if zero > 0 else float("nan")
 
 
-def log_ratio(values: Values, random: Values) -> float:
-    """log( Σ values / Σ random ) over examples: how far a soft metric is above that of random scores (ReAGent).
-
-    Returns:
-        In nats, 0 at chance; ``nan`` where either sum is 0.
-    """
-    above, below = float(np.sum(values)), float(np.sum(random))
-    return float(np.log(above / below)) if above > 0 and below > 0 else float("nan")
-
-
 def retention(scores: Values, share: float) -> Values:
     """Probability with which each token is kept, proportional to its score as far as 1 allows (ours, design D3).
 

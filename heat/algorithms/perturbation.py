@@ -1,5 +1,6 @@
 """Baselines that take tokens away and watch the target, computed by captum on the input embeddings."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import exp, sqrt
@@ -45,9 +46,9 @@ class _Perturbation(Method):
 
         return Scores(one_by_one(lm, batch, explain, seed=seed, batch_tokens=batch_tokens))
 
+    @abstractmethod
     def _explain(self, text: Text) -> Tensor:
         """Captum's attribution, [1, n, d]."""
-        raise NotImplementedError
 
     def _arguments(self, text: Text) -> dict[str, Any]:
         return {

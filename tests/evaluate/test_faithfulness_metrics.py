@@ -12,7 +12,6 @@ from evaluate.metrics.faithfulness import (
     comprehensiveness,
     curve_area,
     infidelity,
-    log_ratio,
     retention,
     rise_and_mas,
     soft_comprehensiveness,
@@ -39,11 +38,6 @@ def test_soft_metrics_by_hand() -> None:
     assert soft_sufficiency(array(0.1, 0.7), 0.5) == pytest.approx(0.4)
     assert math.isnan(soft_comprehensiveness(array(0.1), 0.0))
     assert math.isnan(soft_sufficiency(array(0.1), 0.0))
-
-
-def test_log_ratio_by_hand() -> None:
-    assert log_ratio(array(1, 3), array(0.5, 1.5)) == pytest.approx(math.log(2))
-    assert math.isnan(log_ratio(array(0, 0), array(1, 1)))
 
 
 def test_curve_area_by_hand() -> None:
