@@ -8,9 +8,6 @@ import numpy as np
 import regex
 import torch
 from pydantic import Field
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import Lasso
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from heat.algorithms.draws import generator_of
@@ -137,6 +134,11 @@ def fit(masks: np.ndarray, outcomes: np.ndarray, alpha: float) -> np.ndarray:
     Returns:
         float64 [sources]; 0 for a source that was never deleted, or never left in.
     """
+    # Here, as no other method needs it and it takes a second to import.
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import Lasso
+    from sklearn.preprocessing import StandardScaler
+
     scaler = StandardScaler().fit(masks.astype(float))
     model = Lasso(alpha=alpha, tol=1e-10, max_iter=100_000)
     with warnings.catch_warnings():
