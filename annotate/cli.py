@@ -181,7 +181,10 @@ def agreement(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(help="CSV file of paragraphs. Default: agreement.csv in the benchmark folder."),
+        typer.Option(
+            help="CSV file of paragraphs, with the figures as .json and .md beside it. "
+            "Default: agreement.csv in the benchmark folder."
+        ),
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -189,29 +192,31 @@ def agreement(
 ) -> None:
     """Measure how far annotators agree on words, with 95 percent intervals.
 
-    Paragraphs without two labels are counted and left out, never read as empty.
+    Pairs, all together, by segment, each with itself where it was asked again, and
+    each with a rule that looks at shared words only. Paragraphs without two labels
+    are counted and left out, never read as empty.
     """
     from annotate.agreement import agreement as measure
-    from annotate.agreement_files import write_agreement
+    from annotate.agreement.files import agreement_json, paper_sentence, write_agreement
+    from annotate.agreement.tables import agreement_tables
     from annotate.benchmark import open_benchmark
     from annotate.label_files import read_labels
-    from annotate.tables import describe_pair, pair_table
 
     chosen = open_benchmark(benchmark)
     paragraphs = chosen.paragraphs()
     result = measure(paragraphs, read_labels(chosen.labels_dir, paragraphs, annotator or ()), bootstrap, seed)
     path = out or chosen.path / "agreement.csv"
-    write_agreement(chosen, result, path, command_line())
+    sentence = paper_sentence(chosen, result)
+    files = write_agreement(chosen, result, sentence, path, command_line())
     if json:
-        print_json(result.model_dump(mode="json", exclude={"pairs": {"__all__": {"rows"}}}))
+        print_json(agreement_json(result, sentence))
         return
-    for pair in result.pairs:
-        _print(pair_table(pair))
-        for line in describe_pair(pair):
-            _print(line)
+    for shown in agreement_tables(result):
+        _print(shown)
+    _print(f"For a paper: {sentence}")
     for line in result.conventions:
         _note(quiet, line)
-    _note(quiet, f"{bootstrap:,} replicates, seed {seed}; paragraphs one by one in {path}")
+    _note(quiet, f"{bootstrap:,} replicates, seed {seed}; written to {', '.join(map(str, files))}")
 
 
 @app.command(
