@@ -252,6 +252,38 @@ def adjudicate(
     _note(quiet, f"written to {chosen.gold_path}")
 
 
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  annotate export --format jsonl --out labelled.jsonl\n"
+    "  annotate export --format hf --out dataset --benchmark real\n"
+    "  annotate export --format label-studio --out tasks.json --annotator openai:gpt-4o"
+)
+def export(
+    format: Annotated[
+        str,
+        typer.Option(
+            help="jsonl, parquet: one row a paragraph. hf: a Hugging Face dataset folder with card. "
+            "label-studio: tasks with the labels as predictions."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="File to write; for hf, the folder.")],
+    benchmark: BenchmarkOption = None,
+    annotator: AnnotatorsOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write paragraphs, labels and gold for others to read. Nothing is sent anywhere."""
+    from annotate.benchmark import open_benchmark
+    from annotate.export import export as write
+
+    files = write(open_benchmark(benchmark), format, out, annotator or ())
+    if json:
+        print_json({"files": [str(file) for file in files]})
+    else:
+        _print(f"written: {', '.join(str(file) for file in files)}")
+
+
 def _print(what: Table | str) -> None:
     """Print a table or a sentence; a table folds to the width of the terminal, a sentence is left whole."""
     from rich.console import Console
