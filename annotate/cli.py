@@ -284,6 +284,45 @@ def export(
         _print(f"written: {', '.join(str(file) for file in files)}")
 
 
+@app.command(
+    "import",
+    epilog="\b\nExamples:\n"
+    "  annotate import --format label-studio --annotator human:ada project.json\n"
+    "  annotate import --format word-list --annotator import:released words.jsonl --benchmark released",
+)
+def import_(
+    file: Annotated[Path, typer.Argument(help="The file of labels.")],
+    format: Annotated[
+        str,
+        typer.Option(
+            help="label-studio: annotations exported as JSON. word-list: JSONL with input and important_words."
+        ),
+    ],
+    annotator: Annotated[
+        str, typer.Option(help="Whose labels these are: human:NAME, or import:NAME for what a file holds.")
+    ],
+    benchmark: BenchmarkOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Import labels that were made elsewhere. All of a file, or nothing.
+
+    They go to the ledger, and the labels are made from there. A word list brings its
+    own texts: if the benchmark folder does not exist, it is made of them.
+    """
+    from annotate.imports.run import import_labels
+    from annotate.tables import describe_imported
+
+    done = import_labels(benchmark, format, file, annotator, command_line())
+    if json:
+        print_json(done.as_json())
+        return
+    for line in describe_imported(done):
+        _print(line)
+    _note(quiet, f"written to {done.benchmark}; next: annotate agreement")
+
+
 def _print(what: Table | str) -> None:
     """Print a table or a sentence; a table folds to the width of the terminal, a sentence is left whole."""
     from rich.console import Console

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from annotate.adjudicate import Settled
+    from annotate.imports.run import Imported
     from annotate.label import LabelSummary
     from annotate.schema import Status
 
@@ -53,3 +54,15 @@ def describe_gold(settled: Settled) -> str:
         return text
     shown = ", ".join(settled.unsettled[:5]) + (", ..." if len(settled.unsettled) > 5 else "")
     return f"{text}; {len(settled.unsettled):,} without gold: {shown}"
+
+
+def describe_imported(done: Imported) -> list[str]:
+    """What an import brought, how places were found, and what was left out."""
+    statuses = ", ".join(f"{count:,} {status}" for status, count in done.statuses.items())
+    lines = [f"{done.annotator}: {done.new:,} new, {done.known:,} known before; labels: {statuses}."]
+    if done.rungs:
+        lines.append(f"Places: {', '.join(f'{count:,} {rung}' for rung, count in done.rungs.items())}.")
+    if done.rungs.get("ambiguous"):
+        lines.append("Ambiguous: the file fits several places; the first are taken and flagged.")
+    lines += [f"Left out, {reason}: {count:,}." for reason, count in done.left_out.items()]
+    return lines

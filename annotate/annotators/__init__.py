@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from annotate.annotators.clause import CLAUSE
+from annotate.annotators.imported import SCHEMES, build_imported
 from annotate.annotators.mock import build_mock
 from annotate.annotators.offline import RuleAnnotator
 from annotate.annotators.options import parse_options
@@ -36,8 +38,13 @@ def _rule(rule: RuleAnnotator) -> Callable[[str, int], Annotator]:
     return build
 
 
+def _imported(scheme: str, options: str, seed: int) -> Annotator:
+    return build_imported(scheme, options)
+
+
 _BUILDERS: dict[str, Callable[[str, int], Annotator]] = {
     "clause": _rule(CLAUSE),
+    **{scheme: partial(_imported, scheme) for scheme in SCHEMES},
     "mock": build_mock,
     "overlap": _rule(OVERLAP),
     "replay": build_replay,

@@ -11,11 +11,10 @@ from typing import Any
 from annotate.errors import LabelError
 from annotate.export.rows import Labelled
 from annotate.files import write_atomic
+from annotate.imports.label_studio import MARK
 from annotate.schema import Label, Paragraph
 from annotate.words import word_runs
 
-MARK = "IMPORTANT"
-"""The one label a region has."""
 FROM_NAME, TO_NAME = "label", "text"
 INTERFACE = f"""\
 <View>
