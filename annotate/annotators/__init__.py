@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 from annotate.annotators.clause import CLAUSE
 from annotate.annotators.imported import SCHEMES, build_imported
@@ -38,13 +37,8 @@ def _rule(rule: RuleAnnotator) -> Callable[[str, int], Annotator]:
     return build
 
 
-def _imported(scheme: str, options: str, seed: int) -> Annotator:
-    return build_imported(scheme, options)
-
-
 _BUILDERS: dict[str, Callable[[str, int], Annotator]] = {
     "clause": _rule(CLAUSE),
-    **{scheme: partial(_imported, scheme) for scheme in SCHEMES},
     "mock": build_mock,
     "overlap": _rule(OVERLAP),
     "replay": build_replay,
@@ -53,7 +47,7 @@ _OFFLINE = frozenset({"clause", "mock", "overlap"})
 
 
 def annotator_names() -> list[str]:
-    """The names that ``--annotator`` knows."""
+    """The names of annotators that can be asked."""
     return sorted(_BUILDERS)
 
 
@@ -61,7 +55,8 @@ def make_annotator(spec: str, seed: int = 0) -> Annotator:
     """Make the annotator that ``spec`` names.
 
     Args:
-        spec: ``NAME`` or ``NAME:OPTIONS``, for instance ``"overlap"`` or ``"mock:noise=0.1"``.
+        spec: ``NAME`` or ``NAME:OPTIONS``, for instance ``"overlap"`` or ``"mock:noise=0.1"``; or whose
+            labels were imported, ``human:NAME`` or ``import:NAME``.
         seed: Seed for annotators that use one and are given none.
 
     Raises:
@@ -69,6 +64,8 @@ def make_annotator(spec: str, seed: int = 0) -> Annotator:
         LabelError: The options do not fit.
     """
     name, _, options = spec.partition(":")
+    if name in SCHEMES:
+        return build_imported(name, options)
     if name not in _BUILDERS:
         raise UnknownNameError("annotator", name, annotator_names())
     return _BUILDERS[name](options, seed)
