@@ -32,6 +32,11 @@ def agreement_tables(result: Agreement) -> list[Table | str]:
     shown += [f"No paragraph was labelled by both {' and '.join(names)}." for names in result.apart]
     if result.retests:
         shown.append(retest_table(result.retests))
+        shown += [
+            f"Only {each.unique} unique paragraphs of {each.annotator}: the interval is too narrow."
+            for each in result.retests
+            if each.few_clusters
+        ]
     if result.baselines:
         shown.append(baseline_table(result.baselines))
     return shown

@@ -26,7 +26,8 @@ from annotate.sources import SOURCES, licences_of
 @pytest.fixture
 def benchmark(tmp_path: Path) -> Benchmark:
     """Three paragraphs; a model with a failure and a repetition, a rule, gold for two."""
-    paragraphs = make_paragraphs(3)
+    first, *others = make_paragraphs(3)
+    paragraphs = [first.model_copy(update={"evidence": (1, 2)}), *others]
     made = make_benchmark(tmp_path / "b", paragraphs)
     manifest = made.manifest().model_copy(update={"config": {"source": "hub", "split": "validation"}})
     write_atomic(made.manifest_path, manifest.model_dump_json())
