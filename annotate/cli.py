@@ -256,7 +256,7 @@ def adjudicate(
     epilog="\b\nExamples:\n"
     "  annotate export --format jsonl --out labelled.jsonl\n"
     "  annotate export --format hf --out dataset --benchmark real\n"
-    "  annotate export --format label-studio --out tasks.json --annotator openai:gpt-4o"
+    "  annotate export --format label-studio --out tasks.json --annotator clause"
 )
 def export(
     format: Annotated[
@@ -288,7 +288,7 @@ def export(
     "import",
     epilog="\b\nExamples:\n"
     "  annotate import --format label-studio --annotator human:ada project.json\n"
-    "  annotate import --format word-list --annotator import:released words.jsonl --benchmark released",
+    "  annotate import --format word-list --annotator import:released words.jsonl --benchmark new",
 )
 def import_(
     file: Annotated[Path, typer.Argument(help="The file of labels.")],
@@ -308,8 +308,8 @@ def import_(
 ) -> None:
     """Import labels that were made elsewhere. All of a file, or nothing.
 
-    They go to the ledger, and the labels are made from there. A word list brings its
-    own texts: if the benchmark folder does not exist, it is made of them.
+    They go to the ledger, and the labels are made from there. A word list brings
+    its own texts: if the benchmark folder does not exist, it is made of them.
     """
     from annotate.imports.run import import_labels
     from annotate.tables import describe_imported

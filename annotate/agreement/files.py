@@ -170,6 +170,9 @@ def write_agreement(
         inputs=[
             benchmark.paragraphs_path,
             *(labels_file(benchmark.labels_dir, name) for name in annotators),
+            benchmark.reviews,
+            benchmark.ledger,
+            benchmark.gold_path,
         ],
         files=list(texts),
         report={"paper": sentence},
