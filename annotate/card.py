@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from annotate.mixing import MixReport
 from annotate.sources.base import Licence
 
-_FIELDS = """\
+FIELDS = """\
 | field | meaning |
 |---|---|
 | `id` | unique within this benchmark |
@@ -38,30 +38,13 @@ def dataset_card(
     Returns:
         The text of ``README.md``. Equal arguments give equal text.
     """
-    identifiers = "\n".join(f"- {name}" for name in sorted({licence.identifier for licence in licences}))
-    terms = "\n".join(f"| {licence.part} | {licence.identifier} | {licence.note} |" for licence in licences)
     dropped = "\n".join(f"| {reason} | {count:,} |" for reason, count in report.dropped.items())
     low, middle, high = report.words
+    title = f"Mixed paragraphs ({source}, {split})"
+    front = front_matter(title, licences, report.made, "  data_files: paragraphs.jsonl")
     return f"""\
----
-pretty_name: {json.dumps(f"Mixed paragraphs ({source}, {split})")}
-language:
-- en
-license:
-{identifiers}
-size_categories:
-- {_size_category(report.made)}
-task_categories:
-- question-answering
-tags:
-- attribution
-- interpretability
-configs:
-- config_name: default
-  data_files: paragraphs.jsonl
----
-
-# Mixed paragraphs ({source}, {split})
+{front}
+# {title}
 
 {report.made:,} paragraphs to judge attribution methods by. Each is a run of narrative sentences as
 distractor and a science support that holds the answer, in an order drawn by seed, then the question. Which
@@ -88,19 +71,54 @@ words matter is known by construction or collected as labels.
 
 ## Licences
 
-| part | licence | note |
-|---|---|---|
-{terms}
+{licence_table(licences)}
 
 ## Fields of `paragraphs.jsonl`
 
-{_FIELDS}
+{FIELDS}
 ## How to make it again
 
     {command}
 
 The same command on the same inputs gives the same bytes; `manifest.json` holds the checksums of both.
 """
+
+
+def front_matter(title: str, licences: Sequence[Licence], size: int, data_files: str) -> str:
+    """The YAML front matter of a card, with its fences.
+
+    Args:
+        title: The pretty name.
+        licences: The terms of the parts.
+        size: Number of rows.
+        data_files: Lines of YAML that name the data files, indented by two spaces.
+    """
+    identifiers = "\n".join(f"- {name}" for name in sorted({licence.identifier for licence in licences}))
+    return f"""\
+---
+pretty_name: {json.dumps(title)}
+language:
+- en
+license:
+{identifiers}
+size_categories:
+- {_size_category(size)}
+task_categories:
+- question-answering
+tags:
+- attribution
+- interpretability
+configs:
+- config_name: default
+{data_files}
+---
+"""
+
+
+def licence_table(licences: Sequence[Licence]) -> str:
+    """The terms as a Markdown table."""
+    rows = "\n".join(f"| {licence.part} | {licence.identifier} | {licence.note} |" for licence in licences)
+    return f"| part | licence | note |\n|---|---|---|\n{rows}"
 
 
 def _size_category(count: int) -> str:

@@ -181,7 +181,10 @@ def agreement(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(help="CSV file of paragraphs. Default: agreement.csv in the benchmark folder."),
+        typer.Option(
+            help="CSV file of paragraphs, with the figures as .json and .md beside it. "
+            "Default: agreement.csv in the benchmark folder."
+        ),
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -189,29 +192,31 @@ def agreement(
 ) -> None:
     """Measure how far annotators agree on words, with 95 percent intervals.
 
-    Paragraphs without two labels are counted and left out, never read as empty.
+    Pairs, all together, by segment, each with itself where it was asked again, and
+    each with a rule that looks at shared words only. Paragraphs without two labels
+    are counted and left out, never read as empty.
     """
     from annotate.agreement import agreement as measure
-    from annotate.agreement_files import write_agreement
+    from annotate.agreement.files import agreement_json, paper_sentence, write_agreement
+    from annotate.agreement.tables import agreement_tables
     from annotate.benchmark import open_benchmark
     from annotate.label_files import read_labels
-    from annotate.tables import describe_pair, pair_table
 
     chosen = open_benchmark(benchmark)
     paragraphs = chosen.paragraphs()
     result = measure(paragraphs, read_labels(chosen.labels_dir, paragraphs, annotator or ()), bootstrap, seed)
     path = out or chosen.path / "agreement.csv"
-    write_agreement(chosen, result, path, command_line())
+    sentence = paper_sentence(chosen, result)
+    files = write_agreement(chosen, result, sentence, path, command_line())
     if json:
-        print_json(result.model_dump(mode="json", exclude={"pairs": {"__all__": {"rows"}}}))
+        print_json(agreement_json(result, sentence))
         return
-    for pair in result.pairs:
-        _print(pair_table(pair))
-        for line in describe_pair(pair):
-            _print(line)
+    for shown in agreement_tables(result):
+        _print(shown)
+    _print(f"For a paper: {sentence}")
     for line in result.conventions:
         _note(quiet, line)
-    _note(quiet, f"{bootstrap:,} replicates, seed {seed}; paragraphs one by one in {path}")
+    _note(quiet, f"{bootstrap:,} replicates, seed {seed}; written to {', '.join(map(str, files))}")
 
 
 @app.command(
@@ -245,6 +250,77 @@ def adjudicate(
         return
     _print(describe_gold(settled))
     _note(quiet, f"written to {chosen.gold_path}")
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  annotate export --format jsonl --out labelled.jsonl\n"
+    "  annotate export --format hf --out dataset --benchmark real\n"
+    "  annotate export --format label-studio --out tasks.json --annotator clause"
+)
+def export(
+    format: Annotated[
+        str,
+        typer.Option(
+            help="jsonl, parquet: one row a paragraph. hf: a Hugging Face dataset folder with card. "
+            "label-studio: tasks with the labels as predictions."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="File to write; for hf, the folder.")],
+    benchmark: BenchmarkOption = None,
+    annotator: AnnotatorsOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Write paragraphs, labels and gold for others to read. Nothing is sent anywhere."""
+    from annotate.benchmark import open_benchmark
+    from annotate.export import export as write
+
+    files = write(open_benchmark(benchmark), format, out, annotator or ())
+    if json:
+        print_json({"files": [str(file) for file in files]})
+    else:
+        _print(f"written: {', '.join(str(file) for file in files)}")
+
+
+@app.command(
+    "import",
+    epilog="\b\nExamples:\n"
+    "  annotate import --format label-studio --annotator human:ada project.json\n"
+    "  annotate import --format word-list --annotator import:released words.jsonl --benchmark new",
+)
+def import_(
+    file: Annotated[Path, typer.Argument(help="The file of labels.")],
+    format: Annotated[
+        str,
+        typer.Option(
+            help="label-studio: annotations exported as JSON. word-list: JSONL with input and important_words."
+        ),
+    ],
+    annotator: Annotated[
+        str, typer.Option(help="Whose labels these are: human:NAME, or import:NAME for what a file holds.")
+    ],
+    benchmark: BenchmarkOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Import labels that were made elsewhere. All of a file, or nothing.
+
+    They go to the ledger, and the labels are made from there. A word list brings
+    its own texts: if the benchmark folder does not exist, it is made of them.
+    """
+    from annotate.imports.run import import_labels
+    from annotate.tables import describe_imported
+
+    done = import_labels(benchmark, format, file, annotator, command_line())
+    if json:
+        print_json(done.as_json())
+        return
+    for line in describe_imported(done):
+        _print(line)
+    _note(quiet, f"written to {done.benchmark}; next: annotate agreement")
 
 
 def _print(what: Table | str) -> None:

@@ -25,6 +25,7 @@ class Attempt(Response):
         text_sha256: Checksum of its text.
         repeat: Which repetition, from 0.
         attempt: Which attempt at this request, from 1.
+        prompt_sha256: Checksum of the prompt file it was asked with; empty where there is none.
     """
 
     schema_version: Literal[1]
@@ -34,6 +35,7 @@ class Attempt(Response):
     text_sha256: str
     repeat: int
     attempt: int
+    prompt_sha256: str = ""
 
 
 class Attempts:

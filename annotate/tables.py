@@ -1,4 +1,4 @@
-"""Results of labelling and agreement as tables and sentences for the terminal."""
+"""Results of labelling as tables and sentences for the terminal."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from annotate.annotators import is_offline
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from annotate.adjudicate import Settled
-    from annotate.agreement import Estimate, PairAgreement
+    from annotate.imports.run import Imported
     from annotate.label import LabelSummary
     from annotate.schema import Status
-
-SHARE_GAP = 0.05
-"""From this difference between implied and observed marked share on, F1 and kappa do not fit together."""
 
 
 def label_table(summaries: Sequence[LabelSummary]) -> Table:
@@ -61,54 +56,13 @@ def describe_gold(settled: Settled) -> str:
     return f"{text}; {len(settled.unsettled):,} without gold: {shown}"
 
 
-def pair_table(pair: PairAgreement) -> Table:
-    """The figures of one pair with their intervals."""
-    first, second = pair.annotators
-    table = Table("measure", title=f"{first} / {second}", title_justify="left")
-    table.add_column("value", justify="right")
-    table.add_column("95 % interval", justify="right")
-    estimates = {
-        "word F1, pooled": pair.f1,
-        "word F1, mean of paragraphs": pair.macro_f1,
-        "  without empty ones": pair.macro_f1_without_empty,
-        "intersection over union": pair.iou,
-        "Cohen's kappa": pair.kappa,
-    }
-    for name, estimate in estimates.items():
-        table.add_row(name, *_cells(estimate))
-    if pair.valid < pair.paragraphs and pair.worst_case_f1 is not None:
-        table.add_row("word F1, worst case", f"{pair.worst_case_f1:.3f}", "")
-    for name, share in zip(pair.annotators, pair.marked_share, strict=True):
-        table.add_row(f"marked share, {name}", f"{share:.3f}", "")
-    return table
-
-
-def _cells(estimate: Estimate) -> tuple[str, str]:
-    if estimate.value is None:
-        return "undefined", estimate.reason
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.value:.3f}", estimate.reason
-    return f"{estimate.value:.3f}", f"{estimate.low:.3f} to {estimate.high:.3f}"
-
-
-def describe_pair(pair: PairAgreement) -> list[str]:
-    """What the figures of one pair rest on, and whether they fit together."""
-    lines = [
-        f"{pair.paragraphs:,} paragraphs ({pair.unique:,} unique); both labelled {pair.valid:,}"
-        f" ({pair.valid_unique:,} unique, {pair.identical:,} marked identically); {pair.words:,} words."
-    ]
-    for name, missing in zip(pair.annotators, pair.missing, strict=True):
-        lines += describe_failures(name, missing)
-    rules = [name for name in pair.annotators if is_offline(name)]
-    if rules:
-        lines.append(f"Offline annotators, rules and neither models nor people: {', '.join(rules)}.")
-    if pair.few_clusters:
-        lines.append(f"Only {pair.valid_unique} unique paragraphs: the intervals are too narrow.")
-    if pair.implied_share is not None:
-        observed = sum(pair.marked_share) / 2
-        fits = abs(pair.implied_share - observed) <= SHARE_GAP
-        lines.append(
-            f"F1 and kappa imply marked share {pair.implied_share:.3f} (observed {observed:.3f})"
-            + ("." if fits else ": they do not fit, the two mark very different shares.")
-        )
+def describe_imported(done: Imported) -> list[str]:
+    """What an import brought, how places were found, and what was left out."""
+    statuses = ", ".join(f"{count:,} {status}" for status, count in done.statuses.items())
+    lines = [f"{done.annotator}: {done.new:,} new, {done.known:,} known before; labels: {statuses}."]
+    if done.rungs:
+        lines.append(f"Places: {', '.join(f'{count:,} {rung}' for rung, count in done.rungs.items())}.")
+    if done.rungs.get("ambiguous"):
+        lines.append("Ambiguous: the file fits several places; the first are taken and flagged.")
+    lines += [f"Left out, {reason}: {count:,}." for reason, count in done.left_out.items()]
     return lines

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import regex
 
 from annotate.schema import Span
@@ -30,3 +32,14 @@ def split_words(text: str) -> tuple[Span, ...]:
 def is_content(word: str) -> bool:
     """Whether ``word`` has a letter or digit, so that it is not punctuation."""
     return any(character.isalnum() for character in word)
+
+
+def word_runs(words: Iterable[int]) -> list[list[int]]:
+    """Split word indices into runs of neighbours, in order; one named twice counts once."""
+    runs: list[list[int]] = []
+    for word in sorted(set(words)):
+        if runs and runs[-1][-1] == word - 1:
+            runs[-1].append(word)
+        else:
+            runs.append([word])
+    return runs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from annotate.annotators.clause import CLAUSE
+from annotate.annotators.imported import SCHEMES, build_imported
 from annotate.annotators.mock import build_mock
 from annotate.annotators.offline import RuleAnnotator
 from annotate.annotators.options import parse_options
@@ -46,7 +47,7 @@ _OFFLINE = frozenset({"clause", "mock", "overlap"})
 
 
 def annotator_names() -> list[str]:
-    """The names that ``--annotator`` knows."""
+    """The names of annotators that can be asked."""
     return sorted(_BUILDERS)
 
 
@@ -54,7 +55,8 @@ def make_annotator(spec: str, seed: int = 0) -> Annotator:
     """Make the annotator that ``spec`` names.
 
     Args:
-        spec: ``NAME`` or ``NAME:OPTIONS``, for instance ``"overlap"`` or ``"mock:noise=0.1"``.
+        spec: ``NAME`` or ``NAME:OPTIONS``, for instance ``"overlap"`` or ``"mock:noise=0.1"``; or whose
+            labels were imported, ``human:NAME`` or ``import:NAME``.
         seed: Seed for annotators that use one and are given none.
 
     Raises:
@@ -62,6 +64,8 @@ def make_annotator(spec: str, seed: int = 0) -> Annotator:
         LabelError: The options do not fit.
     """
     name, _, options = spec.partition(":")
+    if name in SCHEMES:
+        return build_imported(name, options)
     if name not in _BUILDERS:
         raise UnknownNameError("annotator", name, annotator_names())
     return _BUILDERS[name](options, seed)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from annotate.protocol import Reading, Request, Response
 from annotate.schema import LabelSpan, Paragraph
+from annotate.words import word_runs
 
 
 def paragraph_request(paragraph: Paragraph, repeat: int, annotator: str, version: int) -> Request:
@@ -41,17 +42,7 @@ def read_words(paragraph: Paragraph, answers: Sequence[Response]) -> Reading:
         return Reading("invalid_output", detail=f"the answer is no list of words: {error}")
     if not fits:
         return Reading("invalid_output", detail="the answer names a word that does not exist")
-    return Reading("ok", tuple(_span(paragraph, run) for run in _runs(sorted(set(words)))))
-
-
-def _runs(words: list[int]) -> list[list[int]]:
-    runs: list[list[int]] = []
-    for word in words:
-        if runs and runs[-1][-1] == word - 1:
-            runs[-1].append(word)
-        else:
-            runs.append([word])
-    return runs
+    return Reading("ok", tuple(_span(paragraph, run) for run in word_runs(words)))
 
 
 def _span(paragraph: Paragraph, run: list[int]) -> LabelSpan:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from annotate.errors import SourceError, UnknownNameError
-from annotate.sources.base import Source
+from annotate.sources.base import Licence, Source
 from annotate.sources.generated import SampleSource
 from annotate.sources.hub import HubSource
 from annotate.sources.local import LocalSource
@@ -40,3 +40,14 @@ def open_source(name: str, narrativeqa: Path | None = None, sciq: Path | None = 
             f"the source {name} reads no files; leave out --narrativeqa and --sciq, or --source"
         )
     return SOURCES[name]()
+
+
+def licences_of(name: str) -> tuple[Licence, ...]:
+    """The terms of a source's parts, for a card; ``unknown`` for what is no source of ours.
+
+    Args:
+        name: Name of the source, as a benchmark's manifest holds it.
+    """
+    unknown = Licence("paragraphs", "unknown", "Not recorded; ask whoever made the texts.")
+    known = {"local": LocalSource.licences, **{each: SOURCES[each]().licences for each in SOURCES}}
+    return known.get(name, (unknown,))

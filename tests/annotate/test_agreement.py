@@ -16,10 +16,10 @@ from sklearn.metrics import cohen_kappa_score, f1_score, jaccard_score
 from statsmodels.stats.inter_rater import cohens_kappa
 
 from annotate.agreement import Agreement, Estimate, PairAgreement, agreement
-from annotate.agreement_files import COLUMNS, agreement_csv
+from annotate.agreement.files import COLUMNS, agreement_csv
+from annotate.agreement.tables import describe_pair, pair_table
 from annotate.errors import LabelError
 from annotate.schema import Label, Paragraph
-from annotate.tables import describe_pair, pair_table
 from annotate.words import is_content
 
 
@@ -308,4 +308,4 @@ class TestOutput:
         assert "Not labelled by openai:m: 1 missing." in text
         assert "Offline annotators, rules and neither models nor people: overlap." in text
         assert "do not fit" in text
-        assert pair_table(result).row_count == 8
+        assert pair_table(result).row_count == 9

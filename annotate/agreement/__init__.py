@@ -1,0 +1,36 @@
+"""How far annotators agree on which words matter, with intervals that respect repeated paragraphs.
+
+Everything pooled is a function of a few counts a paragraph, so the bootstrap resamples unique paragraphs by
+weighting their counts. Two or more annotators are compared in pairs and all together, by segment, each with
+itself where it was asked again, and each with a rule that only looks at shared words.
+"""
+
+from annotate.agreement.measure import agreement
+from annotate.agreement.records import (
+    CONVENTIONS,
+    Agreement,
+    AnnotatorSummary,
+    Baseline,
+    Estimate,
+    Figures,
+    Many,
+    ManyFigures,
+    PairAgreement,
+    PairedParagraph,
+    Retest,
+)
+
+__all__ = [
+    "CONVENTIONS",
+    "Agreement",
+    "AnnotatorSummary",
+    "Baseline",
+    "Estimate",
+    "Figures",
+    "Many",
+    "ManyFigures",
+    "PairAgreement",
+    "PairedParagraph",
+    "Retest",
+    "agreement",
+]

@@ -1,0 +1,180 @@
+"""Agreement as files: a table of paragraphs, all figures for machines and for people, and a manifest."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from annotate.agreement.records import Agreement, Figures
+from annotate.agreement.sentence import group, group_order, interval, paragraph
+from annotate.errors import LabelError
+from annotate.files import read_records, write_atomic
+from annotate.label_files import labels_file
+from annotate.ledger import read_ledger
+from annotate.manifest import write_manifest
+from annotate.provenance import provenance
+from annotate.schema import Gold, Role
+
+if TYPE_CHECKING:
+    from annotate.benchmark import Benchmark
+
+COLUMNS = (
+    "first",
+    "second",
+    "paragraph_id",
+    "text_sha256",
+    "first_status",
+    "second_status",
+    "words",
+    "both",
+    "first_only",
+    "second_only",
+    "f1",
+)
+
+
+def agreement_csv(result: Agreement) -> str:
+    """One row a pair of annotators and paragraph, columns ``COLUMNS``; no counts unless both are ok."""
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for pair in result.pairs:
+        for row in pair.rows:
+            counts = (row.words, row.both, row.first_only, row.second_only, row.f1)
+            writer.writerow([*pair.annotators, row.paragraph_id, row.text_sha256, *row.statuses, *counts])
+    return stream.getvalue()
+
+
+def agreement_json(result: Agreement, sentence: str) -> dict[str, Any]:
+    """All figures as JSON values, without the paragraphs one by one; ``paper`` is the running text."""
+    return result.model_dump(mode="json", exclude={"pairs": {"__all__": {"rows"}}}) | {"paper": sentence}
+
+
+def agreement_markdown(result: Agreement, sentence: str) -> str:
+    """All figures as Markdown tables, under the running text."""
+    parts = ["# Agreement", sentence, agreement_table(result)]
+    parts += [
+        f"## {' and '.join(pair.annotators)}, by segment\n\n{_segments(pair.segments)}"
+        for pair in result.pairs
+        if pair.segments
+    ]
+    if result.many:
+        scopes = [("all", result.many.figures), *result.many.segments.items()]
+        rows = [(name, interval(each.fleiss_kappa), interval(each.alpha)) for name, each in scopes]
+        parts.append(
+            f"## All {len(result.many.annotators)} together\n\n"
+            + markdown_table(("words", "Fleiss' kappa", "Krippendorff's alpha"), rows)
+        )
+    own = [("test-retest", each.annotator, each.figures) for each in result.retests]
+    own += [("lexical-overlap rule", each.annotator, each.figures) for each in result.baselines]
+    if own:
+        limits = [(what, name, interval(each.f1), interval(each.kappa)) for what, name, each in own]
+        parts.append(
+            "## Ceiling and floor\n\n"
+            + markdown_table(("compared with", "annotator", "word F1", "kappa"), limits)
+        )
+    parts.append("## How to read it\n\n" + "\n".join(f"* {line}" for line in result.conventions))
+    return "\n\n".join(parts) + "\n"
+
+
+def agreement_table(result: Agreement) -> str:
+    """One Markdown row a pair, pairs of people, of people and models and so on together."""
+    headings = ("group", "annotators", "both labelled", "word F1", "IoU", "kappa", "negative", "marked share")
+    rows = [
+        (
+            group(pair.kinds),
+            " and ".join(pair.annotators),
+            f"{pair.valid:,} of {pair.paragraphs:,}",
+            interval(pair.f1),
+            interval(pair.iou),
+            interval(pair.kappa),
+            interval(pair.negative_agreement),
+            " and ".join(f"{share:.3f}" for share in pair.marked_share),
+        )
+        for pair in sorted(result.pairs, key=group_order)
+    ]
+    return markdown_table(headings, rows)
+
+
+def _segments(segments: dict[Role, Figures]) -> str:
+    rows = [
+        (
+            role,
+            f"{each.words:,}",
+            interval(each.f1),
+            interval(each.kappa),
+            " and ".join(interval(share) for share in each.marked_share),
+        )
+        for role, each in segments.items()
+    ]
+    return markdown_table(("segment", "words", "word F1", "kappa", "marked share"), rows)
+
+
+def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; a bar within a cell is escaped."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def paper_sentence(benchmark: Benchmark, result: Agreement) -> str:
+    """The running text, with what ledger and gold of the benchmark tell.
+
+    Raises:
+        BenchmarkError: A file is damaged.
+    """
+    gold = read_records(benchmark.gold_path, Gold) if benchmark.gold_path.exists() else []
+    return paragraph(result, provenance(read_ledger(benchmark.ledger).rows), gold)
+
+
+def write_agreement(
+    benchmark: Benchmark, result: Agreement, sentence: str, path: Path, command: str
+) -> list[Path]:
+    """Write the table to ``path``, and beside it the figures as JSON and Markdown and the manifest.
+
+    Args:
+        benchmark: The benchmark that was measured.
+        result: The agreement.
+        sentence: The running text.
+        path: The CSV file; the others have its name with another ending.
+        command: The command line, noted in the manifest.
+
+    Returns:
+        The three files written, without the manifest.
+
+    Raises:
+        LabelError: ``path`` ends as one of the others.
+        OSError: A file cannot be written.
+    """
+    if path.suffix in (".json", ".md"):
+        raise LabelError(
+            f"{path} names the table of paragraphs: let it end in .csv; {path.suffix} comes beside it"
+        )
+    texts = {
+        path: agreement_csv(result),
+        path.with_suffix(".json"): json.dumps(agreement_json(result, sentence), ensure_ascii=False, indent=2)
+        + "\n",
+        path.with_suffix(".md"): agreement_markdown(result, sentence),
+    }
+    for file, text in texts.items():
+        write_atomic(file, text)
+    annotators = [each.name for each in result.annotators]
+    write_manifest(
+        path.with_suffix(".manifest.json"),
+        command=command,
+        seed=result.seed,
+        config={"annotators": annotators, "bootstrap": result.bootstrap},
+        inputs=[
+            benchmark.paragraphs_path,
+            *(labels_file(benchmark.labels_dir, name) for name in annotators),
+            benchmark.reviews,
+            benchmark.ledger,
+            benchmark.gold_path,
+        ],
+        files=list(texts),
+        report={"paper": sentence},
+    )
+    return list(texts)

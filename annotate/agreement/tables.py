@@ -1,0 +1,193 @@
+"""Agreement as tables and sentences for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from annotate.agreement.sentence import group, group_order, interval
+from annotate.tables import describe_failures
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from annotate.agreement.records import Agreement, Baseline, Estimate, Many, PairAgreement, Retest
+
+SHARE_GAP = 0.05
+"""From this difference between implied and observed marked share on, F1 and kappa do not fit together."""
+
+
+def agreement_tables(result: Agreement) -> list[Table | str]:
+    """Everything to be printed, in order: tables, and sentences after the table they explain."""
+    shown: list[Table | str] = [annotator_table(result)]
+    if len(result.pairs) > 1:
+        shown.append(overview_table(result.pairs))
+    if result.many:
+        shown.append(many_table(result.many))
+    for pair in result.pairs:
+        shown += [pair_table(pair), *describe_pair(pair)]
+        if pair.segments:
+            shown.append(segment_table(pair))
+    shown += [f"No paragraph was labelled by both {' and '.join(names)}." for names in result.apart]
+    if result.retests:
+        shown.append(retest_table(result.retests))
+        shown += [
+            f"Only {each.unique} unique paragraphs of {each.annotator}: the interval is too narrow."
+            for each in result.retests
+            if each.few_clusters
+        ]
+    if result.baselines:
+        shown.append(baseline_table(result.baselines))
+    return shown
+
+
+def annotator_table(result: Agreement) -> Table:
+    """One row an annotator: who it is, what became of its labels, how much it marks."""
+    table = Table(title="annotators", title_justify="left")
+    table.add_column("annotator", overflow="fold")
+    for heading in ("kind", "answered as"):
+        table.add_column(heading)
+    for heading in ("ok", "not ok", "repetitions", "marked share"):
+        table.add_column(heading, justify="right")
+    for each in result.annotators:
+        ok = each.statuses.get("ok", 0)
+        table.add_row(
+            each.name,
+            each.kind,
+            ", ".join(each.models),
+            f"{ok:,}",
+            f"{sum(each.statuses.values()) - ok:,}",
+            str(each.repetitions),
+            interval(each.marked_share),
+        )
+    return table
+
+
+def overview_table(pairs: Sequence[PairAgreement]) -> Table:
+    """One row a pair, pairs of people, of people and models and so on together."""
+    table = Table("group", title="pairs side by side", title_justify="left")
+    table.add_column("pair", overflow="fold")
+    for heading in ("both", "word F1", "kappa", "negative"):
+        table.add_column(heading, justify="right")
+    for pair in sorted(pairs, key=group_order):
+        table.add_row(
+            group(pair.kinds),
+            " / ".join(pair.annotators),
+            f"{pair.valid:,}",
+            interval(pair.f1),
+            interval(pair.kappa),
+            interval(pair.negative_agreement),
+        )
+    return table
+
+
+def many_table(many: Many) -> Table:
+    """Fleiss' kappa and Krippendorff's alpha over all words and by segment."""
+    table = Table("words", title=f"all {len(many.annotators)} together", title_justify="left")
+    table.add_column(f"Fleiss' kappa ({many.complete:,} labelled by all)", justify="right")
+    table.add_column(f"Krippendorff's alpha ({many.rated:,} by two or more)", justify="right")
+    for name, figures in [("all", many.figures), *many.segments.items()]:
+        table.add_row(name, interval(figures.fleiss_kappa), interval(figures.alpha))
+    return table
+
+
+def pair_table(pair: PairAgreement) -> Table:
+    """The figures of one pair with their intervals."""
+    first, second = pair.annotators
+    table = Table("measure", title=f"{first} / {second}", title_justify="left")
+    table.add_column("value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    estimates = {
+        "word F1, pooled": pair.f1,
+        "word F1, mean of paragraphs": pair.macro_f1,
+        "  without empty ones": pair.macro_f1_without_empty,
+        "intersection over union": pair.iou,
+        "Cohen's kappa": pair.kappa,
+        "negative agreement": pair.negative_agreement,
+    }
+    for name, estimate in estimates.items():
+        table.add_row(name, *_cells(estimate))
+    if pair.valid < pair.paragraphs and pair.worst_case_f1 is not None:
+        table.add_row("word F1, worst case", f"{pair.worst_case_f1:.3f}", "")
+    for name, share in zip(pair.annotators, pair.marked_share, strict=True):
+        table.add_row(f"marked share, {name}", f"{share:.3f}", "")
+    return table
+
+
+def _cells(estimate: Estimate) -> tuple[str, str]:
+    if estimate.value is None:
+        return "undefined", estimate.reason
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.3f}", estimate.reason
+    return f"{estimate.value:.3f}", f"{estimate.low:.3f} to {estimate.high:.3f}"
+
+
+def describe_pair(pair: PairAgreement) -> list[str]:
+    """What the figures of one pair rest on, and whether they fit together."""
+    lines = [
+        f"{pair.paragraphs:,} paragraphs ({pair.unique:,} unique); both labelled {pair.valid:,}"
+        f" ({pair.valid_unique:,} unique, {pair.identical:,} marked identically); {pair.words:,} words."
+    ]
+    for name, missing in zip(pair.annotators, pair.missing, strict=True):
+        lines += describe_failures(name, missing)
+    rules = [name for name, kind in zip(pair.annotators, pair.kinds, strict=True) if kind == "rule"]
+    if rules:
+        lines.append(f"Offline annotators, rules and neither models nor people: {', '.join(rules)}.")
+    if pair.few_clusters:
+        lines.append(f"Only {pair.valid_unique} unique paragraphs: the intervals are too narrow.")
+    if pair.implied_share is not None:
+        observed = sum(pair.marked_share) / 2
+        fits = abs(pair.implied_share - observed) <= SHARE_GAP
+        lines.append(
+            f"F1 and kappa imply marked share {pair.implied_share:.3f} (observed {observed:.3f})"
+            + ("." if fits else ": they do not fit, the two mark very different shares.")
+        )
+    return lines
+
+
+def segment_table(pair: PairAgreement) -> Table:
+    """The figures of one pair in each part of the paragraphs."""
+    first, second = pair.annotators
+    table = Table("segment", title=f"{first} / {second}, by segment", title_justify="left")
+    for heading in ("words", "word F1", "kappa", f"marked, {first}", f"marked, {second}"):
+        table.add_column(heading, justify="right")
+    for role, figures in pair.segments.items():
+        table.add_row(
+            role,
+            f"{figures.words:,}",
+            interval(figures.f1),
+            interval(figures.kappa),
+            *(interval(share) for share in figures.marked_share),
+        )
+    return table
+
+
+def retest_table(retests: Sequence[Retest]) -> Table:
+    """How far annotators agree with themselves."""
+    table = Table(title="test-retest", title_justify="left")
+    table.add_column("annotator", overflow="fold")
+    for heading in ("repetitions", "comparisons", "word F1", "kappa"):
+        table.add_column(heading, justify="right")
+    for each in retests:
+        table.add_row(
+            each.annotator,
+            str(each.repetitions),
+            f"{each.comparisons:,}",
+            interval(each.figures.f1),
+            interval(each.figures.kappa),
+        )
+    return table
+
+
+def baseline_table(baselines: Sequence[Baseline]) -> Table:
+    """How far a rule that only looks at shared words agrees with annotators."""
+    table = Table(title="lexical-overlap rule against each", title_justify="left")
+    table.add_column("annotator", overflow="fold")
+    for heading in ("paragraphs", "word F1", "kappa"):
+        table.add_column(heading, justify="right")
+    for each in baselines:
+        table.add_row(
+            each.annotator, f"{each.valid:,}", interval(each.figures.f1), interval(each.figures.kappa)
+        )
+    return table

@@ -1,0 +1,1 @@
+"""Labels made elsewhere: Label Studio's JSON, and released lists of important words."""

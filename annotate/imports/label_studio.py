@@ -1,0 +1,194 @@
+"""Annotations exported from Label Studio as JSON.
+
+Label Studio shows text in a browser, which counts UTF-16 code units: behind an emoji its offsets are too large.
+Every region carries the text it marks, so each offset is checked, repaired or refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from annotate.errors import LabelError
+from annotate.imports.parsed import Answer, Parsed
+from annotate.schema import LabelSpan, Paragraph, Rung, text_hash
+
+FORMAT = "label-studio"
+MARK = "IMPORTANT"
+"""The label of the regions that matter."""
+
+
+def parse_label_studio(path: Path, paragraphs: Sequence[Paragraph]) -> Parsed:
+    """Read the annotations of one person, a task a paragraph, and check every region.
+
+    Args:
+        path: The file, exported as JSON.
+        paragraphs: The paragraphs of the benchmark.
+
+    Returns:
+        An answer for each task with an annotation; predictions are never read.
+
+    Raises:
+        LabelError: The file is not such an export, a task is of no paragraph here or has several annotations,
+            or a region does not mark the text it carries; the message names the place.
+        OSError: The file cannot be read.
+    """
+    by_id = {paragraph.id: paragraph for paragraph in paragraphs}
+    by_text: dict[str, list[Paragraph]] = defaultdict(list)
+    for paragraph in paragraphs:
+        by_text[paragraph.text_sha256].append(paragraph)
+    seen: dict[str, int] = {}
+    answers = []
+    left_out: Counter[str] = Counter()
+    for number, task in enumerate(_tasks(path), start=1):
+        place = f"{path} task {number}"
+        paragraph = _paragraph(task, by_id, by_text, place)
+        annotation = _annotation(task, place)
+        if annotation is None:
+            left_out["tasks without an annotation"] += 1
+            continue
+        if paragraph.id in seen:
+            raise LabelError(
+                f"{place} is of {paragraph.id}, as task {seen[paragraph.id]} is; keep one of them"
+            )
+        seen[paragraph.id] = number
+        result = annotation["result"]
+        try:
+            read_regions(paragraph, result)
+        except LabelError as error:
+            raise LabelError(f"{place} ({paragraph.id}) {error}") from None
+        left_out["regions with another label"] += sum(not _is_mark(region) for region in result)
+        raw = json.dumps({"format": FORMAT, "result": result}, ensure_ascii=False)
+        created = annotation.get("created_at")
+        answers.append(Answer(paragraph, raw, created if isinstance(created, str) else None))
+    return Parsed(answers, {reason: count for reason, count in left_out.items() if count})
+
+
+def _tasks(path: Path) -> list[dict[str, Any]]:
+    try:
+        content: list[dict[str, Any]] = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise LabelError(f"{path} is not JSON: {error}") from None
+    ours = isinstance(content, list) and all(
+        isinstance(task, dict) and isinstance(task.get("data"), dict) for task in content
+    )
+    if not ours:
+        raise LabelError(
+            f"{path} is no list of tasks with data; export from Label Studio as JSON (not JSON-MIN, not CSV)"
+        )
+    return content
+
+
+def _paragraph(
+    task: Mapping[str, Any],
+    by_id: Mapping[str, Paragraph],
+    by_text: Mapping[str, list[Paragraph]],
+    place: str,
+) -> Paragraph:
+    """The paragraph of a task, by its id or else by its text, which must be the same."""
+    data = task["data"]
+    text, identifier = data.get("text"), data.get("paragraph_id")
+    if not isinstance(text, str):
+        raise LabelError(f"{place} has no text in its data")
+    if identifier is None:
+        alike = by_text.get(text_hash(text), [])
+        if len(alike) != 1:
+            what = "of no paragraph here" if not alike else f"the text of {len(alike)} paragraphs"
+            raise LabelError(f"{place} names no paragraph_id, and its text is {what}")
+        return alike[0]
+    paragraph = by_id.get(identifier)
+    if paragraph is None:
+        raise LabelError(f"{place} is of {identifier}, which is not in this benchmark")
+    if text_hash(text) != paragraph.text_sha256:
+        lines = _same_line_ends(text) == _same_line_ends(paragraph.text)
+        what = "other line ends than" if lines else "another text than"
+        raise LabelError(
+            f"{place} has {what} {paragraph.id}, so its offsets cannot be trusted; import the tasks that"
+            " annotate export wrote into Label Studio as they are"
+        )
+    return paragraph
+
+
+def _same_line_ends(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _annotation(task: Mapping[str, Any], place: str) -> Mapping[str, Any] | None:
+    found = task.get("annotations") or []
+    fits = isinstance(found, list) and all(
+        isinstance(each, dict)
+        and isinstance(each.get("result"), list)
+        and all(isinstance(region, dict) for region in each["result"])
+        for each in found
+    )
+    if not fits:
+        raise LabelError(f"{place} has annotations without a result; export from Label Studio as JSON")
+    given = [each for each in found if not each.get("was_cancelled")]
+    if len(given) > 1:
+        raise LabelError(f"{place} has {len(given)} annotations; export those of one person at a time")
+    return given[0] if given else None
+
+
+def _is_mark(region: Mapping[str, Any]) -> bool:
+    value = region.get("value")
+    return region.get("type") == "labels" and isinstance(value, dict) and MARK in (value.get("labels") or ())
+
+
+def read_regions(paragraph: Paragraph, result: Sequence[Mapping[str, Any]]) -> tuple[LabelSpan, ...]:
+    """Turn the regions labelled ``IMPORTANT`` into spans of words.
+
+    Args:
+        paragraph: The paragraph that was annotated.
+        result: Regions of one annotation. One that covers a part of a word marks the word.
+
+    Returns:
+        A span a region, with rung ``exact`` where its offsets count code points, ``normalized`` where they
+        were repaired from UTF-16, ``ambiguous`` where both fit and differ (code points are then taken).
+
+    Raises:
+        LabelError: A region does not mark the text it carries, or no word.
+    """
+    return tuple(
+        _span(paragraph, region["value"], f"region {number}")
+        for number, region in enumerate(result, start=1)
+        if _is_mark(region)
+    )
+
+
+def _span(paragraph: Paragraph, value: Mapping[str, Any], place: str) -> LabelSpan:
+    start, end, quote = value.get("start"), value.get("end"), value.get("text")
+    if type(start) is not int or type(end) is not int or not isinstance(quote, str):
+        raise LabelError(f"{place} has no start and end (whole numbers) and text")
+    first, last, rung = _locate(paragraph.text, start, end, quote, place)
+    words = tuple(i for i, (a, b) in enumerate(paragraph.words) if a < last and first < b)
+    if not words:
+        raise LabelError(f"{place} ({start} to {end}) marks no word: {quote!r}")
+    return LabelSpan(words=words, quote=quote, rung=rung)
+
+
+def _locate(text: str, start: int, end: int, quote: str, place: str) -> tuple[int, int, Rung]:
+    """Offsets in code points, and how they were found."""
+    fits = 0 <= start <= end and text[start:end] == quote
+    code_points = _code_points(text)
+    shifted = code_points.get(start, -1), code_points.get(end, -1)
+    repaired = min(shifted) >= 0 and text[slice(*shifted)] == quote
+    if fits:
+        return start, end, "ambiguous" if repaired and shifted != (start, end) else "exact"
+    if repaired:
+        return *shifted, "normalized"
+    raise LabelError(
+        f"{place} ({start} to {end}) carries {quote!r}, but there stands {text[max(start, 0) : max(end, 0)]!r},"
+        " counted in code points or in UTF-16; nothing was imported"
+    )
+
+
+@lru_cache(maxsize=64)
+def _code_points(text: str) -> dict[int, int]:
+    """Code-point offset by UTF-16 offset; the middle of a surrogate pair has none."""
+    units = accumulate((2 if ord(character) > 0xFFFF else 1 for character in text), initial=0)
+    return {unit: position for position, unit in enumerate(units)}

@@ -1,0 +1,180 @@
+"""Import a file of labels: checked as a whole, written to the ledger, labels derived from there."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from annotate.annotators import make_annotator
+from annotate.annotators.imported import SCHEMES
+from annotate.benchmark import DEFAULT, Benchmark, open_benchmark
+from annotate.derive import derive
+from annotate.errors import LabelError, UnknownNameError
+from annotate.files import write_records
+from annotate.imports import label_studio, word_list
+from annotate.imports.parsed import Answer, Parsed
+from annotate.label_files import check_texts, slug, write_labels
+from annotate.ledger import Attempt, Ledger
+from annotate.manifest import write_manifest
+from annotate.schema import Paragraph, Rung, Status
+from annotate.words import WORD_RULE
+
+if TYPE_CHECKING:
+    from annotate.protocol import Annotator
+
+FORMATS: dict[str, Callable[[Path, Sequence[Paragraph]], Parsed]] = {
+    label_studio.FORMAT: label_studio.parse_label_studio,
+    word_list.FORMAT: word_list.parse_word_list,
+}
+"""What reads a file of labels for the paragraphs of a benchmark."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import came to.
+
+    Attributes:
+        benchmark: The folder of the benchmark.
+        annotator: Whose labels these are.
+        new: Answers that the ledger did not hold.
+        known: Answers that were imported before.
+        statuses: The annotator's labels by status, most frequent first.
+        rungs: Places marked by how they were found, most frequent first.
+        left_out: What the file holds and no label is made of, by reason.
+    """
+
+    benchmark: str
+    annotator: str
+    new: int
+    known: int
+    statuses: dict[Status, int]
+    rungs: dict[Rung, int]
+    left_out: dict[str, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return asdict(self)
+
+
+def import_labels(folder: Path | None, name: str, path: Path, annotator: str, command: str = "") -> Imported:
+    """Import a file of labels into a benchmark. Nothing is imported unless the whole file fits.
+
+    What is imported goes to the ledger as the answers of ``annotator``: importing a corrected file adds to
+    it, and the last answer counts. A word list brings its own texts: a folder that does not exist is made of
+    them.
+
+    Args:
+        folder: The benchmark's folder; ``./curated`` if not given.
+        name: A key of ``FORMATS``.
+        path: The file.
+        annotator: ``human:NAME`` or ``import:NAME``.
+        command: The command line, noted in the manifests.
+
+    Raises:
+        UnknownNameError: There is no such format.
+        LabelError: The annotator's name begins otherwise, the file does not fit the benchmark, or another
+            process is writing to the ledger.
+        BenchmarkError: The folder holds no whole benchmark.
+        OSError: Something cannot be read or written.
+    """
+    if name not in FORMATS:
+        raise UnknownNameError("import format", name, list(FORMATS))
+    if annotator.partition(":")[0] not in SCHEMES:
+        raise LabelError(
+            f"labels are not imported as those of {annotator!r}; use human:NAME for a person, import:NAME for"
+            " what a file holds"
+        )
+    reader = make_annotator(annotator)
+    chosen = DEFAULT if folder is None else folder
+    if name == word_list.FORMAT and not chosen.exists():
+        make_benchmark(path, chosen, command)
+    benchmark = open_benchmark(chosen)
+    paragraphs = benchmark.paragraphs()
+    parsed = FORMATS[name](path, paragraphs)
+    with Ledger(benchmark.ledger) as ledger:
+        rows = [(row.paragraph_id, row.text_sha256) for row in ledger.attempts.rows]
+        check_texts(benchmark.ledger, paragraphs, rows)
+        new = sum(_record(ledger, reader, answer) for answer in parsed.answers)
+        ledger.sync()
+        labels = derive(paragraphs, reader, ledger.attempts)
+        file = write_labels(benchmark.labels_dir, annotator, labels)
+    imported = Imported(
+        benchmark=str(benchmark.path),
+        annotator=annotator,
+        new=new,
+        known=len(parsed.answers) - new,
+        statuses=dict(Counter(label.status for label in labels).most_common()),
+        rungs=dict(Counter(span.rung for label in labels for span in label.spans).most_common()),
+        left_out=parsed.left_out,
+    )
+    write_manifest(
+        benchmark.labels_dir / f"{slug(annotator)}.manifest.json",
+        command=command,
+        seed=0,
+        config={"annotator": annotator, "format": name},
+        inputs=[benchmark.paragraphs_path, path],
+        files=[file],
+        report={key: value for key, value in imported.as_json().items() if key != "benchmark"},
+    )
+    return imported
+
+
+def _record(ledger: Ledger, annotator: Annotator, answer: Answer) -> bool:
+    """Append an answer unless it is what the annotator said last; returns whether it was appended."""
+    request = annotator.request(answer.paragraph, 0, [])
+    assert request is not None  # the first of a conversation is never
+    sha256 = request.sha256
+    last = ledger.attempts.answer(annotator.name, sha256)
+    if last is not None and last.raw == answer.raw:
+        return False
+    ledger.append(
+        Attempt(
+            schema_version=1,
+            status="ok",
+            raw=answer.raw,
+            asked_at=answer.asked_at,
+            request_sha256=sha256,
+            annotator=annotator.name,
+            paragraph_id=answer.paragraph.id,
+            text_sha256=answer.paragraph.text_sha256,
+            repeat=0,
+            attempt=ledger.attempts.count(annotator.name, sha256) + 1,
+        )
+    )
+    return True
+
+
+def make_benchmark(path: Path, folder: Path, command: str = "") -> Benchmark:
+    """Make a benchmark of the texts of a file of word lists, each text once.
+
+    Args:
+        path: The file.
+        folder: The folder, which does not exist yet.
+        command: The command line, noted in the manifest.
+
+    Raises:
+        LabelError: The file is no such file.
+        OSError: Something cannot be read or written.
+    """
+    items = word_list.read_items(path)
+    unique, left_out = word_list.unique_items(items)
+    benchmark = Benchmark(folder)
+    write_records(benchmark.paragraphs_path, word_list.make_paragraphs(unique))
+    write_manifest(
+        benchmark.manifest_path,
+        command=command,
+        seed=0,
+        config={
+            "source": word_list.FORMAT,
+            "split": word_list.SPLIT,
+            "size": len(unique),
+            "word_rule": WORD_RULE,
+        },
+        inputs=[path],
+        files=[benchmark.paragraphs_path],
+        report={"rows": len(items), "unique": len(unique), "left_out": left_out},
+    )
+    return benchmark

@@ -1,0 +1,282 @@
+"""Label Studio out and in: code points, UTF-16, refusal, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from labelled import make_benchmark, make_label, make_paragraph, make_paragraphs
+
+from annotate.errors import AnnotateError, LabelError
+from annotate.export.label_studio import tasks
+from annotate.files import write_records
+from annotate.imports.label_studio import parse_label_studio, read_regions
+from annotate.imports.run import import_labels
+from annotate.label_files import read_labels, write_labels
+from annotate.ledger import read_ledger
+from annotate.schema import Paragraph
+
+EMOJI = make_paragraph("e", "👩🏽‍🚀 saw 😀 and 😀 twice.", "who?", "x", narrative="Naïve café e\u0301.")
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=40)
+
+
+def accepted(paragraphs: list[Paragraph], words: dict[str, list[int]]) -> list[dict[str, Any]]:
+    """Exported tasks whose predictions a person has accepted: Label Studio copies the regions."""
+    labels = {"a": [make_label(p, "a", words[p.id]) for p in paragraphs if p.id in words]}
+    exported: list[dict[str, Any]] = json.loads(json.dumps(tasks(paragraphs, labels)))
+    for task in exported:
+        task["annotations"] = [{"result": each["result"]} for each in task["predictions"]]
+    return exported
+
+
+def in_utf16(text: str, task: dict[str, Any]) -> None:
+    """Count as a browser does."""
+    for region in task["annotations"][0]["result"]:
+        for edge in ("start", "end"):
+            region["value"][edge] = len(text[: region["value"][edge]].encode("utf-16-le")) // 2
+
+
+def imported(
+    folder: Path, paragraphs: list[Paragraph], exported: list[dict[str, Any]]
+) -> dict[str, tuple[int, ...]]:
+    benchmark = make_benchmark(folder / "b", paragraphs)
+    file = folder / "tasks.json"
+    file.write_text(json.dumps(exported), encoding="utf-8")
+    import_labels(benchmark.path, "label-studio", file, "human:ada")
+    labels = read_labels(benchmark.labels_dir, paragraphs)["human:ada"]
+    return {label.paragraph_id: label.words for label in labels if label.status == "ok"}
+
+
+class TestRoundTrip:
+    @settings(max_examples=150, deadline=None)
+    @given(TEXT, TEXT, st.data())
+    def test_any_words_of_any_text_come_back(self, support: str, question: str, data: st.DataObject) -> None:
+        paragraph = make_paragraph("p", support, question, "x")
+        count = len(paragraph.words)
+        words = sorted(data.draw(st.sets(st.integers(0, count - 1)))) if count else []
+        (task,) = accepted([paragraph], {"p": words})
+        for region in task["annotations"][0]["result"]:
+            value = region["value"]
+            assert value["text"] == paragraph.text[value["start"] : value["end"]]
+        spans = read_regions(paragraph, task["annotations"][0]["result"])
+        assert sorted(word for span in spans for word in span.words) == words
+        assert {span.rung for span in spans} <= {"exact", "ambiguous"}
+
+    @settings(max_examples=150, deadline=None)
+    @given(TEXT, st.data())
+    def test_offsets_of_a_browser_are_repaired_or_flagged(self, support: str, data: st.DataObject) -> None:
+        paragraph = make_paragraph("p", f"😀 {support}", "why?", "x", narrative="One 🎉 two.")
+        words = sorted(data.draw(st.sets(st.integers(0, len(paragraph.words) - 1))))
+        (task,) = accepted([paragraph], {"p": words})
+        in_utf16(paragraph.text, task)
+        spans = read_regions(paragraph, task["annotations"][0]["result"])
+        if "ambiguous" not in {span.rung for span in spans}:
+            assert sorted(word for span in spans for word in span.words) == words
+
+    def test_through_files_and_ledger(self, tmp_path: Path) -> None:
+        paragraphs = [*make_paragraphs(3), EMOJI]
+        words = {p.id: [0, 1, len(p.words) - 1] for p in paragraphs}
+        found = imported(tmp_path, paragraphs, accepted(paragraphs, words))
+        assert found == {name: tuple(each) for name, each in words.items()}
+
+    def test_behind_an_emoji_a_browser_counts_more(self, tmp_path: Path) -> None:
+        words = [EMOJI.word_texts().index("twice")]
+        exported = accepted([EMOJI], {"e": words})
+        before = exported[0]["annotations"][0]["result"][0]["value"]["start"]
+        in_utf16(EMOJI.text, exported[0])
+        assert exported[0]["annotations"][0]["result"][0]["value"]["start"] > before
+        assert imported(tmp_path, [EMOJI], exported) == {"e": tuple(words)}
+        (row,) = read_labels(tmp_path / "b" / "labels", [EMOJI])["human:ada"]
+        assert [span.rung for span in row.spans] == ["normalized"]
+
+    def test_where_both_ways_of_counting_fit_it_is_flagged(self) -> None:
+        paragraph = make_paragraph("p", "😀 a a a a.", "q?", "x", narrative="n")
+        at = paragraph.text.index("a a") + 2  # the second "a"; as UTF-16 it is one further on: a space
+        region = {
+            "type": "labels",
+            "value": {"start": at, "end": at + 1, "text": "a", "labels": ["IMPORTANT"]},
+        }
+        assert read_regions(paragraph, [region])[0].rung == "exact"
+        double = make_paragraph("p", "😀😀 a a a a.", "q?", "x", narrative="n")
+        at = double.text.index("a a") + 2  # as UTF-16 this is the first "a"
+        region["value"] |= {"start": at, "end": at + 1}
+        (span,) = read_regions(double, [region])
+        assert span.rung == "ambiguous"
+        assert double.words[span.words[0]][0] == at
+
+
+class TestExport:
+    def test_neighbours_are_one_region_and_failures_none(self) -> None:
+        first, second = make_paragraphs(2)
+        labels = {
+            "a": [make_label(first, "a", [0, 1, 4]), make_label(second, "a", status="refused")],
+            "b": [make_label(first, "b", [2], repeat=1)],
+        }
+        exported = tasks([first, second], labels)
+        (prediction,) = exported[0]["predictions"]
+        assert prediction["model_version"] == "a"
+        assert [region["value"]["text"] for region in prediction["result"]] == [
+            first.text[first.words[0][0] : first.words[1][1]],
+            first.word_texts()[4],
+        ]
+        assert exported[1]["predictions"] == []
+        assert exported[0]["data"]["text_sha256"] == first.text_sha256
+
+
+class TestImport:
+    def test_again_is_no_news_and_a_correction_is_added(self, tmp_path: Path) -> None:
+        paragraphs = make_paragraphs(2)
+        benchmark = make_benchmark(tmp_path / "b", paragraphs)
+        file = tmp_path / "t.json"
+        for words, new in (([0], 2), ([0], 0), ([1], 2), ([0], 2)):
+            file.write_text(json.dumps(accepted(paragraphs, {p.id: words for p in paragraphs})))
+            done = import_labels(benchmark.path, "label-studio", file, "human:ada")
+            assert (done.new, done.known) == (new, 2 - new)
+            labels = read_labels(benchmark.labels_dir, paragraphs)["human:ada"]
+            assert [label.words for label in labels] == [tuple(words)] * 2
+        assert len(read_ledger(benchmark.ledger).rows) == 6
+
+    def test_what_is_left_out_is_counted(self, tmp_path: Path) -> None:
+        paragraphs = make_paragraphs(4)
+        exported = accepted(paragraphs, {p.id: [0] for p in paragraphs})
+        exported[0]["annotations"] = []
+        exported[1]["annotations"][0]["was_cancelled"] = True
+        exported[2]["annotations"][0]["result"].append(
+            {"type": "labels", "value": {"start": 0, "end": 1, "text": "?", "labels": ["OTHER"]}}
+        )
+        benchmark = make_benchmark(tmp_path / "b", paragraphs)
+        file = tmp_path / "t.json"
+        file.write_text(json.dumps(exported))
+        done = import_labels(benchmark.path, "label-studio", file, "human:ada")
+        assert done.left_out == {"tasks without an annotation": 2, "regions with another label": 1}
+        assert done.statuses == {"missing": 2, "ok": 2}
+
+    def test_other_labels_and_answers_stay(self, tmp_path: Path) -> None:
+        paragraphs = make_paragraphs(2)
+        benchmark = make_benchmark(tmp_path / "b", paragraphs)
+        file = write_labels(
+            benchmark.labels_dir, "clause", [make_label(p, "clause", [0]) for p in paragraphs]
+        )
+        before = file.read_bytes()
+        exported = tmp_path / "t.json"
+        exported.write_text(json.dumps(accepted(paragraphs, {p.id: [1] for p in paragraphs})))
+        import_labels(benchmark.path, "label-studio", exported, "human:ada")
+        import_labels(benchmark.path, "label-studio", exported, "human:bob")
+        assert file.read_bytes() == before
+        assert list(read_labels(benchmark.labels_dir, paragraphs)) == ["clause", "human:ada", "human:bob"]
+
+    def test_a_part_of_a_word_marks_the_word(self) -> None:
+        paragraph = make_paragraphs(1)[0]
+        region = {"type": "labels", "value": {"start": 1, "end": 3, "text": "ir", "labels": ["IMPORTANT"]}}
+        assert read_regions(paragraph, [region])[0].words == (0,)
+
+    def test_a_task_without_id_is_found_by_its_text(self, tmp_path: Path) -> None:
+        paragraphs = make_paragraphs(2)
+        exported = accepted(paragraphs, {p.id: [0] for p in paragraphs})
+        for task in exported:
+            del task["data"]["paragraph_id"]
+        assert set(imported(tmp_path, paragraphs, exported)) == {"p00000", "p00001"}
+
+
+def shifted(exported: list[dict[str, Any]]) -> None:
+    exported[1]["annotations"][0]["result"][0]["value"]["start"] += 1
+
+
+def carriage_returns(exported: list[dict[str, Any]]) -> None:
+    exported[1]["data"]["text"] = exported[1]["data"]["text"].replace("\n", "\r\n")
+
+
+def edited(exported: list[dict[str, Any]]) -> None:
+    exported[1]["data"]["text"] += " more"
+
+
+def two_people(exported: list[dict[str, Any]]) -> None:
+    exported[1]["annotations"] *= 2
+
+
+def twice(exported: list[dict[str, Any]]) -> None:
+    exported.append(exported[1])
+
+
+def foreign(exported: list[dict[str, Any]]) -> None:
+    exported[1]["data"]["paragraph_id"] = "p99"
+
+
+def blank(exported: list[dict[str, Any]]) -> None:
+    text = exported[1]["data"]["text"]
+    at = text.index(" ")
+    exported[1]["annotations"][0]["result"][0]["value"] |= {"start": at, "end": at + 1, "text": " "}
+
+
+def no_text(exported: list[dict[str, Any]]) -> None:
+    del exported[1]["annotations"][0]["result"][0]["value"]["text"]
+
+
+def far_away(exported: list[dict[str, Any]]) -> None:
+    exported[1]["annotations"][0]["result"][0]["value"] |= {"start": -3, "end": 10_000}
+
+
+def minimal(exported: list[dict[str, Any]]) -> None:
+    exported[1] = {"text": "x", "label": []}
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("damage", "message"),
+        [
+            (shifted, r"task 2 \(p00001\) region 1 \(1 to 4\) carries 'Mira', but there stands 'ira'"),
+            (carriage_returns, "task 2 has other line ends than p00001"),
+            (edited, "task 2 has another text than p00001"),
+            (two_people, "task 2 has 2 annotations; export those of one person"),
+            (twice, "task 4 is of p00001, as task 2 is"),
+            (foreign, "task 2 is of p99, which is not in this benchmark"),
+            (blank, "marks no word: ' '"),
+            (no_text, "region 1 has no start and end"),
+            (far_away, r"region 1 \(-3 to 10000\) carries"),
+            (minimal, "not JSON-MIN"),
+        ],
+    )
+    def test_with_the_place_and_nothing_is_written(self, tmp_path: Path, damage: Any, message: str) -> None:
+        paragraphs = make_paragraphs(3)
+        exported = accepted(paragraphs, {p.id: [0] for p in paragraphs})
+        damage(exported)
+        benchmark = make_benchmark(tmp_path / "b", paragraphs)
+        file = tmp_path / "t.json"
+        file.write_text(json.dumps(exported), encoding="utf-8")
+        before = sorted(path.name for path in benchmark.path.rglob("*"))
+        with pytest.raises(LabelError, match=message):
+            import_labels(benchmark.path, "label-studio", file, "human:ada")
+        assert sorted(path.name for path in benchmark.path.rglob("*")) == before
+
+    @pytest.mark.parametrize(
+        ("name", "annotator", "message"),
+        [
+            ("label-studio", "openai:gpt", "not imported as those of 'openai:gpt'"),
+            ("label-studio", "human", "say whose labels"),
+            ("brat", "human:ada", "no import format is called 'brat'; there are: label-studio, word-list"),
+        ],
+    )
+    def test_names(self, tmp_path: Path, name: str, annotator: str, message: str) -> None:
+        with pytest.raises(AnnotateError, match=message):
+            import_labels(tmp_path, name, tmp_path / "none.json", annotator)
+
+    def test_no_json(self, tmp_path: Path) -> None:
+        (tmp_path / "t.json").write_text("id,text")
+        with pytest.raises(LabelError, match="is not JSON"):
+            parse_label_studio(tmp_path / "t.json", [])
+
+    def test_a_damaged_ledger_row_is_a_status(self, tmp_path: Path) -> None:
+        paragraphs = make_paragraphs(1)
+        benchmark = make_benchmark(tmp_path / "b", paragraphs)
+        file = tmp_path / "t.json"
+        file.write_text(json.dumps(accepted(paragraphs, {p.id: [0] for p in paragraphs})))
+        import_labels(benchmark.path, "label-studio", file, "human:ada")
+        rows = read_ledger(benchmark.ledger).rows
+        write_records(benchmark.ledger, [row.model_copy(update={"raw": "{}"}) for row in rows])
+        file.write_text("[]")
+        done = import_labels(benchmark.path, "label-studio", file, "human:ada")
+        assert done.statuses == {"invalid_output": 1}
