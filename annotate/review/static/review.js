@@ -388,7 +388,7 @@ async function open(paragraph) {
 
 function place() {
   const at = state.listed.indexOf(state.current.paragraph);
-  return at < 0 ? "not in this list" : `${at + 1} of ${state.listed.length}`;
+  return at < 0 ? "not in this list" : `${(at + 1).toLocaleString("en")} of ${state.listed.length.toLocaleString("en")}`;
 }
 
 function showEmpty() {
