@@ -69,6 +69,7 @@ class Session:
             "pair": self._default,
             "filter": self._shown,
             "restart": self._restart,
+            "seq": self._log.seq,
         }
 
     def alive(self) -> dict[str, Any]:

@@ -39,8 +39,9 @@ class Reviewing:
         self.port = int(self.url.split(":")[2].split("/")[0])
 
     def kill(self) -> None:
-        self.process.send_signal(signal.SIGKILL)
-        self.process.communicate()
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
 
     def interrupt(self) -> str:
         """Press Ctrl-C; what was printed then."""

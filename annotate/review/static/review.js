@@ -6,6 +6,7 @@ const RETRY_MS = 1000;
 const ALIVE_MS = 2500;
 const PATIENCE_MS = 8000;
 const NOTE_PAUSE_MS = 800;
+const ROWS_AT_ONCE = 60;
 
 const FILTERS = { pending: "Pending", done: "Done", flagged: "Flagged", unresolved: "Unresolved quotes", all: "All" };
 const ROLES = { narrative: "Narrative", support: "Support", question: "Question", text: "Text" };
@@ -253,35 +254,48 @@ function showSaved() {
 // ---- the queue ----
 
 async function loadQueue() {
-  state.rows = await call(paired("api/queue"));
+  takeQueue(await call(paired("api/queue")));
+}
+
+function takeQueue(rows) {
+  state.rows = rows;
   state.byParagraph = new Map(state.rows.map((row) => [row.paragraph, row]));
   showQueue();
 }
 
 function showQueue() {
   state.listed = state.rows.filter((row) => row.filters.includes(state.filter)).map((row) => row.paragraph);
-  const items = state.listed.map((paragraph) => {
+  element("list").replaceChildren();
+  showCounts();
+  addRows(state.listed, 0);
+}
+
+/** Add rows from one on, a screenful now and the rest while nothing else is to do. */
+function addRows(listed, from) {
+  if (listed !== state.listed) return; // another filter was chosen meanwhile
+  const rows = listed.slice(from, from + ROWS_AT_ONCE).map((paragraph) => {
     const button = make("button", { type: "button", tabIndex: -1, attributes: { "data-paragraph": paragraph } });
     fillRow(button, state.byParagraph.get(paragraph));
     return make("li", {}, button);
   });
-  element("list").replaceChildren(...items);
-  showCounts();
-  showCurrentRow();
+  element("list").append(...rows);
+  if (rows.some((made) => Number(made.firstChild.dataset.paragraph) === state.current?.paragraph) || !from) showCurrentRow();
+  if (from + ROWS_AT_ONCE < listed.length) requestIdleCallback(() => addRows(listed, from + ROWS_AT_ONCE), { timeout: 200 });
 }
 
 function fillRow(button, row) {
   const done = row.filters.includes("done");
-  const marks = [done && "✓", row.filters.includes("flagged") && "⚑", row.filters.includes("unresolved") && "?"].filter(Boolean);
-  const meaning = [done ? "done" : "pending", row.filters.includes("flagged") && "flagged", row.filters.includes("unresolved") && "unresolved quotes"].filter(Boolean);
+  const flagged = row.filters.includes("flagged");
+  const unresolved = row.filters.includes("unresolved");
   const disagreement = state.about.mode === "audit" ? "" : row.disagreement.toFixed(2);
-  const spoken = [row.id, disagreement && `disagreement ${disagreement}`, ...meaning].filter(Boolean).join(", ");
+  const signs = [done && "✓", flagged && "⚑", unresolved && "?"].filter(Boolean).join(" ");
+  const spoken = [disagreement && "disagreement", done ? "done" : "pending", flagged && "flagged", unresolved && "unresolved quotes"].filter(Boolean).join(", ");
   button.replaceChildren(
     make("span", { className: "row-id", textContent: row.id }),
-    make("span", { className: "row-marks", textContent: marks.join(" ") }),
+    make("span", { className: "row-signs", textContent: signs, attributes: { "aria-hidden": "true" } }),
     make("span", { className: "row-number", textContent: disagreement }),
+    make("span", { className: "unseen", textContent: ` ${spoken}` }),
   );
-  button.setAttribute("aria-label", spoken);
 }
 
 function showRow(paragraph, filters) {
@@ -719,9 +733,8 @@ function build() {
     element("filters").append(make("button", { type: "button", onclick: () => choose(filter), attributes: { "data-filter": filter } }));
   }
   for (const [name, { key, label, run }] of Object.entries(ACTIONS)) {
-    const attributes = { "data-action": name, "aria-keyshortcuts": key, "aria-label": label };
-    const shown = key === "Enter" ? "⏎" : key;
-    element("tools").append(make("button", { type: "button", onclick: run, attributes }, `${label} `, make("kbd", { attributes: { "aria-hidden": "true" } }, shown)));
+    const attributes = { "data-action": name, "data-key": key === "Enter" ? "⏎" : key, "aria-keyshortcuts": key };
+    element("tools").append(make("button", { type: "button", onclick: run, textContent: label, attributes }));
   }
   const inAudit = state.about.mode === "audit";
   for (const [keys, meaning] of HELP) {
@@ -790,15 +803,16 @@ async function watchServer() {
 }
 
 async function start() {
-  state.about = await call("api/session");
-  state.pair = state.about.pair;
-  state.filter = state.about.filter;
+  const [about, rows] = await Promise.all([call("api/session"), call("api/queue")]);
+  state.about = about;
+  state.pair = about.pair;
+  state.filter = about.filter;
+  state.seq = about.seq;
   build();
   listen();
-  const adopted = Promise.all(outbox.open());
-  await Promise.race([adopted, new Promise((resolve) => setTimeout(resolve, 300))]);
-  state.seq = (await call("api/alive")).seq;
-  await loadQueue();
+  takeQueue(rows);
+  const left = outbox.open();
+  if (left.length) await Promise.race([Promise.all(left), new Promise((resolve) => setTimeout(resolve, 300))]);
   showSaved();
   const remembered = /^#\d+$/.test(location.hash) ? Number(location.hash.slice(1)) : undefined;
   const first = state.byParagraph.has(remembered) ? remembered : state.listed[0];
