@@ -19,7 +19,7 @@ from starlette.routing import Route
 from annotate.console import describe
 from annotate.errors import LabelError, StaleError
 from annotate.review.session import Pair, Session
-from annotate.review.wire import WireError, read_change
+from annotate.review.wire import SessionError, WireError, read_change
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -195,6 +195,10 @@ async def _on_wire(request: Request, error: Exception) -> Response:
     return refusal(400, str(error))
 
 
+async def _on_session(request: Request, error: Exception) -> Response:
+    return refusal(412, str(error))
+
+
 async def _on_stale(request: Request, error: Exception) -> Response:
     return refusal(409, str(error))
 
@@ -205,6 +209,7 @@ async def _on_disk(request: Request, error: Exception) -> Response:
 
 _HANDLERS: dict[Any, Callable[[Request, Exception], Awaitable[Response]]] = {
     HTTPException: _on_http,
+    SessionError: _on_session,
     WireError: _on_wire,
     StaleError: _on_stale,
     OSError: _on_disk,

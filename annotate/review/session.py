@@ -8,7 +8,7 @@ from typing import Any
 from annotate.files import canonical_hash
 from annotate.review.log import History, Mode, Review, ReviewLog, replay
 from annotate.review.queue import Filter, Item, build_queue
-from annotate.review.wire import Change, WireError, check_words, row, sheet
+from annotate.review.wire import Change, SessionError, WireError, check_words, row, sheet
 from annotate.schema import Label, Paragraph
 
 Pair = tuple[int, ...]
@@ -104,12 +104,13 @@ class Session:
             Its sequence number, and the filters that now show the paragraph.
 
         Raises:
-            WireError: It does not fit this run or the paragraph.
+            SessionError: The page was opened on a run with other settings.
+            WireError: It does not fit the paragraph.
             StaleError: It follows another state than the last one.
             OSError: It could not be written.
         """
         if change.session != self.id:
-            raise WireError(
+            raise SessionError(
                 "this page was opened on another benchmark, reviewer or choice of annotators: reload the page"
             )
         item = self._item(change.paragraph, self._checked(change.pair))

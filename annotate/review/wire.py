@@ -20,6 +20,10 @@ class WireError(AnnotateError):
     """A message of the page cannot be understood."""
 
 
+class SessionError(WireError):
+    """The page was opened on a run with other settings."""
+
+
 class Change(Record):
     """One action, as the page sends it.
 

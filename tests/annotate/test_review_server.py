@@ -223,12 +223,15 @@ class TestAttacks:
             ({"action": "delete-all"}, "action"),
             ({"note": "x" * 2001}, "note"),
             ({"note": "\ud800"}, "cannot be read"),
-            ({"session": "another"}, "reload the page"),
             ({"more": 1}, "more"),
         ],
     )
     def test_what_does_not_fit(self, ask, change, server, fields, sentence) -> None:
         refused(ask("POST", f"{ROOT}api/reviews", change(**fields)), 400, sentence)
+        assert server.reviews() == []
+
+    def test_a_page_of_another_run(self, ask, change, server) -> None:
+        refused(ask("POST", f"{ROOT}api/reviews", change(session="another")), 412, "reload the page")
         assert server.reviews() == []
 
     @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ const side = (which) => state.current.sides[which].words;
 const outbox = {
   entries: [],
   key: "",
-  sending: false,
+  running: null, // the promise of the sending that goes on
   held: false, // the server refused the first entry; a person decides
   timer: 0,
 
@@ -114,11 +114,9 @@ const outbox = {
       navigator.locks.request(key, () => {
         const kept = JSON.parse(localStorage.getItem(key) ?? "[]");
         localStorage.removeItem(key);
-        if (!kept.length) return undefined;
-        for (const entry of kept) state.sheets.delete(entry.paragraph);
         this.entries.push(...kept);
         this.keep();
-        return this.send();
+        return kept.length ? this.send().then(() => refresh()) : undefined;
       }),
     );
   },
@@ -134,7 +132,7 @@ const outbox = {
   },
 
   add(sheet, action, decided) {
-    const follows = this.entries.some((entry) => entry.paragraph === sheet.paragraph);
+    const follows = this.waitsFor(sheet.paragraph);
     this.entries.push({
       session: state.about.session,
       key: crypto.randomUUID(),
@@ -160,27 +158,33 @@ const outbox = {
     showRow(paragraph, answer.filters);
   },
 
-  /** Send what waits, one after the other. */
-  async send() {
-    if (this.sending || this.held) return;
+  /** Send what waits, one after the other; resolves when nothing waits or it cannot be sent now. */
+  send() {
+    this.running ??= this.sendAll().finally(() => {
+      this.running = null;
+      showSaved();
+    });
+    return this.running;
+  },
+
+  async sendAll() {
     clearTimeout(this.timer);
-    this.sending = true;
     try {
-      while (this.entries.length) {
+      while (this.entries.length && !this.held) {
         this.confirm(await call("api/reviews", this.entries[0]));
-        online();
+        banner("offline");
+        banner("token");
+        banner("disk");
       }
     } catch (error) {
       this.failed(error);
-    } finally {
-      this.sending = false;
-      showSaved();
     }
   },
 
   failed(error) {
     if (!(error instanceof Refused)) offline();
     else if (error.status === 403) lostToken(error.message);
+    else if (error.status === 412) otherSettings();
     else if (error.status < 500) {
       this.held = true;
       const { paragraph } = this.entries[0];
@@ -204,7 +208,11 @@ const outbox = {
     this.keep();
     banner("refused");
     await this.send();
-    await refresh(paragraph);
+    await refresh();
+  },
+
+  waitsFor(paragraph) {
+    return this.entries.some((entry) => entry.paragraph === paragraph);
   },
 };
 
@@ -221,12 +229,6 @@ function banner(kind, text, buttons = []) {
   box.append(made);
 }
 
-function online() {
-  banner("offline");
-  banner("disk");
-  banner("token");
-}
-
 function offline() {
   banner("offline", `The server does not answer. Nothing is lost: what you do is kept in this browser and sent when it is back. Start it again with: ${state.about?.restart ?? "the same annotate review command"}`);
 }
@@ -234,6 +236,10 @@ function offline() {
 function lostToken(sentence) {
   banner("offline");
   banner("token", `${sentence}. What you did is kept in this browser. Start the server with ${state.about.restart}, or open its new address on the same port and close this page.`);
+}
+
+function otherSettings() {
+  banner("session", "The server was started again with other settings. What it did not get from this page is kept in this browser, for the settings it was made with.", [["Reload the page", () => location.reload()]]);
 }
 
 function warnElsewhere() {
@@ -351,22 +357,25 @@ async function reloadQueue() {
   banner("elsewhere");
   state.seq = (await call("api/alive")).seq;
   await loadQueue();
-  await refresh(state.current?.paragraph);
+  await refresh();
 }
 
-async function refresh(paragraph) {
+/** Show the current paragraph as the server has it. */
+async function refresh() {
   state.sheets.clear();
-  if (paragraph !== undefined) await open(paragraph);
+  if (state.current) await open(state.current.paragraph);
 }
 
 // ---- one paragraph ----
 
+/** A paragraph with what was decided on it here; from the server only when it has got all of that. */
 async function load(paragraph) {
-  if (!state.sheets.has(paragraph)) {
+  while (!state.sheets.has(paragraph)) {
     await outbox.send();
     const pair = state.pair;
     const sheet = await call(paired(`api/paragraphs/${paragraph}`));
-    if (pair === state.pair && !state.sheets.has(paragraph)) state.sheets.set(paragraph, sheet);
+    const complete = outbox.held || !outbox.waitsFor(paragraph);
+    if (complete && pair === state.pair && !state.sheets.has(paragraph)) state.sheets.set(paragraph, sheet);
   }
   return state.sheets.get(paragraph);
 }
@@ -374,27 +383,30 @@ async function load(paragraph) {
 let wanted = 0;
 
 async function open(paragraph) {
+  const again = paragraph === state.current?.paragraph;
   keepNote();
   const mine = ++wanted;
   let sheet;
   try {
     sheet = await load(paragraph);
   } catch (error) {
-    if (error instanceof Refused) banner("refused", error.message);
-    else offline();
-    say("The paragraph cannot be loaded: the server does not answer.");
+    if (state.current) state.sheets.set(state.current.paragraph, state.current);
+    if (!(error instanceof Refused)) offline();
+    else if (error.status === 403) lostToken(error.message);
+    else banner("refused", error.message);
+    say("The paragraph cannot be loaded");
     return;
   }
   if (mine !== wanted || !sheet) return;
   const fromQueue = element("queue").contains(document.activeElement);
   state.current = sheet;
-  state.focus = 0;
+  state.focus = again ? state.focus : 0;
   state.anchor = null;
   history.replaceState(null, "", `#${paragraph}`);
   showSheet();
   showCurrentRow();
-  if (!fromQueue) focusWord(0, { preventScroll: true });
-  window.scrollTo(0, 0);
+  if (!fromQueue) focusWord(state.focus, { preventScroll: true });
+  if (!again) window.scrollTo(0, 0);
   say(`${sheet.id}, ${place()}. ${sheet.question}`);
   const next = state.listed[state.listed.indexOf(paragraph) + 1];
   if (next !== undefined) load(next).catch(() => {});
@@ -441,7 +453,7 @@ function showSheet() {
     return make("section", { className: `block ${block.role}`, attributes: { "aria-labelledby": title.id } }, title, text);
   });
   element("words").replaceChildren(...blocks);
-  if (state.words.length) state.words[0].tabIndex = 0;
+  if (state.words.length) state.words[state.focus].tabIndex = 0;
   showDecision();
 }
 
@@ -516,7 +528,7 @@ async function choosePair(which, annotator) {
   state.pair = state.pair.map((old, at) => (at === which ? annotator : old));
   try {
     await loadQueue();
-    await refresh(state.current.paragraph);
+    await refresh();
   } catch {
     offline();
   }
@@ -791,9 +803,10 @@ function watchTabs() {
 async function watchServer() {
   try {
     const { session, seq } = await call("api/alive");
-    online();
+    banner("offline");
+    banner("token");
     if (session !== state.about.session) {
-      banner("session", "The server was started again with other settings. What you did and it did not get is kept in this browser for the old ones.", [["Reload the page", () => location.reload()]]);
+      otherSettings();
     } else if (seq > state.seq && !outbox.entries.length) warnElsewhere();
   } catch (error) {
     if (error instanceof Refused) lostToken(error.message);
