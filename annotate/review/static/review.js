@@ -218,24 +218,26 @@ const outbox = {
 
 // ---- banners and messages ----
 
-function banner(kind, text, buttons = []) {
+/** Show one banner of a kind, or none without text; `command` is something to type. */
+function banner(kind, text, buttons = [], command = "") {
   const box = element("banners");
   const old = box.querySelector(`[data-kind="${kind}"]`);
   if (old?.dataset.text === text) return;
   old?.remove();
   if (!text) return;
-  const made = make("div", { className: "banner", attributes: { "data-kind": kind, "data-text": text } }, make("p", {}, text));
+  const sentence = make("p", {}, text, command && make("code", { textContent: command }));
+  const made = make("div", { className: "banner", attributes: { "data-kind": kind, "data-text": text } }, sentence);
   for (const [label, run] of buttons) made.append(make("button", { type: "button", textContent: label, onclick: run }));
   box.append(made);
 }
 
 function offline() {
-  banner("offline", `The server does not answer. Nothing is lost: what you do is kept in this browser and sent when it is back. Start it again with: ${state.about?.restart ?? "the same annotate review command"}`);
+  banner("offline", "The server does not answer. Nothing is lost: what you do is kept in this browser and sent when it is back. Start it again with: ", [], state.about.restart);
 }
 
 function lostToken(sentence) {
   banner("offline");
-  banner("token", `${sentence}. What you did is kept in this browser. Start the server with ${state.about.restart}, or open its new address on the same port and close this page.`);
+  banner("token", `${sentence}. What you did is kept in this browser. Open the server's new address on the same port and close this page, or stop the server and start it with: `, [], state.about.restart);
 }
 
 function otherSettings() {
