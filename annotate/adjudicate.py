@@ -78,14 +78,17 @@ def adjudicate(
     gold = []
     for paragraph in paragraphs:
         marked = marks.get(paragraph.id, {})
-        words = _words(known, paragraph, list(marked.values()), (reviews or {}).get(paragraph.id))
+        review = (reviews or {}).get(paragraph.id) if known == "reviewed" else None
+        words = _words(known, paragraph, list(marked.values()), review)
         if words is not None:
             gold.append(
                 Gold(
                     paragraph_id=paragraph.id,
                     text_sha256=paragraph.text_sha256,
                     rule=known,
-                    annotators=() if known == "evidence" else tuple(marked),
+                    annotators=()
+                    if known == "evidence"
+                    else (*marked, *([review.annotator] if review else [])),
                     words=tuple(GoldWord(index=i, origin=words[i]) for i in sorted(words)),
                 )
             )

@@ -14,16 +14,6 @@ if TYPE_CHECKING:
     from annotate.benchmark import Benchmark
 
 
-def annotator_name(review: Review) -> str:
-    """The person as an annotator.
-
-    Returns:
-        ``human:NAME`` who marked without suggestions (audit), ``human-reviewed:NAME`` who saw the marks of
-        others, with or without names: agreement with those marks then is partly agreement with a suggestion.
-    """
-    return f"human:{review.reviewer}" if review.mode == "audit" else f"human-reviewed:{review.reviewer}"
-
-
 def review_labels(reviews: Iterable[Review]) -> dict[str, list[Label]]:
     """Turn finished reviews into labels.
 
@@ -36,12 +26,11 @@ def review_labels(reviews: Iterable[Review]) -> dict[str, list[Label]]:
     labels: dict[str, list[Label]] = {}
     for review in last_reviews(reviews):
         if review.done:
-            name = annotator_name(review)
-            labels.setdefault(name, []).append(
+            labels.setdefault(review.annotator, []).append(
                 Label(
                     paragraph_id=review.paragraph_id,
                     text_sha256=review.text_sha256,
-                    annotator=name,
+                    annotator=review.annotator,
                     status="ok",
                     words=tuple(sorted(review.words)),
                     detail=_seen(review),

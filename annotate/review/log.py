@@ -66,6 +66,15 @@ class Review(Record):
     annotators: tuple[str, ...] = ()
     key: str = ""
 
+    @property
+    def annotator(self) -> str:
+        """The person as an annotator.
+
+        ``human:NAME`` who marked without suggestions (audit), ``human-reviewed:NAME`` who saw the marks of
+        others, with or without names: agreement with those marks then is partly agreement with a suggestion.
+        """
+        return f"human:{self.reviewer}" if self.mode == "audit" else f"human-reviewed:{self.reviewer}"
+
 
 @dataclass(frozen=True)
 class Decision:

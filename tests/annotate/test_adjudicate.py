@@ -69,6 +69,7 @@ class TestRules:
         reviews = {ONE.id: review(ONE, [2, 3, 4])}
         settled = adjudicate(PARAGRAPHS, LABELS, "reviewed", reviews)
         assert [origins(row) for row in settled.gold] == [{2: "agreed", 3: "adjudicated", 4: "adjudicated"}]
+        assert settled.gold[0].annotators == ("A", "B", "human-reviewed:reviewer")
         assert settled.unsettled == (TWO.id, THREE.id)
 
     def test_a_review_of_one_label_is_adjudicated(self) -> None:
