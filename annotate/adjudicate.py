@@ -81,14 +81,13 @@ def adjudicate(
         review = (reviews or {}).get(paragraph.id) if known == "reviewed" else None
         words = _words(known, paragraph, list(marked.values()), review)
         if words is not None:
+            who = [] if known == "evidence" else [*marked, *([review.annotator] if review else [])]
             gold.append(
                 Gold(
                     paragraph_id=paragraph.id,
                     text_sha256=paragraph.text_sha256,
                     rule=known,
-                    annotators=()
-                    if known == "evidence"
-                    else (*marked, *([review.annotator] if review else [])),
+                    annotators=tuple(who),
                     words=tuple(GoldWord(index=i, origin=words[i]) for i in sorted(words)),
                 )
             )

@@ -172,10 +172,16 @@ class TestAttacks:
     @pytest.mark.parametrize(
         "host", ["evil.example", "127.0.0.1", "evil.example:80", "localhost:1", "", None]
     )
-    def test_a_name_pointed_at_this_machine(self, ask, host) -> None:
-        response, content = ask("GET", ROOT, Host=host)
-        assert response.status in (400, 403)  # the server itself refuses a request without a Host
-        assert b"<html" not in content
+    def test_a_name_pointed_at_this_machine(self, ask, change, server, host) -> None:
+        for origin in (None, f"http://{host}"):  # as a page of that name would ask
+            response, content = ask("GET", ROOT, Host=host, Origin=origin)
+            assert response.status in (400, 403)  # the server itself refuses a request without a Host
+            assert b"<html" not in content
+            assert ask("POST", f"{ROOT}api/reviews", change(), Host=host, Origin=origin)[0].status in (
+                400,
+                403,
+            )
+        assert server.reviews() == []
 
     @pytest.mark.parametrize(
         "name",
