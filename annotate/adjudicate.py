@@ -8,35 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from annotate.errors import LabelError, UnknownNameError
-from annotate.files import read_records, write_records
-from annotate.label_files import check_texts, labels_file, read_labels
+from annotate.files import write_records
+from annotate.label_files import labels_file, read_labels
 from annotate.manifest import write_manifest
-from annotate.schema import Gold, GoldWord, Label, Paragraph, Record, WordOrigin
+from annotate.review.log import Review, read_reviews
+from annotate.schema import Gold, GoldWord, Label, Paragraph, WordOrigin
 
 if TYPE_CHECKING:
     from annotate.benchmark import Benchmark
 
 Rule = Literal["intersection", "union", "evidence", "reviewed"]
 DEFAULT_RULE: Rule = "intersection"
-
-
-class Review(Record):
-    """What a person decided on one paragraph; a later ``seq`` replaces an earlier one.
-
-    Attributes:
-        seq: Position in the log of reviews, growing.
-        paragraph_id: The paragraph.
-        text_sha256: Checksum of its text.
-        words: The word indices that matter.
-        done: Whether the decision is final.
-    """
-
-    schema_version: Literal[1] = 1
-    seq: int
-    paragraph_id: str
-    text_sha256: str
-    words: tuple[int, ...]
-    done: bool
 
 
 @dataclass(frozen=True)
@@ -63,31 +45,6 @@ class Settled:
             "paragraphs": len(self.gold),
             "without_gold": list(self.unsettled),
         }
-
-
-def read_reviews(path: Path, paragraphs: Sequence[Paragraph]) -> dict[str, Review]:
-    """Read the log of reviews.
-
-    Args:
-        path: ``reviews.jsonl``; a missing file holds no review.
-        paragraphs: The paragraphs of the benchmark.
-
-    Returns:
-        The last review of each paragraph that is done.
-
-    Raises:
-        LabelError: A review is of another benchmark, or names a word that does not exist.
-        BenchmarkError: A line is not a review.
-    """
-    reviews = read_records(path, Review) if path.exists() else []
-    check_texts(path, paragraphs, [(review.paragraph_id, review.text_sha256) for review in reviews])
-    size = {paragraph.id: len(paragraph.words) for paragraph in paragraphs}
-    last: dict[str, Review] = {}
-    for review in sorted(reviews, key=lambda review: review.seq):
-        if not all(0 <= word < size[review.paragraph_id] for word in review.words):
-            raise LabelError(f"{path}: review {review.seq} names a word that its paragraph does not have")
-        last[review.paragraph_id] = review
-    return {name: review for name, review in last.items() if review.done}
 
 
 def adjudicate(
@@ -121,14 +78,16 @@ def adjudicate(
     gold = []
     for paragraph in paragraphs:
         marked = marks.get(paragraph.id, {})
-        words = _words(known, paragraph, list(marked.values()), (reviews or {}).get(paragraph.id))
+        review = (reviews or {}).get(paragraph.id) if known == "reviewed" else None
+        words = _words(known, paragraph, list(marked.values()), review)
         if words is not None:
+            who = [] if known == "evidence" else [*marked, *([review.annotator] if review else [])]
             gold.append(
                 Gold(
                     paragraph_id=paragraph.id,
                     text_sha256=paragraph.text_sha256,
                     rule=known,
-                    annotators=() if known == "evidence" else tuple(marked),
+                    annotators=tuple(who),
                     words=tuple(GoldWord(index=i, origin=words[i]) for i in sorted(words)),
                 )
             )

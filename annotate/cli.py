@@ -200,11 +200,12 @@ def agreement(
     from annotate.agreement.files import agreement_json, paper_sentence, write_agreement
     from annotate.agreement.tables import agreement_tables
     from annotate.benchmark import open_benchmark
-    from annotate.label_files import read_labels
+    from annotate.review.labels import read_labels_and_reviews
 
     chosen = open_benchmark(benchmark)
     paragraphs = chosen.paragraphs()
-    result = measure(paragraphs, read_labels(chosen.labels_dir, paragraphs, annotator or ()), bootstrap, seed)
+    labels = read_labels_and_reviews(chosen, paragraphs, annotator or ())
+    result = measure(paragraphs, labels, bootstrap, seed)
     path = out or chosen.path / "agreement.csv"
     sentence = paper_sentence(chosen, result)
     files = write_agreement(chosen, result, sentence, path, command_line())
@@ -321,6 +322,58 @@ def import_(
     for line in describe_imported(done):
         _print(line)
     _note(quiet, f"written to {done.benchmark}; next: annotate agreement")
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  annotate review\n"
+    "  annotate review --benchmark real --annotator overlap --annotator clause --blind --reviewer mira\n"
+    "  annotate review --audit --reviewer mira"
+)
+def review(
+    benchmark: BenchmarkOption = None,
+    annotator: AnnotatorsOption = None,
+    blind: Annotated[
+        bool, typer.Option("--blind", help="Hide the names and swap the sides by seed.")
+    ] = False,
+    audit: Annotated[
+        bool, typer.Option("--audit", help="Show no marks: a person annotates from scratch.")
+    ] = False,
+    show: Annotated[
+        str, typer.Option("--filter", help="Listed at first: pending, done, flagged, unresolved or all.")
+    ] = "pending",
+    reviewer: Annotated[str, typer.Option(help="Your name, noted with every action.")] = "reviewer",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the swap of sides and of an audit's order.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1. Default: any free one.")
+    ] = 0,
+    token: Annotated[
+        str, typer.Option(help="Secret in the address. Default: drawn anew. Keeps open pages going.")
+    ] = "",
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the browser.")] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Look at the marks, correct them and decide, on a local page in the browser.
+
+    Every action is appended to reviews.jsonl before the page confirms it.
+    """
+    from annotate.benchmark import open_benchmark
+    from annotate.review.command import review as serve
+
+    if blind and audit:
+        raise typer.BadParameter("--blind and --audit exclude each other")
+    serve(
+        open_benchmark(benchmark),
+        annotator or (),
+        mode="audit" if audit else "blind" if blind else "review",
+        shown=show,
+        reviewer=reviewer,
+        seed=seed,
+        port=port,
+        token=token,
+        browser=not no_browser,
+        tell=partial(print, flush=True),
+    )
 
 
 def _print(what: Table | str) -> None:

@@ -40,3 +40,19 @@ class IncompleteError(AnnotateError):
     """A run stopped before its end and can be resumed by the same command."""
 
     exit_code = 3
+
+
+class StaleError(AnnotateError):
+    """An action on a paragraph follows a state that is no longer the last one.
+
+    Args:
+        paragraph_id: The paragraph.
+        base: Sequence number that the action follows.
+        last: Sequence number of the last review.
+    """
+
+    def __init__(self, paragraph_id: str, base: int, last: int) -> None:
+        super().__init__(
+            f"{paragraph_id} was changed elsewhere (review {last}, this page knew {base});"
+            " nothing was overwritten: reload the paragraph"
+        )

@@ -103,7 +103,7 @@ def _agreement(folder: str) -> Sequence[PairAgreement]:
     """Agreement of the annotators, or nothing where fewer than two have labels or the benchmark is gone."""
     from annotate.agreement import agreement
     from annotate.benchmark import open_benchmark
-    from annotate.label_files import read_labels
+    from annotate.review.labels import read_labels_and_reviews
 
     if not folder or not Path(folder).is_dir():
         return ()
@@ -111,7 +111,7 @@ def _agreement(folder: str) -> Sequence[PairAgreement]:
     if len(list(benchmark.labels_dir.glob("*.jsonl"))) < 2:
         return ()
     paragraphs = benchmark.paragraphs()
-    return agreement(paragraphs, read_labels(benchmark.labels_dir, paragraphs)).pairs
+    return agreement(paragraphs, read_labels_and_reviews(benchmark, paragraphs)).pairs
 
 
 def _leading(result: Evaluation) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotate.files import read_whole, write_records
-from annotate.label_files import check_texts, read_labels
+from annotate.label_files import check_texts
+from annotate.review.labels import read_labels_and_reviews
 from annotate.schema import Gold, GoldWord, Label, LabelSpan, Paragraph, Record, Status
 
 if TYPE_CHECKING:
@@ -82,8 +83,8 @@ def labelled(benchmark: Benchmark, annotators: Sequence[str] = ()) -> Labelled:
         BenchmarkError: A file is damaged.
     """
     paragraphs = benchmark.paragraphs()
-    wanted = annotators or any(benchmark.labels_dir.glob("*.jsonl"))
-    labels = read_labels(benchmark.labels_dir, paragraphs, annotators) if wanted else {}
+    wanted = annotators or benchmark.reviews.exists() or any(benchmark.labels_dir.glob("*.jsonl"))
+    labels = read_labels_and_reviews(benchmark, paragraphs, annotators) if wanted else {}
     gold = []
     if benchmark.gold_path.exists():
         gold = read_whole(benchmark.gold_path, Gold, "annotate adjudicate makes it again")

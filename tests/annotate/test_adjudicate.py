@@ -7,10 +7,11 @@ import json
 import pytest
 from labelled import make_benchmark, make_label, make_paragraphs
 
-from annotate.adjudicate import Review, adjudicate, read_reviews, settle
+from annotate.adjudicate import adjudicate, settle
 from annotate.errors import BenchmarkError, LabelError, UnknownNameError
 from annotate.files import append_record, read_records
 from annotate.label_files import write_labels
+from annotate.review.log import Review, read_reviews
 from annotate.schema import Gold, Manifest
 
 PARAGRAPHS = make_paragraphs(3)
@@ -68,6 +69,7 @@ class TestRules:
         reviews = {ONE.id: review(ONE, [2, 3, 4])}
         settled = adjudicate(PARAGRAPHS, LABELS, "reviewed", reviews)
         assert [origins(row) for row in settled.gold] == [{2: "agreed", 3: "adjudicated", 4: "adjudicated"}]
+        assert settled.gold[0].annotators == ("A", "B", "human-reviewed:reviewer")
         assert settled.unsettled == (TWO.id, THREE.id)
 
     def test_a_review_of_one_label_is_adjudicated(self) -> None:
