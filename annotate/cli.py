@@ -247,6 +247,57 @@ def adjudicate(
     _note(quiet, f"written to {chosen.gold_path}")
 
 
+@app.command(epilog="\b\nExamples:\n  annotate cost\n  annotate cost --benchmark real --json")
+def cost(
+    benchmark: BenchmarkOption = None,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Sum what the ledger cost: attempts, tokens and dollars.
+
+    An unknown price is counted, never taken for 0.
+    """
+    from annotate.benchmark import open_benchmark
+    from annotate.cost import cost as measure
+    from annotate.ledger import read_existing_ledger
+    from annotate.spend_tables import cost_table, describe_cost
+
+    measured = measure(read_existing_ledger(open_benchmark(benchmark).ledger).rows)
+    if json:
+        print_json(measured.model_dump(mode="json"))
+        return
+    _print(cost_table(measured))
+    for line in describe_cost(measured):
+        _print(line)
+
+
+@app.command(epilog="\b\nExamples:\n  annotate reparse\n  annotate reparse --benchmark real --json")
+def reparse(
+    benchmark: BenchmarkOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make all labels again from the ledger: no network, no key, no cost.
+
+    For labels that are torn or lost, and after a release that reads
+    answers better.
+    """
+    from annotate.benchmark import open_benchmark
+    from annotate.reparse import reparse as make_again
+    from annotate.spend_tables import describe_reparse, reparse_table
+
+    chosen = open_benchmark(benchmark)
+    done = make_again(chosen, command=command_line())
+    if json:
+        print_json(done.as_json() | {"benchmark": str(chosen.path)})
+        return
+    _print(reparse_table(done))
+    for line in describe_reparse(done):
+        _print(line)
+    _note(quiet, f"written to {chosen.path}; next: annotate agreement")
+
+
 def _print(what: Table | str) -> None:
     """Print a table or a sentence; a table folds to the width of the terminal, a sentence is left whole."""
     from rich.console import Console

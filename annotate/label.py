@@ -114,20 +114,21 @@ def label_benchmark(
             asked, reused = collect(chosen, annotator, ledger, repeats, fresh, advance)
             labels = derive(paragraphs, annotator, ledger.attempts)
             summary = summarize(paragraphs, labels, annotator.name, asked, reused)
-            _write(benchmark, labels, summary, seed, command)
+            write_summary(benchmark, labels, summary, seed, command)
             if not summary.statuses.get("ok"):
                 raise LabelError(_failed(labels, summary))
             summaries.append(summary)
-        kept = _chosen_rule(benchmark)
+        kept = chosen_rule(benchmark)
         gold = None
         if not kept:
             gold = settle(benchmark, DEFAULT_RULE, names, chosen=False, seed=seed, command=command)
     return LabelRun(tuple(summaries), gold, kept)
 
 
-def _write(
+def write_summary(
     benchmark: Benchmark, labels: Sequence[Label], summary: LabelSummary, seed: int, command: str
 ) -> None:
+    """Write the labels of one annotator and the manifest that sums them up."""
     path = write_labels(benchmark.labels_dir, summary.annotator, labels)
     write_manifest(
         benchmark.labels_dir / f"{slug(summary.annotator)}.manifest.json",
@@ -146,7 +147,7 @@ def _failed(labels: Sequence[Label], summary: LabelSummary) -> str:
     return f"{summary.annotator} labelled no paragraph ({statuses}): {why}"
 
 
-def _chosen_rule(benchmark: Benchmark) -> str:
+def chosen_rule(benchmark: Benchmark) -> str:
     """The rule of gold that someone chose; empty where there is none or labelling itself settled it."""
     rows = read_records(benchmark.gold_path, Gold) if benchmark.gold_path.exists() else []
     rule = rows[0].rule if rows else ""

@@ -81,6 +81,18 @@ def read_ledger(path: Path) -> Attempts:
     return Attempts(read_records(path, Attempt) if path.exists() else [])
 
 
+def read_existing_ledger(path: Path) -> Attempts:
+    """Read a ledger that must be there.
+
+    Raises:
+        LabelError: It is not.
+        BenchmarkError: A line is not an attempt.
+    """
+    if not path.exists():
+        raise LabelError(f"there is no ledger {path}; make one with: annotate label")
+    return read_ledger(path)
+
+
 class Ledger:
     """A ledger opened for writing by this process alone; a context manager.
 
