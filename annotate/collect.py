@@ -40,7 +40,7 @@ def collect(
     asked = reused = 0
     for paragraph in paragraphs:
         for repeat in range(repeats):
-            earlier = [] if fresh else _resume(annotator, paragraph, repeat, ledger.attempts)
+            earlier = [] if fresh else resume(annotator, paragraph, repeat, ledger.attempts)
             attempts = _ask(annotator, paragraph, repeat, ledger, earlier)
             asked += attempts
             reused += attempts == 0 and bool(earlier)
@@ -80,7 +80,7 @@ def _attempt(
     )
 
 
-def _resume(annotator: Annotator, paragraph: Paragraph, repeat: int, attempts: Attempts) -> list[Response]:
+def resume(annotator: Annotator, paragraph: Paragraph, repeat: int, attempts: Attempts) -> list[Response]:
     """The recorded conversation without its last failure, where asking again may help."""
     earlier = recorded_answers(annotator, paragraph, repeat, attempts)
     failed = bool(earlier) and earlier[-1].status != "ok"

@@ -110,7 +110,7 @@ class TestCommand:
         assert done.returncode == 0
         rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines()]
         assert ["openai:m", "m-1", "online", "ok", "2", "200", "40", "80", "30", "0.7500"] in rows
-        assert [row[-1] for row in rows if row[:1] == ["openai:m"]][0].startswith("1 unknown")
+        assert next(row[-1] for row in rows if row[:1] == ["openai:m"]).startswith("1 unknown")
         assert "free" in done.stdout
         assert done.stdout.splitlines()[-3].startswith("paid: $2.8750")
 
