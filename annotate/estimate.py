@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from statistics import mean, stdev
-from typing import Any
 
+from annotate.annotators.openai import OpenAIAnnotator
 from annotate.ledger import Attempts
-from annotate.pending import Pending
-from annotate.profiles import ModelProfile, cost_usd, profile, retirement
-from annotate.protocol import Annotator, Usage
+from annotate.pending import Ask, Pending
+from annotate.profiles import ModelProfile, cost_usd
+from annotate.protocol import Usage
 from annotate.schema import Paragraph, Record
 from annotate.tokens import TokenCounter
 
@@ -74,31 +74,30 @@ class Estimate(Record):
 
     Attributes:
         annotator: Its name.
-        model: Its model; empty for an annotator that costs nothing.
         requests: Requests that would be made, as far as can be known: second questions are in the tokens only.
         finished: Paragraphs and repetitions that need no request any more.
         held: Paragraphs and repetitions whose request waits in a batch.
+        model: Its model; empty for an annotator that costs nothing, as all that follows.
         counted_by: How tokens were counted.
         fitted_on: Paragraphs and repetitions in the ledger that the chosen effort's figures rest on; 0 where
             they are assumptions.
-        efforts: One entry an effort that the model knows, the chosen one included; empty for an annotator that
-            costs nothing.
+        efforts: One entry an effort that the model knows, the chosen one included.
         prices_of: Day of the prices, or ``None`` where the model is not known.
-        warning: That the model is or will be shut down; empty otherwise.
+        warnings: What to know before money is spent, for instance that the model is being shut down.
         sample: Messages of the first request; empty where there is none.
     """
 
     annotator: str
-    model: str
     requests: int
     finished: int
     held: int
-    counted_by: str
-    fitted_on: int
-    efforts: tuple[EffortCost, ...]
-    prices_of: date | None
-    warning: str
-    sample: tuple[dict[str, str], ...]
+    model: str = ""
+    counted_by: str = ""
+    fitted_on: int = 0
+    efforts: tuple[EffortCost, ...] = ()
+    prices_of: date | None = None
+    warnings: tuple[str, ...] = ()
+    sample: tuple[dict[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,53 +134,50 @@ def estimate(
     Returns:
         The estimate. An unknown price stays unknown.
     """
-    first = todo.annotator.request(paragraphs[0], 0, [])
-    body = first.body if first else {}
-    model = str(body.get("model", ""))
-    efforts: tuple[EffortCost, ...] = ()
-    fit = None
-    if model:
-        fit = _fit(todo.annotator, paragraphs, attempts, counter)
-        efforts = _efforts(todo, body, profile(model), counter, fit)
+    annotator = todo.annotator
+    if not isinstance(annotator, OpenAIAnnotator):
+        return Estimate(
+            annotator=annotator.name, requests=len(todo.asks), finished=todo.finished, held=todo.held
+        )
+    fit = _fit(annotator, paragraphs, attempts, counter)
     return Estimate(
-        annotator=todo.annotator.name,
-        model=model,
+        annotator=annotator.name,
+        model=annotator.model,
         requests=len(todo.asks),
         finished=todo.finished,
         held=todo.held,
         counted_by=counter.name,
         fitted_on=fit.asked if fit else 0,
-        efforts=efforts,
-        prices_of=profile(model).as_of if model else None,
-        warning=retirement(model, today) if model else "",
-        sample=tuple(todo.asks[0].request.body["messages"]) if model and todo.asks else (),
+        efforts=_efforts(todo.asks, annotator, counter, fit),
+        prices_of=annotator.profile.as_of,
+        warnings=tuple(annotator.warnings(today)),
+        sample=tuple(todo.asks[0].request.body["messages"]) if todo.asks else (),
     )
 
 
 def _efforts(
-    todo: Pending, body: dict[str, Any], known: ModelProfile, counter: TokenCounter, fit: _Fit | None
+    asks: Sequence[Ask], annotator: OpenAIAnnotator, counter: TokenCounter, fit: _Fit | None
 ) -> tuple[EffortCost, ...]:
-    chosen = str(body.get("reasoning_effort", ""))
-    sent = sum(counter.body(ask.request.body) for ask in todo.asks)
+    counted = sum(counter.body(ask.request.body) for ask in asks)
     uses = {
-        effort: (_scaled(sent, ASKED_AGAIN), _assumed_output(todo, body, known, effort), 0.0)
-        for effort in dict.fromkeys([*known.efforts, chosen] if chosen else [""])
+        effort: (_scaled(counted, ASKED_AGAIN), _assumed_output(asks, annotator, effort), 0.0)
+        for effort in dict.fromkeys([*annotator.profile.efforts, annotator.effort])
+        if effort or not annotator.profile.efforts
     }
     if fit:
-        expected = sent * fit.input_ratio
-        uses[chosen] = (
-            Band(low=expected, likely=expected, high=expected),
-            _fitted_output(fit, len(todo.asks)),
-            fit.cached_share,
-        )
+        sent = counted * fit.input_ratio
+        likely = Band(low=sent, likely=sent, high=sent)
+        uses[annotator.effort] = (likely, _fitted_output(fit, len(asks)), fit.cached_share)
     return tuple(
         EffortCost(
             effort=effort,
-            chosen=effort == chosen,
+            chosen=effort == annotator.effort,
             input_tokens=sent,
             output_tokens=received,
-            online=_price(sent, received, cached, known, batch=False),
-            batch=_price(sent, received, cached, known, batch=True) if known.batch else None,
+            online=_price(sent, received, cached, annotator.profile, batch=False),
+            batch=_price(sent, received, cached, annotator.profile, batch=True)
+            if annotator.profile.batch
+            else None,
         )
         for effort, (sent, received, cached) in uses.items()
     )
@@ -193,15 +189,14 @@ def _scaled(tokens: float, again: Band) -> Band:
     )
 
 
-def _assumed_output(todo: Pending, body: dict[str, Any], known: ModelProfile, effort: str) -> Band:
+def _assumed_output(asks: Sequence[Ask], annotator: OpenAIAnnotator, effort: str) -> Band:
     """Tokens received over all requests: the answer grows with the paragraph, reasoning with the effort."""
-    answer = ANSWER_TOKENS_A_WORD[label_format(todo.annotator)]
+    answer = ANSWER_TOKENS_A_WORD[annotator.format.name]
     reasoning = REASONING_TOKENS.get(effort, REASONING_TOKENS["none"])
-    most = float(body.get(known.cap_param, math.inf))
-    words = [len(ask.paragraph.words) for ask in todo.asks]
+    words = [len(ask.paragraph.words) for ask in asks]
 
     def total(a_word: float, thought: float, again: float) -> float:
-        return sum(min(count * a_word + thought, most) for count in words) * (1 + again)
+        return sum(min(count * a_word + thought, annotator.cap) for count in words) * (1 + again)
 
     return Band(
         low=total(answer.low, reasoning.low, ASKED_AGAIN.low),
@@ -211,7 +206,7 @@ def _assumed_output(todo: Pending, body: dict[str, Any], known: ModelProfile, ef
 
 
 def _fit(
-    annotator: Annotator, paragraphs: Sequence[Paragraph], attempts: Attempts, counter: TokenCounter
+    annotator: OpenAIAnnotator, paragraphs: Sequence[Paragraph], attempts: Attempts, counter: TokenCounter
 ) -> _Fit | None:
     """What was used so far, or ``None`` where too little was asked to tell."""
     by_id = {paragraph.id: paragraph for paragraph in paragraphs}
