@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date
 from statistics import mean, stdev
 
-from annotate.annotators.openai import OpenAIAnnotator
+from annotate.annotators.openai import CAP_REASONING, RAISE, OpenAIAnnotator
 from annotate.ledger import Attempts
 from annotate.pending import Ask, Pending
 from annotate.profiles import ModelProfile, cost_usd
@@ -190,13 +190,17 @@ def _scaled(tokens: float, again: Band) -> Band:
 
 
 def _assumed_output(asks: Sequence[Ask], annotator: OpenAIAnnotator, effort: str) -> Band:
-    """Tokens received over all requests: the answer grows with the paragraph, reasoning with the effort."""
+    """Tokens received over all requests: the answer grows with the paragraph, reasoning with the effort.
+
+    An answer that is cut off at the cap is paid and asked for again with a larger one.
+    """
     answer = ANSWER_TOKENS_A_WORD[annotator.format.name]
     reasoning = REASONING_TOKENS.get(effort, REASONING_TOKENS["none"])
-    words = [len(ask.paragraph.words) for ask in asks]
+    cap = annotator.cap if effort == annotator.effort else max(annotator.cap, CAP_REASONING)
 
     def total(a_word: float, thought: float, again: float) -> float:
-        return sum(min(count * a_word + thought, annotator.cap) for count in words) * (1 + again)
+        wanted = [len(ask.paragraph.words) * a_word + thought for ask in asks]
+        return sum(t if t <= cap else cap + min(t, RAISE * cap) for t in wanted) * (1 + again)
 
     return Band(
         low=total(answer.low, reasoning.low, ASKED_AGAIN.low),

@@ -61,7 +61,7 @@ def pending(
     finished = held = 0
     for paragraph in paragraphs:
         for repeat in range(repeats):
-            earlier = [] if fresh else resume(annotator, paragraph, repeat, attempts)
+            earlier = [] if fresh else take_up(annotator, paragraph, repeat, attempts)
             request = annotator.request(paragraph, repeat, earlier)
             if request is None or request.sha256 in asks:
                 finished += 1

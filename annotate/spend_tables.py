@@ -108,3 +108,117 @@ def _describe_reread(reread: Reread) -> list[str]:
             " prompt, or second questions no longer needed"
         )
     return lines
+
+
+def estimate_table(found: Estimate) -> Table:
+    """One row an effort: tokens and dollars, low to high; the effort that would be run is marked."""
+    table = Table(title=found.annotator, title_justify="left")
+    table.add_column("effort")
+    for heading in ("tokens in", "tokens out", "USD online", "USD batch"):
+        table.add_column(f"{heading}: low / likely / high", justify="right")
+    for effort in found.efforts:
+        name = effort.effort or "-"
+        table.add_row(
+            f"{name} *" if effort.chosen and len(found.efforts) > 1 else name,
+            _tokens(effort.input_tokens),
+            _tokens(effort.output_tokens),
+            _dollars(effort.online),
+            _dollars(effort.batch),
+        )
+    return table
+
+
+def _tokens(band: Band) -> str:
+    return " / ".join(f"{value:,.0f}" for value in (band.low, band.likely, band.high))
+
+
+def _dollars(band: Band | None) -> str:
+    return " / ".join(f"{value:.2f}" for value in (band.low, band.likely, band.high)) if band else "unknown"
+
+
+def describe_estimate(found: Estimate) -> list[str]:
+    """What the estimate of one annotator rests on."""
+    held = f", {found.held:,} wait in a batch" if found.held else ""
+    lines = [f"{found.annotator}: {found.requests:,} requests to make; {found.finished:,} need none{held}"]
+    if not found.model:
+        return [f"{lines[0]}; free"]
+    chosen = " for the effort marked *" if len(found.efforts) > 1 else ""
+    lines.append(
+        f"output{chosen} as in {found.fitted_on:,} paragraphs of the ledger; low and high are two standard errors"
+        if found.fitted_on
+        else "output is assumed, not measured; ask about 20 paragraphs (--limit 20), then look again"
+    )
+    prices = f"prices of {found.prices_of}; check them" if found.prices_of else "prices are not known"
+    lines.append(f"input counted by {found.counted_by}; {prices}")
+    return [*lines, *(f"warning: {warning}" for warning in found.warnings)]
+
+
+def describe_sample(found: Estimate) -> list[str]:
+    """The messages of the first request, as they would be sent."""
+    lines = [f"the first request of {found.annotator}:"]
+    for message in found.sample:
+        lines += [f"--- {message['role']}", message["content"]]
+    return lines if found.sample else []
+
+
+def batch_table(states: Sequence[BatchState]) -> Table:
+    """One row a batch."""
+    table = Table(title="batches", title_justify="left")
+    for heading in ("batch", "annotator", "status"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("requests", "done", "failed", "not done"):
+        table.add_column(heading, justify="right")
+    for state in states:
+        counts = (state.requests, state.done, state.failed, state.unanswered)
+        table.add_row(state.batch_id or "?", state.annotator, state.status, *(f"{n:,}" for n in counts))
+    return table
+
+
+def describe_batches(states: Sequence[BatchState]) -> list[str]:
+    """What went wrong with each batch."""
+    return [f"{state.batch_id or state.shard}: {state.detail}" for state in states if state.detail]
+
+
+def pilot_table(found: Pilot) -> Table:
+    """One row an annotator and format."""
+    table = Table(title="pilot", title_justify="left")
+    table.add_column("annotator", overflow="fold")
+    headings = ("ok", "not ok", "not placed at first", "at last", "retest F1", "marked", "USD / 1,000")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for trial in found.trials:
+        ok = trial.statuses.get("ok", 0)
+        table.add_row(
+            trial.annotator,
+            f"{ok:,}",
+            f"{sum(trial.statuses.values()) - ok:,}",
+            _share(trial.unplaced_first),
+            _share(trial.unresolved),
+            _retest(trial.retest),
+            _share(trial.marked_share),
+            "free" if trial.free else "unknown" if trial.usd_per_1000 is None else f"{trial.usd_per_1000:.2f}",
+        )
+    return table
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _retest(found: Figure) -> str:
+    if found.value is None:
+        return "-"
+    if found.low is None or found.high is None:
+        return f"{found.value:.3f}"
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def describe_pilot(found: Pilot) -> list[str]:
+    """How spans were placed, and what the figures rest on."""
+    lines = [f"{found.paragraphs:,} paragraphs, {found.repeats} times each, drawn with seed {found.seed}"]
+    for trial in found.trials:
+        rungs = ", ".join(f"{count:,} {rung}" for rung, count in trial.rungs.items()) or "none"
+        lines.append(f"{trial.annotator}: spans placed: {rungs}")
+        if trial.unpriced:
+            lines.append(f"{trial.annotator}: {trial.unpriced:,} attempts without a known price are not in its USD")
+    return lines
