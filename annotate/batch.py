@@ -124,10 +124,10 @@ def submit(
     with Ledger(benchmark.ledger) as ledger:
         rows = [(row.paragraph_id, row.text_sha256) for row in ledger.attempts.rows]
         check_texts(benchmark.ledger, paragraphs, rows)
-        log = BatchLog(batch_log(benchmark))
+        log = BatchLog(benchmark.batches)
         states = _settle_open(benchmark, log)
         for annotator in asked:
-            todo = pending(paragraphs[:limit], annotator, ledger.attempts, repeats, fresh, log.waiting())
+            todo = pending(paragraphs[:limit], annotator, ledger.attempts, repeats, fresh, log.waiting(annotator.name))
             finished += todo.finished
             held += todo.held
             for part in cut(todo.asks, annotator.name, ledger.attempts, most_lines, most_bytes):
@@ -142,7 +142,7 @@ def status(benchmark: Benchmark) -> list[BatchState]:
         LabelError: The server refuses.
         IncompleteError: The connection broke.
     """
-    return [_look(shard)[0] for shard in BatchLog(batch_log(benchmark)).open_shards()]
+    return [_look(shard)[0] for shard in BatchLog(benchmark.batches).open_shards()]
 
 
 def collect(benchmark: Benchmark) -> list[BatchState]:
@@ -162,7 +162,7 @@ def collect(benchmark: Benchmark) -> list[BatchState]:
     """
     states = []
     with Ledger(benchmark.ledger) as ledger:
-        log = BatchLog(batch_log(benchmark))
+        log = BatchLog(benchmark.batches)
         _settle_open(benchmark, log)
         for shard in log.open_shards():
             state, batch = _look(shard)
@@ -182,11 +182,6 @@ def collect(benchmark: Benchmark) -> list[BatchState]:
                 )
             states.append(state)
     return states
-
-
-def batch_log(benchmark: Benchmark) -> Path:
-    """Where it is noted what was handed to the Batch API."""
-    return benchmark.path / "batches.jsonl"
 
 
 def batch_folder(benchmark: Benchmark) -> Path:

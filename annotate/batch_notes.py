@@ -7,7 +7,6 @@ ended or is abandoned its requests wait: they are asked neither online nor in an
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -132,10 +131,11 @@ class BatchLog:
         """The shards from which answers may still come, oldest first."""
         return [shard for shard in self.shards.values() if shard.waits]
 
-    def waiting(self) -> Collection[tuple[str, str]]:
-        """Annotator and checksum of every request that waits in a shard."""
+    def waiting(self, annotator: str) -> set[str]:
+        """Checksums of the requests to ``annotator`` that wait in a shard."""
         return {
-            (shard.prepared.annotator, line.request_sha256)
+            line.request_sha256
             for shard in self.open_shards()
+            if shard.prepared.annotator == annotator
             for line in shard.prepared.lines
         }

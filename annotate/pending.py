@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from annotate.collect import resume
+from annotate.derive import recorded_answers
 from annotate.ledger import Attempts
-from annotate.protocol import Annotator, Request
+from annotate.protocol import Annotator, Request, Response
 from annotate.schema import Paragraph
 
 
@@ -42,7 +42,7 @@ def pending(
     attempts: Attempts,
     repeats: int = 1,
     fresh: bool = False,
-    waiting: Collection[tuple[str, str]] = frozenset(),
+    waiting: Collection[str] = frozenset(),
 ) -> Pending:
     """Find the next request of every paragraph and repetition.
 
@@ -52,7 +52,7 @@ def pending(
         attempts: What the ledger holds.
         repeats: How often each paragraph is asked about.
         fresh: Ask again whatever the ledger holds.
-        waiting: Annotator and checksum of requests that wait in a batch; they are not asked again.
+        waiting: Checksums of requests that wait in a batch; they are not asked again.
 
     Returns:
         The requests, failed ones included where asking again may help.
@@ -65,8 +65,18 @@ def pending(
             request = annotator.request(paragraph, repeat, earlier)
             if request is None or request.sha256 in asks:
                 finished += 1
-            elif (annotator.name, request.sha256) in waiting:
+            elif request.sha256 in waiting:
                 held += 1
             else:
                 asks[request.sha256] = Ask(paragraph, request)
     return Pending(annotator, tuple(asks.values()), finished, held)
+
+
+def take_up(
+    annotator: Annotator, paragraph: Paragraph, repeat: int, attempts: Attempts
+) -> list[Response]:
+    """The recorded conversation up to where no answer came; what was answered, well or not, is paid for."""
+    earlier = recorded_answers(annotator, paragraph, repeat, attempts)
+    while earlier and not earlier[-1].answered:
+        earlier.pop()
+    return earlier

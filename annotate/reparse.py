@@ -59,7 +59,8 @@ class Reparsed:
 
     Attributes:
         annotators: One an annotator of the ledger, sorted by name.
-        gold: ``settled`` anew by the default rule, ``kept`` where someone chose it, or ``none`` there was.
+        gold: ``settled`` anew by the default rule, ``kept`` where someone chose it, or ``none`` where nobody has
+            labelled anything.
     """
 
     annotators: tuple[Reread, ...]
@@ -70,13 +71,16 @@ class Reparsed:
         return asdict(self)
 
 
-def reparse(benchmark: Benchmark, *, seed: int = 0, command: str = "") -> Reparsed:
+def reparse(
+    benchmark: Benchmark, gold_from: Sequence[str] = (), *, seed: int = 0, command: str = ""
+) -> Reparsed:
     """Make ``labels/`` again from the ledger, for every annotator in it. Asks nobody, costs nothing.
 
-    Gold that `annotate label` settled is settled anew from the same annotators; gold that someone chose stays.
+    Gold that `annotate label` settled is settled anew; gold that someone chose stays.
 
     Args:
         benchmark: The benchmark; its labels and gold are written.
+        gold_from: Annotators from whose labels gold is settled; those it was settled from when empty.
         seed: Noted in the manifests.
         command: The command line, noted in the manifests.
 
@@ -101,13 +105,15 @@ def reparse(benchmark: Benchmark, *, seed: int = 0, command: str = "") -> Repars
         unread = [_unread(annotator, paragraphs, attempts) for annotator in annotators]
         for (annotator, labels), lost in zip(made, unread, strict=True):
             _refuse_loss(annotator.name, labels, lost)
-        reread = []
+        found = []
         for (annotator, labels), lost in zip(made, unread, strict=True):
             before = _labels_before(benchmark, annotator.name)
             summary = summarize(paragraphs, labels, annotator.name, 0, 0)
             write_summary(benchmark, labels, summary, seed, command)
-            reread.append(_compare(annotator.name, summary.statuses, before, labels, lost))
-        return Reparsed(tuple(reread), _settle_again(benchmark, seed, command))
+            found.append(_compare(annotator.name, summary.statuses, before, labels, lost))
+        answered = {reread.annotator for reread in found if reread.statuses.get("ok")}
+        names = [name for name in gold_from or _gold_annotators(benchmark, names) if name in answered]
+        return Reparsed(tuple(found), _settle_again(benchmark, names, seed, command))
 
 
 def stored_annotator(name: str) -> Annotator:
@@ -174,19 +180,19 @@ def _compare(
     )
 
 
-def _settle_again(benchmark: Benchmark, seed: int, command: str) -> str:
-    if not benchmark.gold_path.exists():
-        return "none"
+def _settle_again(benchmark: Benchmark, names: Sequence[str], seed: int, command: str) -> str:
     if chosen_rule(benchmark):
         return "kept"
-    settle(benchmark, DEFAULT_RULE, _gold_annotators(benchmark), chosen=False, seed=seed, command=command)
+    if not names:
+        return "none"
+    settle(benchmark, DEFAULT_RULE, names, chosen=False, seed=seed, command=command)
     return "settled"
 
 
-def _gold_annotators(benchmark: Benchmark) -> list[str]:
-    """Whose labels the gold rests on; empty, that is all, where its manifest is lost."""
+def _gold_annotators(benchmark: Benchmark, everyone: Sequence[str]) -> list[str]:
+    """Whose labels the gold rests on; everyone's where there is none or its manifest is lost."""
     try:
         manifest = Manifest.model_validate_json(gold_manifest(benchmark).read_bytes())
     except (OSError, ValidationError):
-        return []
+        return list(everyone)
     return [str(name) for name in manifest.config.get("annotators", [])]

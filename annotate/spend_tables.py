@@ -93,9 +93,9 @@ def describe_reparse(reparsed: Reparsed) -> list[str]:
     """Changes of status, requests that were not read, and what became of the gold."""
     lines = [line for reread in reparsed.annotators for line in _describe_reread(reread)]
     gold = {
-        "settled": "gold: settled anew from the same annotators",
+        "settled": "gold: settled anew",
         "kept": "gold: left as it was chosen; annotate adjudicate settles it anew",
-        "none": "gold: there is none; annotate adjudicate settles it",
+        "none": "gold: none, since no paragraph is labelled",
     }
     return [*lines, gold[reparsed.gold]]
 

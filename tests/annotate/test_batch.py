@@ -25,20 +25,25 @@ from annotate.protocol import Annotator
 from annotate.reparse import reparse
 from annotate.transport import Endpoint
 from tests.fakes import openai_server
-from tests.fakes.openai_server import FakeOpenAI, answer_request
+from tests.fakes.openai_server import FakeOpenAI
 
 COUNT = 12
 
 
 @pytest.fixture
 def fake() -> Iterator[FakeOpenAI]:
-    with FakeOpenAI() as server:
+    with FakeOpenAI(answer=truthful) as server:
         yield server
 
 
 @pytest.fixture
 def benchmark(tmp_path: Path) -> Benchmark:
     return make_benchmark(tmp_path / "curated", make_paragraphs(COUNT))
+
+
+def truthful(body: dict[str, Any]) -> str:
+    """Marks a word that stands once in every paragraph."""
+    return json.dumps({"spans": [{"quote": "plum", "occurrence": 1, "before": "the"}]})
 
 
 def gpt(fake: FakeOpenAI, options: str = "") -> Annotator:
@@ -210,15 +215,13 @@ class TestWaiting:
 
     def test_quotes_that_could_not_be_placed_go_in_the_next_submit(self, benchmark, fake) -> None:
         def careless(body: dict[str, Any]) -> str:
-            if len(body["messages"]) > 2:
-                return answer_request(body)
-            return json.dumps({"spans": [{"quote": "quagga", "occurrence": 1, "before": ""}]})
+            return truthful(body).replace("plum", "quagga")
 
         fake.answer = careless
         submit(benchmark, [gpt(fake)])
         finish(benchmark)
         assert statuses(benchmark) == {"unresolved": COUNT}
-        fake.answer = answer_request
+        fake.answer = truthful
         (state,) = submit(benchmark, [gpt(fake)]).states
         assert state.requests == COUNT
         finish(benchmark)

@@ -19,7 +19,10 @@ from annotate.pending import Ask
 from annotate.protocol import Request, Usage
 
 PARAGRAPHS = make_paragraphs(7)
-ASKS = [Ask(p, Request({"model": "m", "messages": [p.text]}, origin={"prompt_sha256": "f"})) for p in PARAGRAPHS]
+ASKS = [
+    Ask(paragraph, Request({"model": "m", "messages": [f"text {n}"]}, origin={"prompt_sha256": "f"}))
+    for n, paragraph in enumerate(PARAGRAPHS)
+]
 
 
 def sizes(most_lines: int, most_bytes: int) -> list[int]:

@@ -122,9 +122,17 @@ class TestGold:
         assert reparse(benchmark).gold == "kept"
         assert benchmark.gold_path.read_bytes() == before
 
-    def test_where_there_is_none(self, benchmark, changing) -> None:
+    def test_that_is_lost_comes_back(self, benchmark, changing) -> None:
+        label_benchmark(benchmark, [changing])
+        before = files(benchmark.path)
+        benchmark.gold_path.unlink()
+        assert reparse(benchmark).gold == "settled"
+        assert files(benchmark.path) == before
+
+    def test_there_is_none_where_nothing_is_labelled(self, benchmark, changing) -> None:
         label_benchmark(benchmark, [changing])
         benchmark.gold_path.unlink()
+        changing.spans_read = 0
         assert reparse(benchmark).gold == "none"
         assert not benchmark.gold_path.exists()
 
