@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from annotate.batch_lines import ENDPOINT, MOST_BYTES, MOST_LINES, Part, cut, describe_errors, read_answers
 from annotate.batch_notes import BatchLog, Line, Note, Shard
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
     from annotate.annotators.openai import OpenAIAnnotator
     from annotate.benchmark import Benchmark
+
+Connect: TypeAlias = Callable[[str], Endpoint]
+"""The endpoint at an address; one client for all batches of a call."""
 
 _SHARD_KEY = "annotate_shard"
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
@@ -125,9 +129,11 @@ def submit(
         rows = [(row.paragraph_id, row.text_sha256) for row in ledger.attempts.rows]
         check_texts(benchmark.ledger, paragraphs, rows)
         log = BatchLog(benchmark.batches)
-        states = _settle_open(benchmark, log)
+        states = _settle_open(benchmark, log, cache(Endpoint))
         for annotator in asked:
-            todo = pending(paragraphs[:limit], annotator, ledger.attempts, repeats, fresh, log.waiting(annotator.name))
+            todo = pending(
+                paragraphs[:limit], annotator, ledger.attempts, repeats, fresh, log.waiting(annotator.name)
+            )
             finished += todo.finished
             held += todo.held
             for part in cut(todo.asks, annotator.name, ledger.attempts, most_lines, most_bytes):
@@ -142,7 +148,8 @@ def status(benchmark: Benchmark) -> list[BatchState]:
         LabelError: The server refuses.
         IncompleteError: The connection broke.
     """
-    return [_look(shard)[0] for shard in BatchLog(benchmark.batches).open_shards()]
+    connect = cache(Endpoint)
+    return [_look(shard, connect)[0] for shard in BatchLog(benchmark.batches).open_shards()]
 
 
 def collect(benchmark: Benchmark) -> list[BatchState]:
@@ -163,11 +170,12 @@ def collect(benchmark: Benchmark) -> list[BatchState]:
     states = []
     with Ledger(benchmark.ledger) as ledger:
         log = BatchLog(benchmark.batches)
-        _settle_open(benchmark, log)
+        connect = cache(Endpoint)
+        _settle_open(benchmark, log, connect)
         for shard in log.open_shards():
-            state, batch = _look(shard)
+            state, batch = _look(shard, connect)
             if batch is not None and state.ended:
-                state = _bring_in(benchmark, ledger, shard, batch)
+                state = _bring_in(benchmark, ledger, shard, batch, connect)
                 log.append(
                     Note(
                         event="ended",
@@ -204,7 +212,7 @@ def _batchable(annotator: Annotator) -> OpenAIAnnotator:
     return annotator
 
 
-def _settle_open(benchmark: Benchmark, log: BatchLog) -> list[BatchState]:
+def _settle_open(benchmark: Benchmark, log: BatchLog, connect: Connect) -> list[BatchState]:
     """Find out about shards that a killed process had prepared: was a batch made of them or not?
 
     One that the server does not know is abandoned, which makes its requests free again.
@@ -213,7 +221,7 @@ def _settle_open(benchmark: Benchmark, log: BatchLog) -> list[BatchState]:
     for shard in log.open_shards():
         if shard.batch_id:
             continue
-        endpoint = Endpoint(shard.prepared.base_url)
+        endpoint = connect(shard.prepared.base_url)
         with _said_plainly(endpoint):
             known = _patient(endpoint).batches.list(limit=100)
             made = {(batch.metadata or {}).get(_SHARD_KEY): batch for batch in known}
@@ -260,12 +268,12 @@ def _send(benchmark: Benchmark, log: BatchLog, annotator: OpenAIAnnotator, part:
     return _state(log.shards[shard.shard], batch)
 
 
-def _look(shard: Shard) -> tuple[BatchState, Batch | None]:
+def _look(shard: Shard, connect: Connect) -> tuple[BatchState, Batch | None]:
     """Ask the server about a shard; nothing where it is not known whether a batch was made of it."""
     if not shard.batch_id:
         detail = "a submit was cut off here; --batch submit or collect finds out whether a batch was made"
         return _unknown(shard, detail), None
-    endpoint = Endpoint(shard.prepared.base_url)
+    endpoint = connect(shard.prepared.base_url)
     with _said_plainly(endpoint):
         batch = _patient(endpoint).batches.retrieve(shard.batch_id)
         return _state(shard, batch), batch
@@ -291,13 +299,15 @@ def _state(shard: Shard, batch: Batch) -> BatchState:
     )
 
 
-def _bring_in(benchmark: Benchmark, ledger: Ledger, shard: Shard, batch: Batch) -> BatchState:
+def _bring_in(
+    benchmark: Benchmark, ledger: Ledger, shard: Shard, batch: Batch, connect: Connect
+) -> BatchState:
     """Record what an ended batch brought, except what a killed collect had recorded of it already."""
     problems: list[str] = []
     for kind, file_id in (("output", batch.output_file_id), ("errors", batch.error_file_id)):
         if file_id:
             path = batch_folder(benchmark) / f"{batch.id}.{kind}.jsonl"
-            text = _fetch(Endpoint(shard.prepared.base_url), file_id, path)
+            text = _fetch(connect(shard.prepared.base_url), file_id, path)
             problems += _record(ledger, shard, batch, text, path.name)
             problems += [] if text else [f"the server no longer has the file of {kind}"]
     ledger.sync()

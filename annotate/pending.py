@@ -72,9 +72,7 @@ def pending(
     return Pending(annotator, tuple(asks.values()), finished, held)
 
 
-def take_up(
-    annotator: Annotator, paragraph: Paragraph, repeat: int, attempts: Attempts
-) -> list[Response]:
+def take_up(annotator: Annotator, paragraph: Paragraph, repeat: int, attempts: Attempts) -> list[Response]:
     """The recorded conversation up to where no answer came; what was answered, well or not, is paid for."""
     earlier = recorded_answers(annotator, paragraph, repeat, attempts)
     while earlier and not earlier[-1].answered:

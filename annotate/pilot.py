@@ -136,7 +136,9 @@ def run_pilot(
         check_texts(ledger.path, benchmark.paragraphs(), rows)
         for _, annotator in annotators:
             ask(paragraphs, annotator, ledger, limits, budget, REPEATS, track)
-        trials = [_trial(name, annotator, paragraphs, ledger.attempts, seed) for name, annotator in annotators]
+        trials = [
+            _trial(name, annotator, paragraphs, ledger.attempts, seed) for name, annotator in annotators
+        ]
     found = Pilot(paragraphs=len(paragraphs), repeats=REPEATS, seed=seed, trials=tuple(trials))
     write_atomic(folder / "pilot.json", found.model_dump_json(indent=2) + "\n")
     return found

@@ -196,7 +196,11 @@ def pilot_table(found: Pilot) -> Table:
             _share(trial.unresolved),
             _retest(trial.retest),
             _share(trial.marked_share),
-            "free" if trial.free else "unknown" if trial.usd_per_1000 is None else f"{trial.usd_per_1000:.2f}",
+            "free"
+            if trial.free
+            else "unknown"
+            if trial.usd_per_1000 is None
+            else f"{trial.usd_per_1000:.2f}",
         )
     return table
 
@@ -220,5 +224,7 @@ def describe_pilot(found: Pilot) -> list[str]:
         rungs = ", ".join(f"{count:,} {rung}" for rung, count in trial.rungs.items()) or "none"
         lines.append(f"{trial.annotator}: spans placed: {rungs}")
         if trial.unpriced:
-            lines.append(f"{trial.annotator}: {trial.unpriced:,} attempts without a known price are not in its USD")
+            lines.append(
+                f"{trial.annotator}: {trial.unpriced:,} attempts without a known price are not in its USD"
+            )
     return lines

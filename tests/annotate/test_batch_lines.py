@@ -64,7 +64,9 @@ class TestCut:
         )
 
     @given(st.text(max_size=100), st.integers(0, 10**9), st.integers(1, 10**9))
-    def test_names_fit_whatever_the_paragraph_is_called(self, identifier: str, repeat: int, attempt: int) -> None:
+    def test_names_fit_whatever_the_paragraph_is_called(
+        self, identifier: str, repeat: int, attempt: int
+    ) -> None:
         ask = Ask(PARAGRAPHS[0].model_copy(update={"id": identifier}), Request({"a": 1}, repeat))
         assert re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", custom_id(ask, attempt))
 
@@ -73,7 +75,9 @@ class TestCut:
         assert len({custom_id(ask, attempt) for ask in asks for attempt in (1, 2)}) == 800
 
 
-def completion(content: str | None = "{}", finish: str = "stop", refusal: str | None = None) -> dict[str, Any]:
+def completion(
+    content: str | None = "{}", finish: str = "stop", refusal: str | None = None
+) -> dict[str, Any]:
     return {
         "model": "m-1",
         "system_fingerprint": "fp",
@@ -152,13 +156,17 @@ class TestAnswers:
         assert answer.worked_on
         assert (answer.response.status, answer.response.detail) == ("error", "lost")
 
-    @pytest.mark.parametrize("line", ["{", "[]", "3", "null", '{"response": null}', '{"custom_id": "c", "response": 3}'])
+    @pytest.mark.parametrize(
+        "line", ["{", "[]", "3", "null", '{"response": null}', '{"custom_id": "c", "response": 3}']
+    )
     def test_a_line_that_is_none(self, line) -> None:
         assert list(read_answers(f"\n{line}\n", "m")) == [(2, None)]
 
     def test_unicode_line_separators_do_not_end_a_line(self) -> None:
         body = completion("a\u2028b\x85c")
-        row = json.dumps({"custom_id": "c", "response": {"status_code": 200, "body": body}}, ensure_ascii=False)
+        row = json.dumps(
+            {"custom_id": "c", "response": {"status_code": 200, "body": body}}, ensure_ascii=False
+        )
         ((_, answer),) = read_answers(row + "\n", "m")
         assert answer is not None
         assert json.loads(answer.response.raw) == body
@@ -174,5 +182,7 @@ class TestValidation:
         assert describe_errors([], lines) == ""
         assert describe_errors([Fault(1)], lines) == "line 1 (p7): duplicate_custom_id: not unique"
         many = describe_errors([Fault(None), Fault(9), Fault(1), Fault(1), Fault(1)], lines)
-        assert many.startswith("duplicate_custom_id: not unique; duplicate_custom_id: not unique; line 1 (p7)")
+        assert many.startswith(
+            "duplicate_custom_id: not unique; duplicate_custom_id: not unique; line 1 (p7)"
+        )
         assert many.endswith("; and 2 more")
