@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -113,7 +112,7 @@ def label(
     annotator: Annotated[
         list[str] | None,
         typer.Option(
-            help="clause, mock, overlap or replay, with options after a colon; repeat for several. "
+            help="openai:MODEL, clause, mock, overlap or replay, with options after a colon; repeat for several. "
             "Default: overlap and clause."
         ),
     ] = None,
@@ -123,6 +122,20 @@ def label(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Ask again what was answered; the ledger keeps both.")
     ] = False,
+    base_url: Annotated[
+        str,
+        typer.Option(envvar="OPENAI_BASE_URL", help="Endpoint of openai: annotators, up to and with /v1."),
+    ] = "https://api.openai.com/v1",
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds until an attempt is given up.")] = 120.0,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Most attempts in flight.")] = 8,
+    rpm: Annotated[float | None, typer.Option(min=0.001, help="Most requests a minute.")] = None,
+    tpm: Annotated[float | None, typer.Option(min=0.001, help="Most tokens a minute.")] = None,
+    max_attempts: Annotated[int, typer.Option(min=1, help="Attempts until a request is given up.")] = 8,
+    max_time: Annotated[float, typer.Option(min=0, help="Seconds until a request is given up.")] = 3600.0,
+    max_cost: Annotated[
+        float | None,
+        typer.Option(min=0, help="US dollars this run may spend, counting what is in flight at its worst."),
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -131,21 +144,33 @@ def label(
 
     Every answer goes to the ledger first. What was answered is never asked
     again, so the same command goes on where it was stopped.
+    Exit codes: 0 done, 3 incomplete (run it again), 4 --max-cost reached, 5 refused (quota, key, model).
     """
+    from datetime import date
+
     from annotate.annotators import DEFAULT_ANNOTATORS, make_annotator
     from annotate.benchmark import open_benchmark
+    from annotate.errors import IncompleteError
     from annotate.label import label_benchmark
-    from annotate.tables import describe_failures, describe_gold, label_table
+    from annotate.limits import Limits
+    from annotate.protocol import OnlineAnnotator
+    from annotate.tables import describe_failures, describe_gold, describe_spent, label_table
+    from annotate.transport import Endpoint
 
     chosen = open_benchmark(benchmark)
-    annotators = [make_annotator(spec, seed) for spec in annotator or DEFAULT_ANNOTATORS]
+    endpoint = Endpoint(base_url, timeout)
+    annotators = [make_annotator(spec, seed, endpoint) for spec in annotator or DEFAULT_ANNOTATORS]
+    for online in annotators:
+        for warning in online.warnings(date.today()) if isinstance(online, OnlineAnnotator) else ():
+            _note(quiet, f"note: {warning}")
     bars = progress(quiet or json)
     with ExitStack() as shown:
 
-        def track(name: str, total: int) -> Callable[[], object]:
+        def track(name: str, total: int) -> Callable[[int, str], object]:
             if not bars.tasks:  # a bar without a task would leave an empty line before an error
                 shown.enter_context(bars)
-            return partial(bars.advance, bars.add_task(name, total=total))
+            task = bars.add_task(name, total=total)
+            return lambda done, note: bars.update(task, completed=done, description=f"{name} {note}".rstrip())
 
         done = label_benchmark(
             chosen,
@@ -155,6 +180,7 @@ def label(
             fresh=fresh,
             seed=seed,
             command=command_line(),
+            limits=Limits(concurrency, rpm, tpm, max_attempts, max_time, max_cost),
             track=track,
         )
     if json:
@@ -162,11 +188,13 @@ def label(
     else:
         _print(label_table(done.summaries))
         for summary in done.summaries:
-            for line in describe_failures(summary.annotator, summary.statuses):
+            for line in describe_failures(summary.annotator, summary.statuses) + describe_spent(summary):
                 _print(line)
         kept = f"gold: left as it was chosen ({done.kept_rule}); annotate adjudicate settles it anew"
         _print(describe_gold(done.gold) if done.gold else kept)
         _note(quiet, f"written to {chosen.path}; next: annotate agreement")
+    if done.unfinished:
+        raise IncompleteError(f"{done.unfinished:,} got no answer; the same command asks about them again")
 
 
 @app.command(
