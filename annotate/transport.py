@@ -43,12 +43,12 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)
+        if parts.username or parts.password or parts.query:
+            raise LabelError(f"--base-url must hold no password or query; a key goes in {KEY}")
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise LabelError(
                 f"--base-url {self.base_url!r} is no address; give one as http://localhost:8000/v1"
             )
-        if parts.username or parts.password or parts.query:
-            raise LabelError(f"--base-url must hold no password or query; a key goes in {KEY}")
 
     @property
     def host(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from fakes.online import Clock, InlinePool, ScriptedOnline, answered, failed, stopped
@@ -22,7 +23,9 @@ FIRST = PARAGRAPHS[0].text
 class Run:
     """One run of the scheduler over a ledger, with all that can be looked at afterwards."""
 
-    def __init__(self, path, annotator=None, limits=None, paragraphs=PARAGRAPHS, repeats=1, latency=0.0, **options):
+    def __init__(
+        self, path, annotator=None, limits=None, paragraphs=PARAGRAPHS, repeats=1, latency=0.0, **options
+    ):
         self.annotator = annotator or ScriptedOnline()
         self.clock = Clock()
         self.pool = InlinePool(lambda job: self.annotator.attempt(job.request), self.clock, latency)
@@ -76,9 +79,14 @@ class TestRetries:
         annotator = ScriptedOnline({FIRST: [failed(), failed(), failed(), answered()]})
         run = Run(tmp_path / "l", annotator, paragraphs=PARAGRAPHS[:1])
         starts = run.starts("p00000")
-        gaps = [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(starts)]
         assert [low <= gap <= 2 * low for gap, low in zip(gaps, (0.25, 0.5, 1.0), strict=True)] == [True] * 3
-        assert [(row.attempt, row.status) for row in run.rows] == [(1, "error"), (2, "error"), (3, "error"), (4, "ok")]
+        assert [(row.attempt, row.status) for row in run.rows] == [
+            (1, "error"),
+            (2, "error"),
+            (3, "error"),
+            (4, "ok"),
+        ]
         assert run.tally.retries == 3
 
     def test_a_long_retry_after_is_honoured_by_everyone(self, tmp_path) -> None:
@@ -112,7 +120,8 @@ class TestRetries:
 
     def test_what_was_answered_badly_is_paid_for_and_not_asked_again(self, tmp_path) -> None:
         script = {
-            p.text: [answered(s)] for p, s in zip(PARAGRAPHS, ("refused", "filtered", "truncated"), strict=False)
+            p.text: [answered(s)]
+            for p, s in zip(PARAGRAPHS, ("refused", "filtered", "truncated"), strict=False)
         }
         assert Run(tmp_path / "l", ScriptedOnline(script)).tally.failed == 3
         assert Run(tmp_path / "l", ScriptedOnline(script)).tally.attempts == 0
@@ -158,7 +167,9 @@ class TestStops:
         with Ledger(tmp_path / "l") as ledger:
             annotator, clock = ScriptedOnline(), Clock()
             pool = InlinePool(lambda job: annotator.attempt(job.request), clock)
-            scheduler = Scheduler(annotator, ledger, Limits(concurrency=3), Budget(None), pool, clock=clock, show=show)
+            scheduler = Scheduler(
+                annotator, ledger, Limits(concurrency=3), Budget(None), pool, clock=clock, show=show
+            )
             run = scheduler.run(make_paragraphs(40), 1)
         assert isinstance(scheduler.stop, IncompleteError)
         assert scheduler.stop.exit_code == 3
@@ -180,7 +191,9 @@ class TestMoney:
         assert run.tally.done == 6
 
     def test_the_limit_is_never_passed(self, tmp_path) -> None:
-        dear = {p.text: [Outcome(Response(status="ok", raw="{}", cost_usd=0.9), "answer")] for p in PARAGRAPHS}
+        dear = {
+            p.text: [Outcome(Response(status="ok", raw="{}", cost_usd=0.9), "answer")] for p in PARAGRAPHS
+        }
         run = Run(tmp_path / "l", ScriptedOnline(dear), Limits(concurrency=8, max_cost=3.0))
         assert isinstance(run.scheduler.stop, BudgetError)
         assert run.tally.cost_usd == pytest.approx(2.7)
@@ -228,7 +241,9 @@ def test_what_was_paid_for_is_on_the_disk_before_more_is_spent(tmp_path, monkeyp
     monkeypatch.setattr(Ledger, "sync", lambda self: (events.append("sync"), sync(self))[1])
     monkeypatch.setattr(Ledger, "append", lambda self, row: (events.append("append"), append(self, row))[1])
     submit = InlinePool.submit
-    monkeypatch.setattr(InlinePool, "submit", lambda self, job: (events.append("start"), submit(self, job))[1])
+    monkeypatch.setattr(
+        InlinePool, "submit", lambda self, job: (events.append("start"), submit(self, job))[1]
+    )
     Run(tmp_path / "l", ScriptedOnline({FIRST: [failed(), answered()]}), Limits(concurrency=2))
     pending = False
     for event in events:

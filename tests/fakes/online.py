@@ -55,7 +55,9 @@ def answered(status: str = "ok", **fields: object) -> Outcome:
     return Outcome(Response(status=status, raw="{}", usage=USED, cost_usd=0.01, **fields), "answer")
 
 
-def failed(wait_s: float | None = None, maybe_billed: bool = False, code: str = "x", http: int | None = 500) -> Outcome:
+def failed(
+    wait_s: float | None = None, maybe_billed: bool = False, code: str = "x", http: int | None = 500
+) -> Outcome:
     response = Response(status="error", http=http, code=code, detail="as scripted")
     return Outcome(response, "retry", wait_s, maybe_billed)
 
@@ -77,7 +79,11 @@ class ScriptedOnline:
     opened: int = 0
 
     def request(self, paragraph: Paragraph, repeat: int, earlier: Sequence[Response]) -> Request | None:
-        return None if earlier else Request({"text": paragraph.text}, repeat, {"prompt_sha256": self.prompt_sha256})
+        return (
+            None
+            if earlier
+            else Request({"text": paragraph.text}, repeat, {"prompt_sha256": self.prompt_sha256})
+        )
 
     def open(self) -> None:
         self.opened += 1
