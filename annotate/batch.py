@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from annotate.batch_lines import ENDPOINT, MOST_BYTES, MOST_LINES, Part, cut, describe_errors, read_answers
 from annotate.batch_notes import BatchLog, Line, Note, Shard
 from annotate.completion import shorten
-from annotate.errors import IncompleteError, LabelError
+from annotate.errors import BudgetError, IncompleteError, LabelError
 from annotate.faults import read_fault
 from annotate.files import write_atomic
 from annotate.label_files import check_texts
-from annotate.ledger import Attempt, Ledger
+from annotate.ledger import Attempt, Ledger, read_ledger
+from annotate.limits import Budget
 from annotate.pending import pending
 from annotate.profiles import cost_usd, profile, profile_place
 from annotate.protocol import Annotator, Response
+from annotate.reparse import Reparsed, reparse
 from annotate.transport import Endpoint
 
 if TYPE_CHECKING:
@@ -98,6 +101,7 @@ def submit(
     limit: int | None = None,
     repeats: int = 1,
     fresh: bool = False,
+    max_cost: float | None = None,
     most_lines: int = MOST_LINES,
     most_bytes: int = MOST_BYTES,
 ) -> Submitted:
@@ -112,6 +116,7 @@ def submit(
         limit: Ask about the first ``limit`` paragraphs only.
         repeats: How often each paragraph is asked about.
         fresh: Ask again whatever the ledger holds.
+        max_cost: US dollars that this submit may spend, every answer being as long as it may be.
         most_lines: Most requests in a batch.
         most_bytes: Most bytes of its file.
 
@@ -120,10 +125,12 @@ def submit(
 
     Raises:
         LabelError: An annotator cannot be asked in batches, the server refuses, or another process is labelling.
+        BudgetError: The next batch could cost more than may be spent; those before it are submitted.
         IncompleteError: The connection broke; the same call goes on.
     """
     asked = [_batchable(annotator) for annotator in annotators]
     paragraphs = benchmark.paragraphs()
+    budget = Budget(max_cost)
     finished = held = 0
     with Ledger(benchmark.ledger) as ledger:
         rows = [(row.paragraph_id, row.text_sha256) for row in ledger.attempts.rows]
@@ -137,8 +144,25 @@ def submit(
             finished += todo.finished
             held += todo.held
             for part in cut(todo.asks, annotator.name, ledger.attempts, most_lines, most_bytes):
+                _check_budget(budget, annotator, part)
                 states.append(_send(benchmark, log, annotator, part))
     return Submitted(tuple(states), finished, held)
+
+
+def _check_budget(budget: Budget, annotator: OpenAIAnnotator, part: Part) -> None:
+    worst = [cost_usd(annotator.worst_usage(ask.request), annotator.profile, batch=True) for ask in part.asks]
+    known = [price for price in worst if price is not None]
+    if budget.limit is not None and len(known) < len(worst):
+        raise LabelError(
+            f"--max-cost needs a price, and none is known for {annotator.name}: add it to its profile"
+        )
+    total = math.fsum(known)
+    if not budget.allows(total):
+        raise BudgetError(
+            f"--max-cost {budget.limit:g}: a batch of {len(worst):,} requests could cost {total:.4f}, and"
+            f" {budget.held:.4f} is committed; lower --limit or raise --max-cost"
+        )
+    budget.hold(total)
 
 
 def status(benchmark: Benchmark) -> list[BatchState]:
@@ -192,6 +216,27 @@ def collect(benchmark: Benchmark) -> list[BatchState]:
     return states
 
 
+def collect_labels(benchmark: Benchmark, command: str = "") -> tuple[list[BatchState], Reparsed | None]:
+    """Collect, then make the labels again and settle gold from the annotators that batches asked.
+
+    Args:
+        benchmark: The benchmark; its ledger, labels and gold are written.
+        command: The command line, noted in the manifests.
+
+    Returns:
+        The batches that were open, and what came of the labels; ``None`` while there is no answer at all.
+
+    Raises:
+        AnnotateError: As :func:`collect` and :func:`annotate.reparse.reparse`.
+    """
+    states = collect(benchmark)
+    shards = BatchLog(benchmark.batches).shards.values()
+    if not read_ledger(benchmark.ledger).rows:
+        return states, None
+    names = list(dict.fromkeys(shard.prepared.annotator for shard in shards))
+    return states, reparse(benchmark, names, command=command)
+
+
 def batch_folder(benchmark: Benchmark) -> Path:
     """Where files on their way to and from the Batch API lie."""
     return benchmark.path / "batches"
@@ -202,7 +247,8 @@ def _batchable(annotator: Annotator) -> OpenAIAnnotator:
 
     if not isinstance(annotator, OpenAIAnnotator):
         raise LabelError(
-            f"annotator {annotator.name} is not asked over the API, so not in batches; leave it out"
+            f"annotator {annotator.name} is not asked over the API, so not in batches;"
+            " name one that is, for instance --annotator openai:gpt-4o"
         )
     if not annotator.profile.batch:
         place = profile_place(annotator.model, "batch")

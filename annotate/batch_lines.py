@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from annotate.batch_notes import Line
 from annotate.completion import CompletionError, read_completion
@@ -20,16 +20,17 @@ MOST_LINES = 50_000
 """Most requests that the API takes in one batch."""
 MOST_BYTES = 200_000_000
 """Most bytes of one file."""
-ENDPOINT = "/v1/chat/completions"
+ENDPOINT: Final = "/v1/chat/completions"
 NOT_WORKED_ON = frozenset({"batch_expired", "batch_cancelled"})
 """Codes of requests that the batch did not come to; they cost nothing."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A file to upload, and what its lines stand for, in the same order."""
+    """A file to upload, the requests in it, and what its lines stand for, in the same order."""
 
     text: str
+    asks: tuple[Ask, ...]
     lines: tuple[Line, ...]
 
 
@@ -52,29 +53,32 @@ def cut(
     Raises:
         LabelError: A single request is larger than a file may be.
     """
-    texts: list[str] = []
-    lines: list[Line] = []
+    taken: list[tuple[str, Ask, Line]] = []
     size = 0
     for ask in asks:
-        name = custom_id(ask, attempts.count(annotator, ask.request.sha256) + 1)
-        asked = {"custom_id": name, "method": "POST", "url": ENDPOINT, "body": ask.request.body}
+        line = _line(ask, attempts.count(annotator, ask.request.sha256) + 1)
+        asked = {"custom_id": line.custom_id, "method": "POST", "url": ENDPOINT, "body": ask.request.body}
         text = json.dumps(asked, ensure_ascii=False) + "\n"
         length = len(text.encode("utf-8"))
         if length > most_bytes:
             raise LabelError(f"the request about {ask.paragraph.id} is larger than a batch file may be")
-        if lines and (len(lines) == most_lines or size + length > most_bytes):
-            yield Part("".join(texts), tuple(lines))
-            texts, lines, size = [], [], 0
-        texts.append(text)
-        lines.append(_line(name, ask))
+        if taken and (len(taken) == most_lines or size + length > most_bytes):
+            yield _part(taken)
+            taken, size = [], 0
+        taken.append((text, ask, line))
         size += length
-    if lines:
-        yield Part("".join(texts), tuple(lines))
+    if taken:
+        yield _part(taken)
 
 
-def _line(name: str, ask: Ask) -> Line:
+def _part(taken: Sequence[tuple[str, Ask, Line]]) -> Part:
+    texts, asks, lines = zip(*taken, strict=True)
+    return Part("".join(texts), asks, lines)
+
+
+def _line(ask: Ask, attempt: int) -> Line:
     return Line(
-        custom_id=name,
+        custom_id=custom_id(ask, attempt),
         request_sha256=ask.request.sha256,
         paragraph_id=ask.paragraph.id,
         text_sha256=ask.paragraph.text_sha256,

@@ -40,3 +40,15 @@ class IncompleteError(AnnotateError):
     """A run stopped before its end and can be resumed by the same command."""
 
     exit_code = 3
+
+
+class BudgetError(AnnotateError):
+    """The next request could cost more than may be spent; what was answered is kept."""
+
+    exit_code = 4
+
+
+class EndpointError(AnnotateError):
+    """The endpoint will not serve this run: quota, key, model or a parameter; what was answered is kept."""
+
+    exit_code = 5

@@ -8,14 +8,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from statistics import mean, stdev
+from typing import TYPE_CHECKING
 
 from annotate.annotators.openai import CAP_REASONING, RAISE, OpenAIAnnotator
-from annotate.ledger import Attempts
-from annotate.pending import Ask, Pending
+from annotate.batch_notes import BatchLog
+from annotate.label import distinct_names
+from annotate.label_files import check_texts
+from annotate.ledger import Attempts, read_ledger
+from annotate.pending import Ask, Pending, pending
 from annotate.profiles import ModelProfile, cost_usd
-from annotate.protocol import Usage
+from annotate.protocol import Annotator, Usage
 from annotate.schema import Paragraph, Record
-from annotate.tokens import TokenCounter
+from annotate.tokens import TokenCounter, token_counter
+
+if TYPE_CHECKING:
+    from annotate.benchmark import Benchmark
 
 FIT_FROM = 20
 """From this many answered paragraphs on, what they used replaces the assumptions."""
@@ -153,6 +160,44 @@ def estimate(
         warnings=tuple(annotator.warnings(today)),
         sample=tuple(todo.asks[0].request.body["messages"]) if todo.asks else (),
     )
+
+
+def dry_run(
+    benchmark: Benchmark,
+    annotators: Sequence[Annotator],
+    today: date,
+    *,
+    limit: int | None = None,
+    repeats: int = 1,
+    fresh: bool = False,
+) -> list[Estimate]:
+    """Estimate what labelling a benchmark would still ask and cost. Reads, asks nobody, needs no key.
+
+    Args:
+        benchmark: The benchmark.
+        annotators: Whom to ask.
+        today: The day of the run.
+        limit: Ask about the first ``limit`` paragraphs only.
+        repeats: How often each paragraph is asked about.
+        fresh: Ask again whatever the ledger holds.
+
+    Raises:
+        LabelError: An annotator is named twice, or the ledger is of another benchmark.
+        BenchmarkError: A file is damaged.
+    """
+    distinct_names(annotators)
+    paragraphs = benchmark.paragraphs()
+    attempts = read_ledger(benchmark.ledger)
+    rows = [(row.paragraph_id, row.text_sha256) for row in attempts.rows]
+    check_texts(benchmark.ledger, paragraphs, rows)
+    log = BatchLog(benchmark.batches)
+    counter = token_counter()
+    found = []
+    for annotator in annotators:
+        waiting = log.waiting(annotator.name)
+        todo = pending(paragraphs[:limit], annotator, attempts, repeats, fresh, waiting)
+        found.append(estimate(todo, paragraphs, attempts, counter, today))
+    return found
 
 
 def _efforts(

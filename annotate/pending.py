@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from annotate.derive import recorded_answers
 from annotate.ledger import Attempts
-from annotate.protocol import Annotator, Request, Response
+from annotate.protocol import Annotator, Request
+from annotate.scheduler import resume
 from annotate.schema import Paragraph
 
 
@@ -61,7 +61,7 @@ def pending(
     finished = held = 0
     for paragraph in paragraphs:
         for repeat in range(repeats):
-            earlier = [] if fresh else take_up(annotator, paragraph, repeat, attempts)
+            earlier = [] if fresh else resume(annotator, paragraph, repeat, attempts)
             request = annotator.request(paragraph, repeat, earlier)
             if request is None or request.sha256 in asks:
                 finished += 1
@@ -70,11 +70,3 @@ def pending(
             else:
                 asks[request.sha256] = Ask(paragraph, request)
     return Pending(annotator, tuple(asks.values()), finished, held)
-
-
-def take_up(annotator: Annotator, paragraph: Paragraph, repeat: int, attempts: Attempts) -> list[Response]:
-    """The recorded conversation up to where no answer came; what was answered, well or not, is paid for."""
-    earlier = recorded_answers(annotator, paragraph, repeat, attempts)
-    while earlier and not earlier[-1].answered:
-        earlier.pop()
-    return earlier

@@ -13,8 +13,11 @@ from annotate.annotators import is_offline
 from annotate.cost import cost
 from annotate.derive import derive, recorded_answers
 from annotate.errors import LabelError
-from annotate.label import summarize
+from annotate.files import write_atomic
+from annotate.label import Report, ask, distinct_names, summarize
+from annotate.label_files import check_texts
 from annotate.ledger import Attempts, Ledger
+from annotate.limits import DEFAULT_LIMITS, Budget, Limits
 from annotate.protocol import Annotator
 from annotate.schema import Label, Paragraph, Record, Status
 
@@ -104,8 +107,8 @@ def run_pilot(
     *,
     count: int = 50,
     seed: int = 0,
-    limits: Limits = Limits(),
-    track: Callable[[str, int], Report] = silent,
+    limits: Limits = DEFAULT_LIMITS,
+    track: Callable[[str, int], Report] = lambda name, total: lambda done, note: None,
 ) -> Pilot:
     """Ask every annotator twice about the same few paragraphs, and compare what comes of it.
 
@@ -127,15 +130,19 @@ def run_pilot(
         LabelError: An annotator is named twice, or another process is at it.
         AnnotateError: An annotator had to stop; what was answered is kept.
     """
-    check_names([annotator.name for _, annotator in annotators])
-    paragraphs = draw(benchmark.paragraphs(), count, seed)
+    distinct_names([annotator for _, annotator in annotators])
+    everything = benchmark.paragraphs()
+    paragraphs = draw(everything, count, seed)
     folder = pilot_folder(benchmark)
     budget = Budget(limits.max_cost)
     with Ledger(folder / "ledger.jsonl") as ledger:
         rows = [(row.paragraph_id, row.text_sha256) for row in ledger.attempts.rows]
-        check_texts(ledger.path, benchmark.paragraphs(), rows)
+        check_texts(ledger.path, everything, rows)
         for _, annotator in annotators:
-            ask(paragraphs, annotator, ledger, limits, budget, REPEATS, track)
+            report = track(annotator.name, len(paragraphs) * REPEATS)
+            _, stop = ask(paragraphs, annotator, ledger, limits, budget, report, REPEATS)
+            if stop is not None:
+                raise stop
         trials = [
             _trial(name, annotator, paragraphs, ledger.attempts, seed) for name, annotator in annotators
         ]

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from annotate.agreement import Estimate as Figure
+    from annotate.batch import BatchState
     from annotate.cost import Cost, Spent, Way
+    from annotate.estimate import Band, Estimate
+    from annotate.pilot import Pilot
     from annotate.reparse import Reparsed, Reread
 
 

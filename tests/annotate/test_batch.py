@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from labelled import make_benchmark, make_paragraphs
-from test_label_cli import annotate, files
+from test_label_cli import files
 
 from annotate.annotators import make_annotator
 from annotate.batch import collect, status, submit
@@ -350,7 +350,7 @@ class TestRefused:
         with pytest.raises(LabelError, match="annotator clause is not asked over the API"):
             submit(benchmark, [make_annotator("clause")])
         local = make_annotator("openai:llama", endpoint=Endpoint(fake.url))
-        with pytest.raises(LabelError, match="llama takes no batches; .* set batch = true"):
+        with pytest.raises(LabelError, match=r"llama takes no batches; .* set batch = true"):
             submit(benchmark, [local])
         assert not fake.files
 
@@ -368,7 +368,7 @@ class TestRefused:
 
     def test_a_server_that_is_down(self, benchmark, fake) -> None:
         nobody = make_annotator("openai:gpt-4o", endpoint=Endpoint("http://127.0.0.1:9/v1"))
-        with pytest.raises(IncompleteError, match="the connection to 127.0.0.1 broke"):
+        with pytest.raises(IncompleteError, match=r"the connection to 127.0.0.1 broke"):
             submit(benchmark, [nobody])
 
     def test_another_writer(self, benchmark, fake) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from labelled import make_paragraphs
 
-from annotate.batch_lines import Answer, cut, custom_id, describe_errors, read_answers
+from annotate.batch_lines import Answer, custom_id, cut, describe_errors, read_answers
 from annotate.batch_notes import Line
 from annotate.errors import LabelError
 from annotate.ledger import Attempts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -50,7 +51,7 @@ def test_a_model_being_shut_down_is_announced_with_its_date() -> None:
 
 def test_the_line_to_edit_is_the_line_of_the_field() -> None:
     path, _, number = profile_place("gpt-5-2025-08-07", "temperature").rpartition(" line ")
-    lines = open(path, encoding="utf-8").read().splitlines()
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
     assert lines[int(number) - 1] == 'temperature = "never"'
     assert lines[int(number) - 2] == '[models."gpt-5"]'
     assert "add window" in profile_place("gpt-5.5", "window")

@@ -24,7 +24,8 @@ Body = dict[str, Any]
 
 # How an attempt can fail. After a colon: seconds of Retry-After, or seconds to wait.
 TRANSPORT_FAULTS = ("429:0.02", "429", "500", "503:0.02", "drop", "html", "badjson", "nochoices")
-"""Nothing is answered and nothing billed; another attempt at the same request may succeed."""
+"""Nothing is answered and nothing billed; another attempt at the same request may succeed. ``stall:SECONDS`` too: it
+keeps silent so long and then breaks the connection, while ``slow:SECONDS`` answers at last."""
 ANSWER_FAULTS = ("schema", "refusal", "filter", "length", "empty", "duplicate", "wrong")
 """Something is answered and billed, but not what was asked for; the same request gets the same again."""
 ERRORS: dict[str, tuple[int, str, str, str | None]] = {
@@ -78,7 +79,7 @@ def random_plan(rate: float, seed: int = 0, faults: Sequence[str] = ()) -> Calla
 
     def plan(body_sha256: str, attempt: int) -> str:
         rng = random.Random(f"{seed}|{body_sha256}")
-        fate = rng.choice(lasting) if lasting and rng.random() < rate / 2 else "ok"
+        fate = rng.choice(lasting) if lasting and rng.random() < rate / (2 - rate) else "ok"
         rng = random.Random(f"{seed}|{body_sha256}|{attempt}")
         return rng.choice(passing) if passing and rng.random() < rate / 2 else fate
 
@@ -292,7 +293,7 @@ class _Handler(BaseHTTPRequestHandler):
         fake = self.fake
         digest, fault, attempt = fake.next_fault(body)
         kind, _, argument = fault.partition(":")
-        time.sleep(fake.latency + (float(argument) if kind == "slow" else 0))
+        time.sleep(fake.latency + (float(argument) if kind in ("slow", "stall") else 0))
         answer, usage = None, {}
         if kind in ("ok", "slow", *ANSWER_FAULTS):
             wanted = {"duplicate": "duplicate", "wrong": "wrong"}.get(kind, "")
@@ -301,7 +302,7 @@ class _Handler(BaseHTTPRequestHandler):
         fake.record(digest, attempt, fault, body, self.headers.get("Authorization", ""), usage)
         if answer is not None:
             self._send(200, answer, {"x-request-id": f"req_{digest[:8]}_{attempt}"})
-        elif kind == "drop":
+        elif kind in ("drop", "stall"):
             self.close_connection = True
         elif kind == "html":
             self._raw(200, b"<html><body>Gateway sign-in</body></html>", {"Content-Type": "text/html"})
