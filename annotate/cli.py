@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from click import Choice
 
 from annotate.console import command_line, print_json, progress, run
 from annotate.errors import AnnotateError, LabelError
@@ -28,6 +28,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+class BatchAction(StrEnum):
+    """What to do with the Batch API."""
+
+    SUBMIT = "submit"
+    STATUS = "status"
+    COLLECT = "collect"
 
 
 BenchmarkOption = Annotated[
@@ -149,13 +157,11 @@ def label(
         bool, typer.Option("--dry-run", help="Show what would be asked and cost; ask nothing, need no key.")
     ] = False,
     batch: Annotated[
-        str,
+        BatchAction | None,
         typer.Option(
-            click_type=Choice(["submit", "status", "collect"]),
-            help="Use the Batch API, at half the price: submit the requests, look how they are, collect the "
-            "answers.",
+            help="Use the Batch API, at half the price: submit requests, show their status, collect answers."
         ),
-    ] = "",
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -187,7 +193,7 @@ def label(
         _dry_run(chosen, annotators, limit, repeats, fresh, json)
         return
     if batch:
-        _batch(chosen, batch, annotators, limit, repeats, fresh, max_cost, json, quiet)
+        _batch(chosen, batch, annotators, limit, repeats, fresh, max_cost, json)
         return
     with _tracked(quiet or json) as track:
         done = label_benchmark(
@@ -403,7 +409,7 @@ def _dry_run(
     from datetime import date
 
     from annotate.estimate import dry_run
-    from annotate.spend_tables import describe_estimate, describe_sample, estimate_table
+    from annotate.spend_tables import describe_estimate, describe_samples, describe_total, estimate_table
 
     found = dry_run(chosen, annotators, date.today(), limit=limit, repeats=repeats, fresh=fresh)
     if json:
@@ -414,50 +420,48 @@ def _dry_run(
             _print(line)
         if one.efforts:
             _print(estimate_table(one))
-    for one in found:
-        for line in describe_sample(one):
-            _print(line)
+    for line in describe_total(found) + describe_samples(found):
+        _print(line)
 
 
 def _batch(
     chosen: Benchmark,
-    action: str,
+    action: BatchAction,
     annotators: list[Annotator],
     limit: int | None,
     repeats: int,
     fresh: bool,
     max_cost: float | None,
     json: bool,
-    quiet: bool,
 ) -> None:
     from annotate.batch import collect_labels, status, submit
     from annotate.errors import IncompleteError
-    from annotate.spend_tables import batch_table, describe_batches, describe_reparse
+    from annotate.spend_tables import batch_table, describe_batches, describe_reparse, reparse_table
 
-    lines = []
-    if action == "submit":
+    printed: list[Table | str] = []
+    counts: dict[str, Any] = {}
+    if action is BatchAction.SUBMIT:
         done = submit(chosen, annotators, limit=limit, repeats=repeats, fresh=fresh, max_cost=max_cost)
         states = list(done.states)
-        lines = [f"{done.finished:,} need no request; {done.held:,} wait in earlier batches"]
-    elif action == "status":
+        counts = {"finished": done.finished, "held": done.held}
+        printed = [f"{done.finished:,} need no request; {done.held:,} wait in earlier batches"]
+    elif action is BatchAction.STATUS:
         states = status(chosen)
     else:
         states, reparsed = collect_labels(chosen, command_line())
-        lines = describe_reparse(reparsed) if reparsed else []
+        if reparsed:
+            counts = reparsed.as_json()
+            printed = [reparse_table(reparsed), *describe_reparse(reparsed)]
     if json:
-        print_json({"benchmark": str(chosen.path), "batches": [state.as_json() for state in states]})
+        print_json(counts | {"benchmark": str(chosen.path), "batches": [state.as_json() for state in states]})
     else:
-        if states:
-            _print(batch_table(states))
-        else:
-            _print("no batch was made: nothing is left to ask" if action == "submit" else "no batch waits")
-        for line in describe_batches(states) + lines:
+        for line in (batch_table(states) if states else "no batch", *describe_batches(states), *printed):
             _print(line)
-    if action == "collect" and not all(state.ended for state in states):
+    if action is BatchAction.COLLECT and not all(state.ended for state in states):
         raise IncompleteError("not all batches have ended; collect again later")
-    failed = [state.detail for state in states if state.status == "failed"]
-    if failed:
-        raise LabelError(f"the server did not take a batch: {failed[0]}")
+    for state in states:
+        if state.status == "failed":
+            raise LabelError(f"the server did not take batch {state.batch_id}: {state.detail}")
 
 
 @contextmanager

@@ -156,15 +156,40 @@ def describe_estimate(found: Estimate) -> list[str]:
     )
     prices = f"prices of {found.prices_of}; check them" if found.prices_of else "prices are not known"
     lines.append(f"input counted by {found.counted_by}; {prices}")
-    return [*lines, *(f"warning: {warning}" for warning in found.warnings)]
+    return lines
 
 
-def describe_sample(found: Estimate) -> list[str]:
-    """The messages of the first request, as they would be sent."""
-    lines = [f"the first request of {found.annotator}:"]
-    for message in found.sample:
-        lines += [f"--- {message['role']}", message["content"]]
-    return lines if found.sample else []
+def describe_total(estimates: Sequence[Estimate]) -> list[str]:
+    """What all annotators together would cost with their chosen efforts; nothing where that adds nothing."""
+    chosen = [effort for found in estimates for effort in found.efforts if effort.chosen]
+    if len(chosen) < 2:
+        return []
+    ways = (("online", [effort.online for effort in chosen]), ("batch", [effort.batch for effort in chosen]))
+    sums = [f"{way} {_dollars(_sum(bands))}" for way, bands in ways]
+    return [f"all together, USD low / likely / high: {', '.join(sums)}"]
+
+
+def _sum(bands: Sequence[Band | None]) -> Band | None:
+    known = [band for band in bands if band is not None]
+    if len(known) < len(bands):
+        return None
+    return known[0].model_copy(
+        update={name: sum(getattr(band, name) for band in known) for name in ("low", "likely", "high")}
+    )
+
+
+def describe_samples(estimates: Sequence[Estimate]) -> list[str]:
+    """The messages of the first request to each annotator as they would be sent, the same ones once."""
+    samples: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for found in estimates:
+        messages = tuple((message["role"], message["content"]) for message in found.sample)
+        samples.setdefault(messages, []).append(found.annotator)
+    lines = []
+    for messages, names in samples.items():
+        if messages:
+            lines.append(f"the first request to {', '.join(names)}:")
+            lines += [line for role, content in messages for line in (f"--- {role}", content)]
+    return lines
 
 
 def batch_table(states: Sequence[BatchState]) -> Table:
