@@ -8,6 +8,7 @@ ended or is abandoned its requests wait: they are asked neither online nor in an
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -139,3 +140,8 @@ class BatchLog:
             if shard.prepared.annotator == annotator
             for line in shard.prepared.lines
         }
+
+
+def now() -> str:
+    """The time for a note, ISO 8601 in UTC."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

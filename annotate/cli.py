@@ -313,15 +313,19 @@ def cost(
     """
     from annotate.benchmark import open_benchmark
     from annotate.cost import cost as measure
-    from annotate.ledger import read_existing_ledger
+    from annotate.ledger import read_existing_ledger, read_ledger
+    from annotate.pilot import pilot_ledger
     from annotate.spend_tables import cost_table, describe_cost
 
-    measured = measure(read_existing_ledger(open_benchmark(benchmark).ledger).rows)
+    chosen = open_benchmark(benchmark)
+    beside = measure(read_ledger(pilot_ledger(chosen)).rows)
+    read = read_ledger if beside.rows else read_existing_ledger
+    measured = measure(read(chosen.ledger).rows)
     if json:
-        print_json(measured.model_dump(mode="json"))
+        print_json(measured.model_dump(mode="json") | {"pilot": beside.model_dump(mode="json")})
         return
     _print(cost_table(measured))
-    for line in describe_cost(measured):
+    for line in describe_cost(measured, beside):
         _print(line)
 
 
@@ -380,7 +384,7 @@ def pilot(
     from annotate.annotators import make_annotator
     from annotate.benchmark import open_benchmark
     from annotate.limits import Limits
-    from annotate.pilot import pilot_folder, run_pilot, with_format
+    from annotate.pilot import pilot_ledger, run_pilot, with_format
     from annotate.spend_tables import describe_pilot, pilot_table
     from annotate.transport import Endpoint
 
@@ -400,7 +404,7 @@ def pilot(
     _print(pilot_table(found))
     for line in describe_pilot(found):
         _print(line)
-    _note(quiet, f"written to {pilot_folder(chosen)}; next: annotate label --annotator ...,format=...")
+    _note(quiet, f"written to {pilot_ledger(chosen).parent}; next: annotate label --annotator ...,format=...")
 
 
 def _dry_run(
@@ -418,7 +422,7 @@ def _dry_run(
     for one in found:
         for line in describe_estimate(one):
             _print(line)
-        if one.efforts:
+        if one.efforts and one.requests:
             _print(estimate_table(one))
     for line in describe_total(found) + describe_samples(found):
         _print(line)
@@ -434,7 +438,8 @@ def _batch(
     max_cost: float | None,
     json: bool,
 ) -> None:
-    from annotate.batch import collect_labels, status, submit
+    from annotate.batch import status, submit
+    from annotate.batch_collect import collect_labels
     from annotate.errors import IncompleteError
     from annotate.spend_tables import batch_table, describe_batches, describe_reparse, reparse_table
 

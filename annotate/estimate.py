@@ -261,7 +261,8 @@ def _fit(
     by_id = {paragraph.id: paragraph for paragraph in paragraphs}
     usages: dict[tuple[str, int], list[Usage]] = defaultdict(list)
     for row in attempts.rows:
-        if row.annotator == annotator.name and row.usage is not None:
+        asked_so = row.annotator == annotator.name and row.prompt_sha256 == annotator.prompt_sha256
+        if asked_so and row.usage is not None:
             usages[row.paragraph_id, row.repeat].append(row.usage)
     if len(usages) < FIT_FROM:
         return None

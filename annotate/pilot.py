@@ -133,9 +133,8 @@ def run_pilot(
     distinct_names([annotator for _, annotator in annotators])
     everything = benchmark.paragraphs()
     paragraphs = draw(everything, count, seed)
-    folder = pilot_folder(benchmark)
     budget = Budget(limits.max_cost)
-    with Ledger(folder / "ledger.jsonl") as ledger:
+    with Ledger(pilot_ledger(benchmark)) as ledger:
         rows = [(row.paragraph_id, row.text_sha256) for row in ledger.attempts.rows]
         check_texts(ledger.path, everything, rows)
         for _, annotator in annotators:
@@ -147,13 +146,13 @@ def run_pilot(
             _trial(name, annotator, paragraphs, ledger.attempts, seed) for name, annotator in annotators
         ]
     found = Pilot(paragraphs=len(paragraphs), repeats=REPEATS, seed=seed, trials=tuple(trials))
-    write_atomic(folder / "pilot.json", found.model_dump_json(indent=2) + "\n")
+    write_atomic(pilot_ledger(benchmark).with_name("pilot.json"), found.model_dump_json(indent=2) + "\n")
     return found
 
 
-def pilot_folder(benchmark: Benchmark) -> Path:
-    """Where a pilot of ``benchmark`` lies."""
-    return benchmark.path / "pilot"
+def pilot_ledger(benchmark: Benchmark) -> Path:
+    """The ledger of pilots of ``benchmark``; their result lies beside it."""
+    return benchmark.path / "pilot" / "ledger.jsonl"
 
 
 def _trial(

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from annotate.agreement import Estimate as Figure
-    from annotate.batch import BatchState
+    from annotate.batch_server import BatchState
     from annotate.cost import Cost, Spent, Way
     from annotate.estimate import Band, Estimate
     from annotate.pilot import Pilot
@@ -54,8 +54,8 @@ def _row_dollars(spent: Spent, way: Way) -> str:
     return " + ".join(parts)
 
 
-def describe_cost(cost: Cost) -> list[str]:
-    """The totals, and what they leave out."""
+def describe_cost(cost: Cost, pilot: Cost) -> list[str]:
+    """The totals, what they leave out, and what a pilot beside it cost."""
     total = cost.total
     lines = [
         f"paid: ${total.usd:.4f} (online ${cost.online.usd:.4f}, batch ${cost.batch.usd:.4f});"
@@ -71,6 +71,9 @@ def describe_cost(cost: Cost) -> list[str]:
             f"{total.rejected:,} attempts were turned down by the server (HTTP 4xx, 5xx),"
             " which is not billed as a rule"
         )
+    if pilot.rows:
+        unknown = f" and {pilot.total.unpriced:,} attempts of unknown price" if pilot.total.unpriced else ""
+        lines.append(f"beside it: ${pilot.total.usd:.4f}{unknown} for annotate pilot, in a ledger of its own")
     return lines
 
 
@@ -146,6 +149,8 @@ def describe_estimate(found: Estimate) -> list[str]:
     """What the estimate of one annotator rests on."""
     held = f", {found.held:,} wait in a batch" if found.held else ""
     lines = [f"{found.annotator}: {found.requests:,} requests to make; {found.finished:,} need none{held}"]
+    if not found.requests:
+        return lines
     if not found.model:
         return [f"{lines[0]}; free"]
     chosen = " for the effort marked *" if len(found.efforts) > 1 else ""

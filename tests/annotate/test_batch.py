@@ -16,7 +16,8 @@ from labelled import make_benchmark, make_paragraphs
 from test_label_cli import files
 
 from annotate.annotators import make_annotator
-from annotate.batch import collect, status, submit
+from annotate.batch import status, submit
+from annotate.batch_collect import collect
 from annotate.benchmark import Benchmark
 from annotate.errors import IncompleteError, LabelError
 from annotate.label import label_benchmark

@@ -84,7 +84,7 @@ class TestSums:
         assert sums.failures == spent(3, 100, 0, 900, 900, usd=2.0, unpriced=1, rejected=1)
 
     def test_an_unknown_price_is_said(self) -> None:
-        lines = describe_cost(cost(LEDGER))
+        lines = describe_cost(cost(LEDGER), cost([]))
         assert lines[0] == (
             "paid: $2.8750 (online $2.7500, batch $0.1250);"
             " of it $2.0000 for 3 attempts that brought no answer"
@@ -118,6 +118,17 @@ class TestCommand:
         done = annotate(folder, "cost", "--json")
         assert json.loads(done.stdout)["total"]["usd"] == 2.875
         assert done.stderr == ""
+
+    def test_a_pilot_is_told_apart(self, folder) -> None:
+        with Ledger(folder / "curated" / "pilot" / "ledger.jsonl") as ledger:
+            ledger.append(LEDGER[0])
+            ledger.append(LEDGER[5])
+        done = annotate(folder, "cost")
+        assert done.stdout.splitlines()[-4].startswith("paid: $2.8750")
+        assert done.stdout.splitlines()[-1] == (
+            "beside it: $0.2500 and 1 attempts of unknown price for annotate pilot, in a ledger of its own"
+        )
+        assert json.loads(annotate(folder, "cost", "--json").stdout)["pilot"]["total"]["usd"] == 0.25
 
     def test_no_ledger(self, tmp_path) -> None:
         make_benchmark(tmp_path / "curated", make_paragraphs(3))
