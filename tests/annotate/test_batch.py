@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from labelled import make_benchmark, make_paragraphs
-from test_label_cli import files
+from test_label_cli import annotate, files
 
 from annotate.annotators import make_annotator
 from annotate.batch import status, submit
@@ -383,3 +383,59 @@ class TestRefused:
         benchmark.ledger.rename(other.ledger)
         with pytest.raises(LabelError, match="belongs to another benchmark"):
             submit(other, [gpt(fake)])
+
+
+class TestCommand:
+    def label(self, benchmark: Benchmark, fake: FakeOpenAI, *arguments: str) -> Any:
+        asking = ("--annotator", "openai:gpt-4o", "--base-url", fake.url)
+        return annotate(benchmark.path.parent, "label", *asking, *arguments)
+
+    def test_the_whole_way(self, benchmark, fake) -> None:
+        done = self.label(benchmark, fake, "--batch", "submit")
+        assert done.returncode == 0, done.stderr
+        assert "batch_0" in done.stdout
+        assert "validating" in done.stdout
+        online = self.label(benchmark, fake, "--quiet")
+        assert online.returncode == 3
+        assert online.stderr == (
+            "error: openai:gpt-4o,host=127.0.0.1: 12 wait in a batch and were not asked again:"
+            " annotate label --batch collect\n"
+        )
+        assert not fake.log
+        early = annotate(benchmark.path.parent, "label", "--batch", "collect", "--json")
+        assert early.returncode == 3
+        assert json.loads(early.stdout)["batches"][0]["status"] == "in_progress"
+        assert early.stderr == "error: not all batches have ended; collect again later\n"
+        done = annotate(benchmark.path.parent, "label", "--batch", "collect")
+        assert done.returncode == 0, done.stderr
+        assert "gold: settled anew" in done.stdout
+        assert len(benchmark.gold_path.read_bytes().splitlines()) == COUNT
+        done = annotate(benchmark.path.parent, "label", "--batch", "status")
+        assert (done.returncode, done.stdout) == (0, "no batch\n")
+
+    def test_a_file_that_is_not_taken_is_one_sentence(self, benchmark, fake) -> None:
+        fake.batch = "failed"
+        submit(benchmark, [gpt(fake)])
+        status(benchmark)
+        done = annotate(benchmark.path.parent, "label", "--batch", "collect")
+        assert done.returncode == 1
+        assert done.stderr == (
+            "error: the server did not take batch batch_0: line 2 (p00001): duplicate_custom_id:"
+            " custom_id is not unique\n"
+        )
+
+    def test_a_budget(self, benchmark, fake) -> None:
+        done = self.label(benchmark, fake, "--batch", "submit", "--max-cost", "0.01")
+        assert done.returncode == 4
+        assert "--max-cost 0.01: a batch of 12 requests could cost 0." in done.stderr
+        assert not fake.batches
+        assert self.label(benchmark, fake, "--batch", "submit", "--max-cost", "5").returncode == 0
+
+    def test_no_key(self, benchmark, monkeypatch) -> None:
+        monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+        done = annotate(
+            benchmark.path.parent, "label", "--batch", "submit", "--annotator", "openai:gpt-4o", "--quiet"
+        )
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: no key for api.openai.com: set the environment variable")
+        assert not benchmark.batches.exists()
