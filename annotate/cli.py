@@ -315,7 +315,7 @@ def cost(
     from annotate.cost import cost as measure
     from annotate.ledger import read_existing_ledger, read_ledger
     from annotate.pilot import pilot_ledger
-    from annotate.spend_tables import cost_table, describe_cost
+    from annotate.spend_tables import cost_tables, describe_cost
 
     chosen = open_benchmark(benchmark)
     beside = measure(read_ledger(pilot_ledger(chosen)).rows)
@@ -324,7 +324,8 @@ def cost(
     if json:
         print_json(measured.model_dump(mode="json") | {"pilot": beside.model_dump(mode="json")})
         return
-    _print(cost_table(measured))
+    for table in cost_tables(measured):
+        _print(table)
     for line in describe_cost(measured, beside):
         _print(line)
 
@@ -462,6 +463,8 @@ def _batch(
     else:
         for line in (batch_table(states) if states else "no batch", *describe_batches(states), *printed):
             _print(line)
+        if any(state.failed or state.unanswered for state in states if state.ended):
+            _print("what failed or was not done is asked by the next --batch submit, or online")
     if action is BatchAction.COLLECT and not all(state.ended for state in states):
         raise IncompleteError("not all batches have ended; collect again later")
     for state in states:

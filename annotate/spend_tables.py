@@ -17,14 +17,12 @@ if TYPE_CHECKING:
     from annotate.reparse import Reparsed, Reread
 
 
-def cost_table(cost: Cost) -> Table:
-    """One row an annotator, model, way and status."""
-    table = Table(title="cost", title_justify="left")
-    for heading in ("annotator", "model", "via", "status"):
-        table.add_column(heading, overflow="fold")
-    for heading in ("attempts", "tokens in", "cached", "out", "reasoning", "USD"):
-        table.add_column(heading, justify="right")
+def cost_tables(cost: Cost) -> list[Table]:
+    """One table an annotator, with a row for each model, way and status."""
+    tables: dict[str, Table] = {}
     for row in cost.rows:
+        if row.annotator not in tables:
+            tables[row.annotator] = _cost_table(row.annotator)
         spent = row.spent
         counts = (
             spent.attempts,
@@ -33,14 +31,19 @@ def cost_table(cost: Cost) -> Table:
             spent.output_tokens,
             spent.reasoning_tokens,
         )
-        table.add_row(
-            row.annotator,
-            row.model or "-",
-            row.way,
-            row.status,
-            *(f"{count:,}" for count in counts),
-            _row_dollars(spent, row.way),
-        )
+        numbers = [f"{count:,}" for count in counts]
+        dollars = _row_dollars(spent, row.way)
+        tables[row.annotator].add_row(row.model or "-", row.way, row.status, *numbers, dollars)
+    return list(tables.values())
+
+
+def _cost_table(annotator: str) -> Table:
+    table = Table(title=annotator, title_justify="left")
+    table.add_column("model", overflow="fold")
+    table.add_column("via")
+    table.add_column("status")
+    for heading in ("attempts", "tokens in", "cached", "out", "reasoning", "USD"):
+        table.add_column(heading, justify="right")
     return table
 
 
@@ -68,8 +71,7 @@ def describe_cost(cost: Cost, pilot: Cost) -> list[str]:
         )
     if total.rejected:
         lines.append(
-            f"{total.rejected:,} attempts were turned down by the server (HTTP 4xx, 5xx),"
-            " which is not billed as a rule"
+            f"nor {total.rejected:,} that the server turned down (HTTP 4xx, 5xx); those are not billed as a rule"
         )
     if pilot.rows:
         unknown = f" and {pilot.total.unpriced:,} attempts of unknown price" if pilot.total.unpriced else ""
@@ -110,7 +112,8 @@ def describe_reparse(reparsed: Reparsed) -> list[str]:
 
 
 def _describe_reread(reread: Reread) -> list[str]:
-    lines = [f"{reread.annotator}: {count:,} {move}" for move, count in reread.moves.items()]
+    moves = ", ".join(f"{count:,} {move}" for move, count in reread.moves.items())
+    lines = [f"{reread.annotator}: {moves}"] if moves else []
     if reread.unread:
         lines.append(
             f"{reread.annotator}: {reread.unread:,} recorded requests are in no label: of another version of the"
