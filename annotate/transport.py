@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from openai import APIStatusError, OpenAI
+    from openai._legacy_response import LegacyAPIResponse
+    from openai.types.chat import ChatCompletion
 
 DEFAULT_URL = "https://api.openai.com/v1"
 KEY = "OPENAI_API_KEY"
@@ -103,7 +105,7 @@ class Endpoint:
         asked_at = datetime.now(UTC).isoformat(timespec="seconds")
         start = time.monotonic()
         try:
-            answer = self.client.chat.completions.with_raw_response.create(**body)
+            answer = self._send(body)
             outcome = self._answered(answer.text, answer.headers)
         except openai.APIStatusError as error:
             outcome = self._refused(error, str(body.get("model", "")))
@@ -117,6 +119,12 @@ class Endpoint:
         times = {"asked_at": asked_at, "latency_s": round(time.monotonic() - start, 3)}
         response = outcome.response.model_copy(update=times)
         return Outcome(response, outcome.action, outcome.wait_s, outcome.maybe_billed)
+
+    def _send(self, body: dict[str, Any]) -> LegacyAPIResponse[ChatCompletion]:
+        """Send ``body`` as it is: the SDK copies fields it is not told of, whatever its version knows of them."""
+        rest = {key: value for key, value in body.items() if key not in ("model", "messages")}
+        create = self.client.chat.completions.with_raw_response.create
+        return create(model=body["model"], messages=body["messages"], extra_body=rest)
 
     def _answered(self, text: str, headers: Mapping[str, str]) -> Outcome:
         response = Response(

@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[1]
 KEY = "sk-benchmark-5c0ffee5c0ffee"
 ANNOTATORS = ("openai:gpt-4o", "openai:gpt-5")
 FAULTS = (
-    "429:0.02,429:1,429,500,503:0.02,drop,stall:1.5,html,badjson,nochoices,"
+    "429:0.02,429:0.3,429,500,503:0.02,drop,stall:1.5,html,badjson,nochoices,"
     "schema,refusal,filter,length,empty,duplicate,wrong"
 )
 TOKENS = ("input_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -57,6 +57,8 @@ class OpenAIAnnotator:
         temperature: Not sent when ``None``.
         cap: Most tokens of an answer, reasoning included.
         structured: How the form of the answer is asked for.
+        known: Answers that were read before: placing quotes costs more than all the rest, and a conversation is
+            followed anew for each of its requests and for its label.
     """
 
     name: str
@@ -70,6 +72,9 @@ class OpenAIAnnotator:
     cap: int
     structured: str
     deterministic: bool = False
+    known: dict[tuple[str, str], tuple[LabelSpan, ...]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
 
     @property
     def prompt_sha256(self) -> str:
@@ -154,7 +159,7 @@ class OpenAIAnnotator:
             return None, _failure(answer.status, answer.detail, placed), ""
         content = read_completion(answer.raw).content
         try:
-            spans = self.format.read(paragraph, content)
+            spans = self._spans(paragraph, content)
         except FormatError as error:
             again = _ask_again(turn, content, str(error))
             return again, _failure("invalid_output", str(error), placed), "form"
@@ -165,6 +170,12 @@ class OpenAIAnnotator:
         quotes = ", ".join(repr(span.quote) for span in unplaced)
         reading = Reading("unresolved", merged, f"not found in the text: {quotes}")
         return replace(turn, messages=self.format.again(paragraph, content, unplaced)), reading, "quotes"
+
+    def _spans(self, paragraph: Paragraph, content: str) -> tuple[LabelSpan, ...]:
+        key = (paragraph.text_sha256, content)
+        if key not in self.known:
+            self.known[key] = self.format.read(paragraph, content)
+        return self.known[key]
 
     def _body(self, turn: Turn) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.model, "messages": turn.messages}
