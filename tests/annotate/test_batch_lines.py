@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from labelled import make_paragraphs
 
@@ -63,6 +63,7 @@ class TestCut:
             prompt_sha256="f",
         )
 
+    @example("paragraph " * 20, 10**9, 10**9)
     @given(st.text(max_size=100), st.integers(0, 10**9), st.integers(1, 10**9))
     def test_names_fit_whatever_the_paragraph_is_called(
         self, identifier: str, repeat: int, attempt: int
