@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from annotate.batch_lines import ENDPOINT, MOST_BYTES, MOST_LINES, Part, cut
 from annotate.batch_notes import BatchLog, Note, now
 from annotate.batch_server import BatchState, Connect, batch_state, look, patient, said_plainly
-from annotate.errors import BudgetError, LabelError
+from annotate.errors import AnnotateError, BudgetError, IncompleteError, LabelError
 from annotate.files import write_atomic
 from annotate.label_files import check_texts
 from annotate.ledger import Ledger
@@ -190,17 +190,20 @@ def _send(benchmark: Benchmark, log: BatchLog, annotator: OpenAIAnnotator, part:
     path = _input_file(benchmark, shard.shard)
     write_atomic(path, part.text)
     log.append(shard)
+    file_id = ""
     try:
         with said_plainly(annotator.endpoint):
-            uploaded = patient(annotator.endpoint).files.create(file=path, purpose="batch")
+            file_id = patient(annotator.endpoint).files.create(file=path, purpose="batch").id
             batch = client.batches.create(
-                input_file_id=uploaded.id,
+                input_file_id=file_id,
                 endpoint=ENDPOINT,
                 completion_window="24h",
                 metadata={SHARD_KEY: shard.shard, "annotator": annotator.name[:512]},
             )
             submitted = Note(event="submitted", shard=shard.shard, at=now(), batch_id=batch.id)
-    except LabelError as error:
+    except AnnotateError as error:
+        if file_id and isinstance(error, IncompleteError):
+            raise  # a batch may have been made: the next call asks the server
         log.append(Note(event="abandoned", shard=shard.shard, at=now(), detail=str(error)))
         path.unlink()
         raise

@@ -98,7 +98,7 @@ def _bring_in(
     problems: list[str] = []
     for kind, file_id in (("output", batch.output_file_id), ("errors", batch.error_file_id)):
         if file_id:
-            path = batch_folder(benchmark) / f"{batch.id}.{kind}.jsonl"
+            path = batch_folder(benchmark) / f"{shard.name}.{kind}.jsonl"
             text = _fetch(connect(shard.prepared.base_url), file_id, path, _made_at(batch))
             problems += _record(ledger, shard, batch, text, path.name)
             problems += [] if text else [f"the server no longer has the file of {kind}"]

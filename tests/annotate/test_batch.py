@@ -246,8 +246,8 @@ class TestOddFiles:
         fake.files[name] = b"".join([b"{\n", stranger, *lines[2:], lines[2]])
         (state,) = collect(benchmark)
         assert (state.done, state.unanswered) == (10, 2)
-        assert "batch_0.output.jsonl line 1 is no answer" in state.detail
-        assert "line 2 answers q" in state.detail
+        assert f"{state.shard}.output.jsonl line 1 is no answer" in state.detail
+        assert "output.jsonl line 2 answers q" in state.detail
         assert "line 13 answers p" in state.detail
         assert "a second time" in state.detail
         assert submit(benchmark, [gpt(fake)]).states[0].requests == 2
@@ -272,9 +272,10 @@ class TestOddFiles:
     def test_what_came_back_is_kept_as_it_came(self, benchmark, fake) -> None:
         submit(benchmark, [gpt(fake)])
         name = output_of(fake, benchmark)
-        collect(benchmark)
-        assert (benchmark.path / "batches" / "batch_0.output.jsonl").read_bytes() == fake.files[name]
-        assert [path.name for path in (benchmark.path / "batches").iterdir()] == ["batch_0.output.jsonl"]
+        (state,) = collect(benchmark)
+        (path,) = (benchmark.path / "batches").iterdir()
+        assert path.name == f"{state.shard}.output.jsonl"
+        assert path.read_bytes() == fake.files[name]
 
 
 class TestKilled:
@@ -305,7 +306,7 @@ class TestKilled:
         finish(benchmark)
         assert statuses(benchmark) == {"ok": COUNT}
         assert set(fake.succeeded().values()) == {1}
-        assert [path.name for path in (benchmark.path / "batches").iterdir()] == ["batch_0.output.jsonl"]
+        assert len(list((benchmark.path / "batches").iterdir())) == 1  # the input that was left is gone
 
     @pytest.mark.parametrize("written", [0, 1, 5, COUNT])
     def test_while_collecting(self, benchmark, fake, monkeypatch, written) -> None:
@@ -371,6 +372,27 @@ class TestRefused:
         nobody = make_annotator("openai:gpt-4o", endpoint=Endpoint("http://127.0.0.1:9/v1"))
         with pytest.raises(IncompleteError, match=r"the connection to 127.0.0.1 broke"):
             submit(benchmark, [nobody])
+        assert status(benchmark) == []  # nothing was made, so nothing waits
+        assert list((benchmark.path / "batches").iterdir()) == []
+
+    def test_an_answer_that_is_lost(self, benchmark, fake, monkeypatch) -> None:
+        make = openai_server._Handler._create_batch
+
+        def make_and_drop(self: Any, wanted: Any) -> None:
+            self._send = lambda *arguments: None
+            make(self, wanted)
+            self.close_connection = True
+
+        monkeypatch.setattr(openai_server._Handler, "_create_batch", make_and_drop)
+        with pytest.raises(IncompleteError, match=r"the connection to 127.0.0.1 broke"):
+            submit(benchmark, [gpt(fake)])
+        monkeypatch.undo()
+        with pytest.raises(IncompleteError, match="12 wait in a batch"):
+            label_benchmark(benchmark, [gpt(fake)])
+        assert submit(benchmark, [gpt(fake)]).held == COUNT
+        assert len(fake.batches) == 1
+        assert len(finish(benchmark)) == COUNT
+        assert set(fake.succeeded().values()) == {1}
 
     def test_another_writer(self, benchmark, fake) -> None:
         with Ledger(benchmark.ledger), pytest.raises(LabelError, match="another process is writing"):
