@@ -62,8 +62,8 @@ def near_windows(quote: Sequence[str], words: Sequence[str]) -> list[tuple[int, 
         words: Folded words of the text.
 
     Returns:
-        ``(first, last)`` indices into ``words``, in order, without overlap; where windows overlap, the one
-        that holds more of the quote, then the shorter.
+        ``(first, last)`` indices into ``words``, in order; of windows that overlap those that hold most of the
+        quote, then the shortest.
     """
     if not 0 < len(quote) <= LONGEST:
         return []
@@ -80,11 +80,15 @@ def near_windows(quote: Sequence[str], words: Sequence[str]) -> list[tuple[int, 
             found = prefix_length(row, length)
             if found >= COVERAGE * len(quote) and found >= DENSITY * length:
                 scored.append((-found, length, first, last))
-    kept: list[tuple[int, int]] = []
-    for _, _, first, last in sorted(scored):
-        if all(last < a or b < first for a, b in kept):
-            kept.append((first, last))
-    return sorted(kept)
+    kept: list[tuple[int, int, int, int]] = []
+    for window in sorted(scored):
+        if all(window[:2] == better[:2] or not _overlap(window, better) for better in kept):
+            kept.append(window)
+    return sorted((first, last) for _, _, first, last in kept)
+
+
+def _overlap(window: Sequence[int], other: Sequence[int]) -> bool:
+    return window[2] <= other[3] and other[2] <= window[3]
 
 
 def _mask(positions: list[int], first: int, width: int) -> int:

@@ -66,9 +66,10 @@ class Places:
         yield "fuzzy", self.loose(quote)
 
     def loose(self, quote: str) -> tuple[Span, ...]:
-        """Places where ``quote`` stands inside words or nearly."""
+        """Places where ``quote`` stands inside one word, or nearly stands."""
         if quote not in self._loose:
-            inside = [self.overlapping(*hit) for hit in self._inside(quote)]
+            covered = [self.overlapping(*hit) for hit in self._inside(quote)]
+            inside = {(words[0], words[0]) for words in covered if len(words) == 1}
             near = near_windows(
                 [casefold(quote[a:b]).text for a, b in split_words(quote)], self._folded_words
             )

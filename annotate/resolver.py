@@ -158,7 +158,7 @@ def _counted(
 
 def _nth(places: Places, quote: Quote, rung: Rung, options: tuple[Span, ...]) -> Span | None:
     """The option that the quote's number names, where all who count would count the same."""
-    if quote.occurrence is None or not 1 <= quote.occurrence <= len(options):
+    if quote.occurrence is None or rung == "fuzzy" or not 1 <= quote.occurrence <= len(options):
         return None
     if rung != "exact" and len({places.slice(place) for place in options}) > 1:
         return None

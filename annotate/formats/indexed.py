@@ -33,6 +33,10 @@ SCHEMA: dict[str, Any] = {
 }
 
 
+_NEAR = 2
+"""So far off a number is where the word beside it, if it stands there, may be the one meant."""
+
+
 class _Word(BaseModel):
     i: int
     word: str
@@ -79,6 +83,8 @@ def _place(words: Sequence[str], folded: Sequence[str], entry: _Word) -> LabelSp
     if there == echo:
         return LabelSpan(words=(entry.i,), quote=echo, rung="exact")
     if there is not None and key and folded[entry.i] == key:
+        if echo in words[max(0, entry.i - _NEAR) : entry.i + _NEAR + 1]:
+            return LabelSpan(words=(entry.i,), quote=echo, rung="ambiguous")
         rung: Rung = "normalized" if normalize(there).text == normalize(echo).text else "casefold"
         return LabelSpan(words=(entry.i,), quote=echo, rung=rung)
     mistyped = there is not None and is_typo(folded[entry.i], key)

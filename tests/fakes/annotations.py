@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 
+import regex
+
 from annotate.formats.tags import tag_name
 from annotate.schema import Paragraph
 
@@ -22,15 +24,21 @@ def runs(words: Iterable[int]) -> list[tuple[int, int]]:
     return found
 
 
+def visible(paragraph: Paragraph, word: int) -> tuple[int, int]:
+    """A word without the space that belongs to its last grapheme."""
+    start, end = paragraph.words[word]
+    return start, start + len(regex.sub(r"\s+$", "", paragraph.text[start:end]))
+
+
 def slice_words(paragraph: Paragraph, first: int, last: int) -> str:
     """The text of words ``first`` to ``last``."""
-    return paragraph.text[paragraph.words[first][0] : paragraph.words[last][1]]
+    return paragraph.text[visible(paragraph, first)[0] : visible(paragraph, last)[1]]
 
 
 def occurrence(paragraph: Paragraph, first: int, last: int) -> int:
     """Which place of its whole words in the text a run is, counted from 1."""
     quote = slice_words(paragraph, first, last)
-    ends = {end for _, end in paragraph.words}
+    ends = {visible(paragraph, word)[1] for word in range(len(paragraph.words))}
     starts = [start for start, _ in paragraph.words if paragraph.text.startswith(quote, start)]
     same = [start for start in starts if start + len(quote) in ends]
     return 1 + same.index(paragraph.words[first][0])
