@@ -96,6 +96,15 @@ def test_without_words_before_a_quote_may_begin_the_text() -> None:
     assert (span.words, span.rung) == ((0,), "exact")
 
 
+def test_punctuation_before_tells_places_apart() -> None:
+    paragraph = make_paragraph("p", 'a b c d " " e', "What?", "e", narrative="x")
+    first = [paragraph.text[a:b] for a, b in paragraph.words].index('"')
+    (span,) = resolve(paragraph, [Quote('"', 2, "a b c d")])
+    assert (span.words, span.rung) == ((first,), "context")
+    (span,) = resolve(paragraph, [Quote("e", 1, "b, c, d")])
+    assert (span.words, span.rung) == ((first + 2,), "exact")
+
+
 def test_equal_quotes_are_the_next_places_and_certain_when_they_are_all() -> None:
     spans = resolve(PARAGRAPH, [Quote("moss")] * 3)
     assert [(span.words, span.rung) for span in spans] == [
