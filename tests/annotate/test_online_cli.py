@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from fakes.openai_server import FakeOpenAI, random_plan
+from fakes.truthful import chosen_words
 from labelled import make_benchmark, make_paragraphs
 
 from annotate.benchmark import Benchmark
@@ -296,3 +297,20 @@ def test_the_result_as_json(benchmark, label) -> None:
     assert summary["spent"]["models"] == ["gpt-4o-2026-01-01"]
     assert summary["spent"]["cost_usd"] > 0
     assert "note:" in err
+
+
+def test_real_paragraphs_through_all_formats(tmp_path, shared, label) -> None:
+    from annotate.build import build_benchmark
+    from annotate.mixing import MixOptions
+    from annotate.sources import open_source
+
+    files = [shared / "data" / name / "test.parquet" for name in ("narrativeqa", "sciq")]
+    benchmark = Benchmark(tmp_path / "real")
+    build_benchmark(open_source("local", *files), MixOptions(size=30), "test", benchmark.path)
+    formats = ("quotes", "indexed", "tags")
+    specs = [word for form in formats for word in ("--annotator", f"openai:gpt-4o,format={form}")]
+    with FakeOpenAI() as fake:
+        assert label(benchmark, fake.url, *specs)[0] == 0
+    meant = [tuple(chosen_words(paragraph.text, "gpt-4o")) for paragraph in benchmark.paragraphs()]
+    for path in sorted(benchmark.labels_dir.glob("*.jsonl")):
+        assert [row.words for row in read_records(path, Label)] == meant, path
