@@ -66,9 +66,10 @@ class Places:
         yield "fuzzy", self.loose(quote)
 
     def loose(self, quote: str) -> tuple[Span, ...]:
-        """Places where ``quote`` stands inside words or nearly."""
+        """Places where ``quote`` stands inside one word, or nearly stands."""
         if quote not in self._loose:
-            inside = [self.overlapping(*hit) for hit in self._inside(quote)]
+            covered = [self.overlapping(*hit) for hit in self._inside(quote)]
+            inside = {(words[0], words[0]) for words in covered if len(words) == 1}
             near = near_windows(
                 [casefold(quote[a:b]).text for a, b in split_words(quote)], self._folded_words
             )
@@ -78,17 +79,25 @@ class Places:
         return self._loose[quote]
 
     def follows(self, before: str, place: Span) -> bool:
-        """Whether the words ``before`` stand just before ``place``, punctuation and case aside if need be."""
+        """Whether the words ``before`` stand just before ``place``, as they are or folded."""
         if place[0] == 0:
             return False
         begins = self._ends[place[0] - 1] - len(before)
         if begins in self._begins and self.text.startswith(before, begins):
             return True
-        start = self.words[place[0]][0]
-        claim, bare = _claim(before)
-        return _ends_with(self._casefolded, claim, start, self._begins) or _ends_with(
-            self._letters, bare, start, self._begins
-        )
+        return self._ends_with(self._casefolded, _claim(before)[0], place)
+
+    def follows_roughly(self, before: str, place: Span) -> bool:
+        """Whether the words ``before`` stand just before ``place``, punctuation aside."""
+        return self._ends_with(self._letters, _claim(before)[1], place)
+
+    def _ends_with(self, folded: Folded, tail: str, place: Span) -> bool:
+        """Whether the folded text before ``place`` ends with ``tail``, from the beginning of a word on."""
+        offset = self.words[place[0]][0]
+        start = folded.covering(offset, offset)[0] - len(tail)
+        if not tail or start < 0 or not folded.text.startswith(tail, start):
+            return False
+        return folded.spans[start][0] in self._begins
 
     def _search(self, quote: str) -> Iterator[tuple[Rung, tuple[Span, ...]]]:
         yield "exact", self._aligned(_hits(self.text, quote))
@@ -150,11 +159,3 @@ def _hits(text: str, part: str) -> list[Span]:
         hits.append((at, at + len(part)))
         at = text.find(part, at + 1)
     return hits
-
-
-def _ends_with(folded: Folded, tail: str, offset: int, word_starts: frozenset[int]) -> bool:
-    """Whether the folded text before ``offset`` ends with ``tail``, from the beginning of a word on."""
-    start = folded.covering(offset, offset)[0] - len(tail)
-    if not tail or start < 0 or not folded.text.startswith(tail, start):
-        return False
-    return folded.spans[start][0] in word_starts

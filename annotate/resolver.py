@@ -103,9 +103,9 @@ def _longest(places: Places) -> int:
 def _choose(places: Places, quote: Quote) -> _Choice:
     if max(len(quote.text), len(quote.before)) > _longest(places):
         return _Choice(quote.text, "unresolved")
-    if quote.before:
+    for follows in (places.follows, places.follows_roughly) if quote.before else ():
         for rung, options in places.levels(quote.text):
-            told = tuple(place for place in options if places.follows(quote.before, place))
+            told = tuple(place for place in options if follows(quote.before, place))
             if told:
                 return _told(places, quote, rung, options, told)
     verbatim = list(places.verbatim(quote.text))

@@ -153,20 +153,32 @@ def unbroken(folder: Path, arguments: argparse.Namespace) -> None:
     check_key(folder)
 
 
+def lines(path: Path) -> int:
+    """Lines of a file that need not exist yet."""
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def wait_for_lines(process: subprocess.Popen[bytes], path: Path, wanted: int) -> None:
+    """Wait until ``path`` has so many lines, or the process has ended."""
+    while process.poll() is None and lines(path) < wanted:
+        time.sleep(0.001)
+
+
 def killed(folder: Path, whole: Path, arguments: argparse.Namespace) -> None:
     """Kill -9 at random moments, resume each time, and compare with an unbroken run."""
     rng = random.Random(arguments.seed)
     with fake_api(arguments.rate, arguments.seed, arguments.latency) as url:
         run(label(whole, url, arguments.concurrency))
+    kills = 0
     with fake_api(arguments.rate, arguments.seed, arguments.latency) as url:
         command = label(folder, url, arguments.concurrency)
-        kills = 0
+        ledger = folder / "ledger.jsonl"
+        share = 2 * len(read_ledger(whole / "ledger.jsonl").rows) // (arguments.kills + 1)
         for _ in range(arguments.kills):
             process = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)
-            time.sleep(rng.uniform(0.5, arguments.longest))
-            if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-                kills += 1
+            wait_for_lines(process, ledger, lines(ledger) + rng.randrange(1, share))
+            kills += process.poll() is None
+            process.send_signal(signal.SIGKILL)
             process.wait()
         code, *_ = run(command)
         print(f"killed {kills} times; the last run ended with exit code {code}")
@@ -192,7 +204,6 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.0, help="seconds the server takes for an answer")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kills", type=int, default=0, help="kill the command so many times instead")
-    parser.add_argument("--longest", type=float, default=6.0, help="most seconds until a kill")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder, whole = Path(temporary) / "benchmark", Path(temporary) / "whole"

@@ -10,7 +10,8 @@ from labelled import make_paragraph
 from annotate.likeness import is_typo, near_windows, prefix_length, subsequence_rows
 from annotate.resolver import Quote, resolve, weakest
 
-SUPPORT = "The moss eats the iron. The reed eats the zinc, as the moss can't. A calledoxidants list\u2014long\u2014ends."
+SUPPORT = "The moss eats the iron. The reed eats the zinc, as the moss can't. "
+SUPPORT += "A calledoxidants list\u2014long\u2014ends."
 PARAGRAPH = make_paragraph("p", SUPPORT, "What does the moss eat?", "iron", narrative="One day \u0130da won.")
 WORDS = PARAGRAPH.word_texts()
 # 0 One 1 day 2 Ida 3 won 4 . 5 The 6 moss 7 eats 8 the 9 iron 10 . 11 The 12 reed 13 eats 14 the 15 zinc 16 ,
@@ -70,6 +71,7 @@ def test_the_words_are_numbered_as_the_tests_say() -> None:
         ("oxidants", 1, "can't. A", (23,), "fuzzy"),
         ("oxidants", 1, "A called", (23,), "ambiguous"),
         ("oss", 1, "", (6,), "ambiguous"),
+        ("smoss", 1, "does the", (33,), "fuzzy"),
         ("granite", 1, "the", (), "unresolved"),
         ("reed drinks all water", 1, "The", (), "unresolved"),
         ("", 1, "", (), "unresolved"),
@@ -92,6 +94,15 @@ def test_without_words_before_a_quote_may_begin_the_text() -> None:
     assert span.rung == "ambiguous"
     (span,) = resolve(paragraph, [Quote("One", 1, "")])
     assert (span.words, span.rung) == ((0,), "exact")
+
+
+def test_punctuation_before_tells_places_apart() -> None:
+    paragraph = make_paragraph("p", 'a b c d " " e', "What?", "e", narrative="x")
+    first = [paragraph.text[a:b] for a, b in paragraph.words].index('"')
+    (span,) = resolve(paragraph, [Quote('"', 2, "a b c d")])
+    assert (span.words, span.rung) == ((first,), "context")
+    (span,) = resolve(paragraph, [Quote("e", 1, "b, c, d")])
+    assert (span.words, span.rung) == ((first + 2,), "exact")
 
 
 def test_equal_quotes_are_the_next_places_and_certain_when_they_are_all() -> None:
@@ -174,9 +185,9 @@ def test_subsequences_against_the_textbook_recursion() -> None:
 
 
 def test_windows_keep_ties_and_drop_what_a_better_one_overlaps() -> None:
-    assert near_windows("a b c d".split(), "a b c a b c d x a b d".split()) == [(3, 6), (8, 10)]
+    assert near_windows(list("abcd"), list("abcabcdxabd")) == [(3, 6), (8, 10)]
     assert near_windows(["aa", "ab"], ["aa", "aa", "aa"]) == [(0, 1), (1, 2)]
-    assert near_windows("a b c d".split(), "a x x x x x x x x x b c d".split()) == []
+    assert near_windows(list("abcd"), list("axxxxxxxxxbcd")) == []
     assert near_windows([], ["a"]) == []
 
 
