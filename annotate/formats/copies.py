@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -124,7 +124,10 @@ class _Alignment:
         ]
 
     def _certain(self) -> dict[int, int]:
-        """Pairs that are the only ones, or the only ones that go on from the neighbour on either side."""
+        """Pairs that are the only ones, or the only ones that go on from the neighbour on either side.
+
+        Where several words of the copy have a claim to one of the text, none is certain.
+        """
         forwards = _chain(self.options, -1, 1)
         backwards = _chain(self.options[::-1], None, -1)[::-1]
         certain = {}
@@ -132,7 +135,8 @@ class _Alignment:
             j = right if left is None else left
             if j is not None and (right is None or right == j):
                 certain[i] = j
-        return certain
+        claims = Counter(certain.values())
+        return {i: j for i, j in certain.items() if claims[j] == 1}
 
     def _fill_gaps(self) -> None:
         """Pair what lies between certain neighbours: words split otherwise, and words mistyped."""

@@ -341,6 +341,13 @@ def test_a_dropped_tail_is_reported_and_moves_nothing() -> None:
     assert spans[-1].quote == "of naïve ants.\nWhat does the moss absorb?"
 
 
+def test_two_words_of_a_copy_with_a_claim_to_one_of_the_text_are_doubtful() -> None:
+    paragraph = make_paragraph("p", "copper coper sinks.", "What?", "copper")
+    copy = tagged(paragraph, [paragraph.word_texts().index("copper")], lambda text: "coper")
+    (span,) = FORMATS["tags"].read(paragraph, copy)
+    assert span.rung == "ambiguous"
+
+
 def test_chatter_around_a_copy_moves_nothing() -> None:
     words = find("moss")
     spans = FORMATS["tags"].read(PARAGRAPH, f"Here is the text:\n{tagged(PARAGRAPH, words)}\nDone.")
