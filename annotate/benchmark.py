@@ -48,6 +48,11 @@ class Benchmark:
         return self.path / "ledger.jsonl"
 
     @property
+    def batches(self) -> Path:
+        """What was handed to the Batch API and is not collected yet, or was."""
+        return self.path / "batches.jsonl"
+
+    @property
     def labels_dir(self) -> Path:
         """The labels, a file an annotator."""
         return self.path / "labels"
@@ -120,7 +125,7 @@ class Benchmark:
 
     def has_labels(self) -> bool:
         """Whether anything was collected about the paragraphs: attempts, labels, reviews or gold."""
-        files = (self.ledger, self.reviews, self.gold_path)
+        files = (self.ledger, self.batches, self.reviews, self.gold_path)
         return any(file.exists() for file in files) or any(self.labels_dir.glob("*"))
 
     @property

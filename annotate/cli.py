@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from annotate.console import command_line, print_json, progress, run
-from annotate.errors import AnnotateError
+from annotate.errors import AnnotateError, LabelError
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from annotate.benchmark import Benchmark
+    from annotate.protocol import Annotator
 
 app = typer.Typer(
     name="annotate",
@@ -27,12 +31,29 @@ app = typer.Typer(
 )
 
 
+class BatchAction(StrEnum):
+    """What to do with the Batch API."""
+
+    SUBMIT = "submit"
+    STATUS = "status"
+    COLLECT = "collect"
+
+
 BenchmarkOption = Annotated[
     Path | None, typer.Option("--benchmark", help="Benchmark folder. Default: ./curated.")
 ]
 AnnotatorsOption = Annotated[
     list[str] | None,
     typer.Option("--annotator", help="Use the labels of this annotator; repeat for several. Default: all."),
+]
+BaseUrlOption = Annotated[
+    str, typer.Option(envvar="OPENAI_BASE_URL", help="Endpoint of openai: annotators, up to and with /v1.")
+]
+DEFAULT_BASE_URL = "https://api.openai.com/v1"
+ConcurrencyOption = Annotated[int, typer.Option(min=1, max=256, help="Most attempts in flight.")]
+MaxCostOption = Annotated[
+    float | None,
+    typer.Option(min=0, help="US dollars this run may spend, counting what is in flight at its worst."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
@@ -106,14 +127,16 @@ def build_dataset(
     epilog="\b\nExamples:\n"
     "  annotate label\n"
     "  annotate label --annotator overlap --annotator mock:noise=0.1 --limit 50\n"
-    "  annotate label --annotator replay:old/ledger.jsonl,annotator=clause"
+    "  annotate label --annotator replay:old/ledger.jsonl,annotator=clause\n"
+    "  annotate label --annotator openai:gpt-5.2 --dry-run\n"
+    "  annotate label --annotator openai:gpt-5.2 --batch submit && annotate label --batch collect"
 )
 def label(
     benchmark: BenchmarkOption = None,
     annotator: Annotated[
         list[str] | None,
         typer.Option(
-            help="clause, mock, overlap or replay, with options after a colon; repeat for several. "
+            help="openai:MODEL, clause, mock, overlap or replay, with options after a colon; repeat for several. "
             "Default: overlap and clause."
         ),
     ] = None,
@@ -123,6 +146,23 @@ def label(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Ask again what was answered; the ledger keeps both.")
     ] = False,
+    base_url: BaseUrlOption = DEFAULT_BASE_URL,
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds until an attempt is given up.")] = 120.0,
+    concurrency: ConcurrencyOption = 8,
+    rpm: Annotated[float | None, typer.Option(min=0.001, help="Most requests a minute.")] = None,
+    tpm: Annotated[float | None, typer.Option(min=0.001, help="Most tokens a minute.")] = None,
+    max_attempts: Annotated[int, typer.Option(min=1, help="Attempts until a request is given up.")] = 8,
+    max_time: Annotated[float, typer.Option(min=0, help="Seconds until a request is given up.")] = 3600.0,
+    max_cost: MaxCostOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would be asked and cost; ask nothing, need no key.")
+    ] = False,
+    batch: Annotated[
+        BatchAction | None,
+        typer.Option(
+            help="Use the Batch API, at half the price: submit requests, show their status, collect answers."
+        ),
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -131,22 +171,32 @@ def label(
 
     Every answer goes to the ledger first. What was answered is never asked
     again, so the same command goes on where it was stopped.
+    Exit codes: 0 done, 3 incomplete (run it again), 4 --max-cost reached, 5 refused (quota, key, model).
     """
+    from datetime import date
+
     from annotate.annotators import DEFAULT_ANNOTATORS, make_annotator
     from annotate.benchmark import open_benchmark
-    from annotate.label import label_benchmark
-    from annotate.tables import describe_failures, describe_gold, label_table
+    from annotate.errors import IncompleteError
+    from annotate.label import describe_held, label_benchmark
+    from annotate.limits import Limits
+    from annotate.protocol import OnlineAnnotator
+    from annotate.tables import describe_failures, describe_gold, describe_spent, label_table
+    from annotate.transport import Endpoint
 
     chosen = open_benchmark(benchmark)
-    annotators = [make_annotator(spec, seed) for spec in annotator or DEFAULT_ANNOTATORS]
-    bars = progress(quiet or json)
-    with ExitStack() as shown:
-
-        def track(name: str, total: int) -> Callable[[], object]:
-            if not bars.tasks:  # a bar without a task would leave an empty line before an error
-                shown.enter_context(bars)
-            return partial(bars.advance, bars.add_task(name, total=total))
-
+    endpoint = Endpoint(base_url, timeout)
+    annotators = [make_annotator(spec, seed, endpoint) for spec in annotator or DEFAULT_ANNOTATORS]
+    for online in annotators:
+        for warning in online.warnings(date.today()) if isinstance(online, OnlineAnnotator) else ():
+            _note(quiet, f"note: {warning}")
+    if dry_run:
+        _dry_run(chosen, annotators, limit, repeats, fresh, json)
+        return
+    if batch:
+        _batch(chosen, batch, annotators, limit, repeats, fresh, max_cost, json)
+        return
+    with _tracked(quiet or json) as track:
         done = label_benchmark(
             chosen,
             annotators,
@@ -155,6 +205,7 @@ def label(
             fresh=fresh,
             seed=seed,
             command=command_line(),
+            limits=Limits(concurrency, rpm, tpm, max_attempts, max_time, max_cost),
             track=track,
         )
     if json:
@@ -162,11 +213,15 @@ def label(
     else:
         _print(label_table(done.summaries))
         for summary in done.summaries:
-            for line in describe_failures(summary.annotator, summary.statuses):
+            for line in describe_failures(summary.annotator, summary.statuses) + describe_spent(summary):
                 _print(line)
         kept = f"gold: left as it was chosen ({done.kept_rule}); annotate adjudicate settles it anew"
         _print(describe_gold(done.gold) if done.gold else kept)
         _note(quiet, f"written to {chosen.path}; next: annotate agreement")
+    if done.unfinished:
+        raise IncompleteError(f"{done.unfinished:,} got no answer; the same command asks about them again")
+    if done.held:
+        raise IncompleteError(describe_held(done.held))
 
 
 @app.command(
@@ -251,6 +306,113 @@ def adjudicate(
         return
     _print(describe_gold(settled))
     _note(quiet, f"written to {chosen.gold_path}")
+
+
+@app.command(epilog="\b\nExamples:\n  annotate cost\n  annotate cost --benchmark real --json")
+def cost(
+    benchmark: BenchmarkOption = None,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Sum what the ledger cost: attempts, tokens and dollars.
+
+    An unknown price is counted, never taken for 0.
+    """
+    from annotate.benchmark import open_benchmark
+    from annotate.cost import cost as measure
+    from annotate.ledger import read_existing_ledger, read_ledger
+    from annotate.pilot import pilot_ledger
+    from annotate.spend_tables import cost_tables, describe_cost
+
+    chosen = open_benchmark(benchmark)
+    beside = measure(read_ledger(pilot_ledger(chosen)).rows)
+    read = read_ledger if beside.rows else read_existing_ledger
+    measured = measure(read(chosen.ledger).rows)
+    if json:
+        print_json(measured.model_dump(mode="json") | {"pilot": beside.model_dump(mode="json")})
+        return
+    for table in cost_tables(measured):
+        _print(table)
+    for line in describe_cost(measured, beside):
+        _print(line)
+
+
+@app.command(epilog="\b\nExamples:\n  annotate reparse\n  annotate reparse --benchmark real --json")
+def reparse(
+    benchmark: BenchmarkOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Make all labels again from the ledger: no network, no key, no cost.
+
+    For labels that are torn or lost, and after a release that reads
+    answers better.
+    """
+    from annotate.benchmark import open_benchmark
+    from annotate.reparse import reparse as make_again
+    from annotate.spend_tables import describe_reparse, reparse_table
+
+    chosen = open_benchmark(benchmark)
+    done = make_again(chosen, command=command_line())
+    if json:
+        print_json(done.as_json() | {"benchmark": str(chosen.path)})
+        return
+    _print(reparse_table(done))
+    for line in describe_reparse(done):
+        _print(line)
+    _note(quiet, f"written to {chosen.path}; next: annotate agreement")
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  annotate pilot --annotator openai:gpt-5.2\n"
+    "  annotate pilot --annotator openai:gpt-5.2 --formats quotes,tags -n 20 --max-cost 1"
+)
+def pilot(
+    annotator: Annotated[
+        list[str], typer.Option(help="An annotator that takes format=...; repeat for several.")
+    ],
+    benchmark: BenchmarkOption = None,
+    formats: Annotated[str, typer.Option(help="Formats to compare, with commas.")] = "quotes,indexed,tags",
+    paragraphs: Annotated[int, typer.Option("-n", "--paragraphs", min=1, help="How many to ask about.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Seed that draws the paragraphs.")] = 0,
+    base_url: BaseUrlOption = DEFAULT_BASE_URL,
+    concurrency: ConcurrencyOption = 8,
+    max_cost: MaxCostOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Compare label formats on some paragraphs, each asked about twice.
+
+    Everything goes to the folder pilot of the benchmark; its labels are left
+    alone, and the same command goes on where it was stopped.
+    """
+    from annotate.annotators import make_annotator
+    from annotate.benchmark import open_benchmark
+    from annotate.limits import Limits
+    from annotate.pilot import pilot_ledger, run_pilot, with_format
+    from annotate.spend_tables import describe_pilot, pilot_table
+    from annotate.transport import Endpoint
+
+    chosen = open_benchmark(benchmark)
+    endpoint = Endpoint(base_url)
+    trials = [
+        (name, make_annotator(with_format(spec, name), seed, endpoint))
+        for spec in annotator
+        for name in formats.split(",")
+    ]
+    limits = Limits(concurrency=concurrency, max_cost=max_cost)
+    with _tracked(quiet or json) as track:
+        found = run_pilot(chosen, trials, count=paragraphs, seed=seed, limits=limits, track=track)
+    if json:
+        print_json(found.model_dump(mode="json"))
+        return
+    _print(pilot_table(found))
+    for line in describe_pilot(found):
+        _print(line)
+    _note(quiet, f"written to {pilot_ledger(chosen).parent}; next: annotate label --annotator ...,format=...")
 
 
 @app.command(
@@ -374,6 +536,85 @@ def review(
         browser=not no_browser,
         tell=partial(print, flush=True),
     )
+
+
+def _dry_run(
+    chosen: Benchmark, annotators: list[Annotator], limit: int | None, repeats: int, fresh: bool, json: bool
+) -> None:
+    from datetime import date
+
+    from annotate.estimate import dry_run
+    from annotate.spend_tables import describe_estimate, describe_samples, describe_total, estimate_table
+
+    found = dry_run(chosen, annotators, date.today(), limit=limit, repeats=repeats, fresh=fresh)
+    if json:
+        print_json({"annotators": [one.model_dump(mode="json") for one in found]})
+        return
+    for one in found:
+        for line in describe_estimate(one):
+            _print(line)
+        if one.efforts and one.requests:
+            _print(estimate_table(one))
+    for line in describe_total(found) + describe_samples(found):
+        _print(line)
+
+
+def _batch(
+    chosen: Benchmark,
+    action: BatchAction,
+    annotators: list[Annotator],
+    limit: int | None,
+    repeats: int,
+    fresh: bool,
+    max_cost: float | None,
+    json: bool,
+) -> None:
+    from annotate.batch import status, submit
+    from annotate.batch_collect import collect_labels
+    from annotate.errors import IncompleteError
+    from annotate.spend_tables import batch_table, describe_batches, describe_reparse, reparse_table
+
+    printed: list[Table | str] = []
+    counts: dict[str, Any] = {}
+    if action is BatchAction.SUBMIT:
+        done = submit(chosen, annotators, limit=limit, repeats=repeats, fresh=fresh, max_cost=max_cost)
+        states = list(done.states)
+        counts = {"finished": done.finished, "held": done.held}
+        printed = [f"{done.finished:,} need no request; {done.held:,} wait in earlier batches"]
+    elif action is BatchAction.STATUS:
+        states = status(chosen)
+    else:
+        states, reparsed = collect_labels(chosen, command_line())
+        if reparsed:
+            counts = reparsed.as_json()
+            printed = [reparse_table(reparsed), *describe_reparse(reparsed)]
+    if json:
+        print_json(counts | {"benchmark": str(chosen.path), "batches": [state.as_json() for state in states]})
+    else:
+        for line in (batch_table(states) if states else "no batch", *describe_batches(states), *printed):
+            _print(line)
+        if any(state.failed or state.unanswered for state in states if state.ended):
+            _print("what failed or was not done is asked by the next --batch submit, or online")
+    if action is BatchAction.COLLECT and not all(state.ended for state in states):
+        raise IncompleteError("not all batches have ended; collect again later")
+    for state in states:
+        if state.status == "failed":
+            raise LabelError(f"the server did not take batch {state.batch_id}: {state.detail}")
+
+
+@contextmanager
+def _tracked(silent: bool) -> Iterator[Callable[[str, int], Callable[[int, str], object]]]:
+    """Progress bars on stderr; makes one for an annotator and a number of steps, and says how to move it."""
+    bars = progress(silent)
+    with ExitStack() as shown:
+
+        def track(name: str, total: int) -> Callable[[int, str], object]:
+            if not bars.tasks:  # a bar without a task would leave an empty line before an error
+                shown.enter_context(bars)
+            task = bars.add_task(name, total=total)
+            return lambda done, note: bars.update(task, completed=done, description=f"{name} {note}".rstrip())
+
+        yield track
 
 
 def _print(what: Table | str) -> None:

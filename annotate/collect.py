@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from annotate.derive import recorded_answers
-from annotate.ledger import Attempt, Attempts, Ledger
-from annotate.protocol import Annotator, Request, Response
+from annotate.ledger import Attempts, Ledger, make_attempt
+from annotate.protocol import Annotator, Response
 from annotate.schema import Paragraph
 
 
@@ -56,28 +56,12 @@ def _ask(
         response = annotator.annotate(paragraph, request)
         if response.status == "missing":
             break
-        ledger.append(_attempt(annotator, paragraph, request, response, ledger.attempts))
+        ledger.append(make_attempt(annotator.name, paragraph, request, response, ledger.attempts))
         if not annotator.deterministic:
             ledger.sync()  # what costs money must be on the disk before more is spent
         earlier = [*earlier, response]
         attempts += 1
     return attempts
-
-
-def _attempt(
-    annotator: Annotator, paragraph: Paragraph, request: Request, response: Response, attempts: Attempts
-) -> Attempt:
-    sha256 = request.sha256
-    return Attempt(
-        **{name: getattr(response, name) for name in Response.model_fields},
-        schema_version=1,
-        request_sha256=sha256,
-        annotator=annotator.name,
-        paragraph_id=paragraph.id,
-        text_sha256=paragraph.text_sha256,
-        repeat=request.repeat,
-        attempt=attempts.count(annotator.name, sha256) + 1,
-    )
 
 
 def _resume(annotator: Annotator, paragraph: Paragraph, repeat: int, attempts: Attempts) -> list[Response]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from annotate.ledger import Attempts
-from annotate.protocol import Annotator, Response
+from annotate.protocol import Annotator, Request, Response
 from annotate.schema import Label, Paragraph, Status
 
 
@@ -54,10 +54,17 @@ def recorded_answers(
     annotator: Annotator, paragraph: Paragraph, repeat: int, attempts: Attempts
 ) -> list[Response]:
     """The conversation about a paragraph as far as the ledger holds it."""
-    earlier: list[Response] = []
-    while (request := annotator.request(paragraph, repeat, earlier)) is not None:
+    return [answer for _, answer in recorded_conversation(annotator, paragraph, repeat, attempts)]
+
+
+def recorded_conversation(
+    annotator: Annotator, paragraph: Paragraph, repeat: int, attempts: Attempts
+) -> list[tuple[Request, Response]]:
+    """The requests made about a paragraph and their answers, in order, as far as the ledger holds them."""
+    found: list[tuple[Request, Response]] = []
+    while (request := annotator.request(paragraph, repeat, [answer for _, answer in found])) is not None:
         answer = attempts.answer(annotator.name, request.sha256)
         if answer is None:
             break
-        earlier.append(answer)
-    return earlier
+        found.append((request, answer))
+    return found

@@ -56,3 +56,15 @@ class StaleError(AnnotateError):
             f"{paragraph_id} was changed elsewhere (review {last}, this page knew {base});"
             " nothing was overwritten: reload the paragraph"
         )
+
+
+class BudgetError(AnnotateError):
+    """The next request could cost more than may be spent; what was answered is kept."""
+
+    exit_code = 4
+
+
+class EndpointError(AnnotateError):
+    """The endpoint will not serve this run: quota, key, model or a parameter; what was answered is kept."""
+
+    exit_code = 5

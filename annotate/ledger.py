@@ -11,7 +11,8 @@ from typing import Literal, Self
 
 from annotate.errors import LabelError
 from annotate.files import read_records, repair_tail, sweep
-from annotate.protocol import Response
+from annotate.protocol import Request, Response
+from annotate.schema import Paragraph
 
 
 class Attempt(Response):
@@ -61,11 +62,36 @@ class Attempts:
         return len(self._by_request.get((annotator, request_sha256), ()))
 
     def answer(self, annotator: str, request_sha256: str) -> Attempt | None:
-        """The last answer that came, or the last failure when none came, or ``None`` when never asked."""
+        """The last good answer, else the last one at all, else the last failure; ``None`` when never asked."""
         rows = self._by_request.get((annotator, request_sha256))
         if not rows:
             return None
-        return next((row for row in reversed(rows) if row.status == "ok"), rows[-1])
+        return max(reversed(rows), key=lambda row: (row.status == "ok", row.answered))
+
+
+def make_attempt(
+    annotator: str, paragraph: Paragraph, request: Request, response: Response, attempts: Attempts
+) -> Attempt:
+    """The row that records ``response``, the next attempt at ``request``, to be appended to a ledger.
+
+    Args:
+        annotator: Name of the annotator.
+        paragraph: The paragraph asked about.
+        request: What was asked.
+        response: What came back.
+        attempts: What was recorded before.
+    """
+    return Attempt(
+        **{name: getattr(response, name) for name in Response.model_fields},
+        schema_version=1,
+        request_sha256=request.sha256,
+        annotator=annotator,
+        paragraph_id=paragraph.id,
+        text_sha256=paragraph.text_sha256,
+        repeat=request.repeat,
+        attempt=attempts.count(annotator, request.sha256) + 1,
+        prompt_sha256=request.origin.get("prompt_sha256", ""),
+    )
 
 
 def read_ledger(path: Path) -> Attempts:
@@ -81,6 +107,18 @@ def read_ledger(path: Path) -> Attempts:
         BenchmarkError: A line is not an attempt.
     """
     return Attempts(read_records(path, Attempt) if path.exists() else [])
+
+
+def read_existing_ledger(path: Path) -> Attempts:
+    """Read a ledger that must be there.
+
+    Raises:
+        LabelError: It is not.
+        BenchmarkError: A line is not an attempt.
+    """
+    if not path.exists():
+        raise LabelError(f"there is no ledger {path}; make one with: annotate label")
+    return read_ledger(path)
 
 
 class Ledger:

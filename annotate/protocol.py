@@ -7,8 +7,10 @@ answers alone and can be made again at no cost.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from annotate.files import canonical_hash
 from annotate.schema import LabelSpan, Paragraph, Record, Status
@@ -21,15 +23,19 @@ class Request:
     Attributes:
         body: Everything that decides the answer, as JSON values; for an online model the body that is sent.
         repeat: Which repetition this is; repetitions of one body are different requests.
+        origin: What else tells requests apart and is not sent: for an online model the ``host`` that is asked
+            and the checksum of the prompt file, ``prompt_sha256``.
     """
 
     body: dict[str, Any]
     repeat: int = 0
+    origin: dict[str, str] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
-        """Identity of the request: SHA-256 of body and repeat as canonical JSON, 64 hex digits."""
-        return canonical_hash({"body": self.body, "repeat": self.repeat})
+        """Identity of the request: SHA-256 of body, repeat and origin as canonical JSON, 64 hex digits."""
+        origin = {"origin": self.origin} if self.origin else {}
+        return canonical_hash({"body": self.body, "repeat": self.repeat} | origin)
 
 
 class Usage(Record):
@@ -76,6 +82,29 @@ class Response(Record):
     asked_at: str | None = None
     latency_s: float | None = None
 
+    @property
+    def answered(self) -> bool:
+        """Whether an answer came, good or bad: asking again would pay again."""
+        return self.status not in ("error", "missing")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one attempt at an online model came to, and what to do about it.
+
+    Attributes:
+        response: What is recorded.
+        action: ``answer``: it was answered; ``retry``: another attempt may help; ``reject``: this request will
+            never be answered; ``stop``: no request will be.
+        wait_s: How long the server asks everyone to wait, in seconds, or ``None``.
+        maybe_billed: Whether it may cost money although no answer came.
+    """
+
+    response: Response
+    action: Literal["answer", "retry", "reject", "stop"]
+    wait_s: float | None = None
+    maybe_billed: bool = False
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -119,4 +148,38 @@ class Annotator(Protocol):
 
     def read(self, paragraph: Paragraph, answers: Sequence[Response]) -> Reading:
         """Read the answers of one finished conversation (at least one, failures included). Pure."""
+        ...
+
+
+@runtime_checkable
+class OnlineAnnotator(Annotator, Protocol):
+    """An annotator asked over the network: attempts fail in many ways, cost money, and run side by side."""
+
+    @property
+    def prompt_sha256(self) -> str:
+        """Checksum of the prompt file its requests are made with."""
+        ...
+
+    def open(self) -> None:
+        """Make ready for attempts; called before each.
+
+        Raises:
+            LabelError: There is no key.
+        """
+        ...
+
+    def attempt(self, request: Request) -> Outcome:
+        """Make one attempt, from any thread. Every failure is an outcome; nothing is raised."""
+        ...
+
+    def worst_usage(self, request: Request) -> Usage:
+        """The most tokens an attempt can be billed for."""
+        ...
+
+    def cost(self, usage: Usage | None) -> float | None:
+        """Price of an attempt in US dollars, or ``None`` when not known."""
+        ...
+
+    def warnings(self, today: date) -> list[str]:
+        """What to know before money is spent, a sentence each; ``today`` is the day of the run."""
         ...

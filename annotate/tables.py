@@ -41,6 +41,25 @@ def describe_failures(annotator: str, statuses: Mapping[Status, int]) -> list[st
     return [f"Not labelled by {annotator}: {failed}."] if failed else []
 
 
+def describe_spent(summary: LabelSummary) -> list[str]:
+    """What an online annotator cost this run, who answered, and what earlier answers were left aside."""
+    spent = summary.spent
+    if spent is None:
+        return []
+    cost = "cost not known" if spent.cost_usd is None else f"${spent.cost_usd:.4f}"
+    lost = f", {spent.lost:,} lost that may be billed" if spent.lost else ""
+    lines = [
+        f"{summary.annotator}: {summary.asked:,} attempts this run ({spent.retries:,} of them retries{lost}),"
+        f" {cost}; answered by {', '.join(spent.models) or 'nobody'}."
+    ]
+    if spent.other_prompts:
+        lines.append(
+            f"{spent.other_prompts:,} attempts in the ledger were made with another version of the prompt;"
+            " their answers are not used."
+        )
+    return lines
+
+
 def describe_gold(settled: Settled) -> str:
     """What the gold rests on, and which paragraphs have none."""
     source = f" of {', '.join(settled.annotators)}" if settled.annotators else ""

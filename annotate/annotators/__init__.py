@@ -8,11 +8,13 @@ from annotate.annotators.clause import CLAUSE
 from annotate.annotators.imported import SCHEMES, build_imported
 from annotate.annotators.mock import build_mock
 from annotate.annotators.offline import RuleAnnotator
+from annotate.annotators.openai import build_openai
 from annotate.annotators.options import parse_options
 from annotate.annotators.overlap import OVERLAP
 from annotate.annotators.replay import build_replay
 from annotate.errors import UnknownNameError
 from annotate.protocol import Annotator, Reading, Request, Response, Usage
+from annotate.transport import Endpoint
 
 __all__ = [
     "DEFAULT_ANNOTATORS",
@@ -48,16 +50,17 @@ _OFFLINE = frozenset({"clause", "mock", "overlap"})
 
 def annotator_names() -> list[str]:
     """The names of annotators that can be asked."""
-    return sorted(_BUILDERS)
+    return sorted([*_BUILDERS, "openai"])
 
 
-def make_annotator(spec: str, seed: int = 0) -> Annotator:
+def make_annotator(spec: str, seed: int = 0, endpoint: Endpoint | None = None) -> Annotator:
     """Make the annotator that ``spec`` names.
 
     Args:
         spec: ``NAME`` or ``NAME:OPTIONS``, for instance ``"overlap"`` or ``"mock:noise=0.1"``; or whose
             labels were imported, ``human:NAME`` or ``import:NAME``.
         seed: Seed for annotators that use one and are given none.
+        endpoint: Where online models are asked; OpenAI's own by default.
 
     Raises:
         UnknownNameError: No annotator has that name; lists those that exist.
@@ -66,6 +69,8 @@ def make_annotator(spec: str, seed: int = 0) -> Annotator:
     name, _, options = spec.partition(":")
     if name in SCHEMES:
         return build_imported(name, options)
+    if name == "openai":
+        return build_openai(options, endpoint or Endpoint())
     if name not in _BUILDERS:
         raise UnknownNameError("annotator", name, annotator_names())
     return _BUILDERS[name](options, seed)

@@ -34,10 +34,10 @@ def rate(annotator: str, key: str, value: str) -> float:
     Raises:
         LabelError: ``value`` is something else.
     """
-    number = _number(annotator, key, value)
-    if not 0 <= number <= 1:
+    share = number(annotator, key, value)
+    if not 0 <= share <= 1:
         raise LabelError(f"annotator {annotator}: {key}={value} must lie between 0 and 1")
-    return number
+    return share
 
 
 def seconds(annotator: str, key: str, value: str) -> float:
@@ -46,10 +46,10 @@ def seconds(annotator: str, key: str, value: str) -> float:
     Raises:
         LabelError: ``value`` is something else.
     """
-    number = _number(annotator, key, value)
-    if not 0 <= number < float("inf"):
+    duration = number(annotator, key, value)
+    if not 0 <= duration < float("inf"):
         raise LabelError(f"annotator {annotator}: {key}={value} must be 0 or more seconds")
-    return number
+    return duration
 
 
 def whole(annotator: str, key: str, value: str) -> int:
@@ -64,7 +64,12 @@ def whole(annotator: str, key: str, value: str) -> int:
         raise LabelError(f"annotator {annotator}: {key}={value} must be a whole number") from None
 
 
-def _number(annotator: str, key: str, value: str) -> float:
+def number(annotator: str, key: str, value: str) -> float:
+    """A number.
+
+    Raises:
+        LabelError: ``value`` is something else.
+    """
     try:
         return float(value)
     except ValueError:

@@ -150,9 +150,9 @@ class TestRequest:
 
 class TestNames:
     def test_unknown_name_lists_those_that_exist(self) -> None:
-        with pytest.raises(UnknownNameError, match="clause, mock, overlap, replay"):
-            make_annotator("openai:gpt-4o")
-        assert annotator_names() == ["clause", "mock", "overlap", "replay"]
+        with pytest.raises(UnknownNameError, match="clause, mock, openai, overlap, replay"):
+            make_annotator("gpt-4o")
+        assert annotator_names() == ["clause", "mock", "openai", "overlap", "replay"]
 
     @pytest.mark.parametrize(
         ("spec", "message"),

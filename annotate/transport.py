@@ -1,0 +1,177 @@
+"""One attempt at a chat completion: the raw body comes back with a decision, whatever went wrong on the way."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from annotate.completion import CompletionError, read_completion, shorten
+from annotate.errors import LabelError
+from annotate.faults import read_fault, retry_after
+from annotate.protocol import Outcome, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from openai import APIStatusError, OpenAI
+    from openai._legacy_response import LegacyAPIResponse
+    from openai.types.chat import ChatCompletion
+
+DEFAULT_URL = "https://api.openai.com/v1"
+KEY = "OPENAI_API_KEY"
+
+_NOT_SENT = frozenset(
+    {"ConnectError", "ConnectTimeout", "UnsupportedProtocol", "LocalProtocolError", "ProxyError"}
+)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where requests are sent.
+
+    Attributes:
+        base_url: Address up to and with ``/v1``.
+        timeout_s: Seconds after which an attempt is given up.
+    """
+
+    base_url: str = DEFAULT_URL
+    timeout_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
+        if parts.username or parts.password or parts.query:
+            raise LabelError(f"--base-url must hold no password or query; a key goes in {KEY}")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise LabelError(
+                f"--base-url {self.base_url!r} is no address; give one as http://localhost:8000/v1"
+            )
+
+    @property
+    def host(self) -> str:
+        """The host, without a port."""
+        return urlsplit(self.base_url).hostname or ""
+
+    @property
+    def key(self) -> str:
+        """The key, from the environment alone; ``EMPTY`` on this machine where none is set.
+
+        Raises:
+            LabelError: There is none, or it cannot be one.
+        """
+        key = os.environ.get(KEY, "").strip()
+        if not key and _loopback(self.host):
+            return "EMPTY"
+        if not key:
+            raise LabelError(f"no key for {self.host}: set the environment variable {KEY}")
+        if not key.isascii() or len(key.split()) > 1:
+            raise LabelError(f"{KEY} holds a space or a letter outside ASCII: that is no key")
+        return key
+
+    @cached_property
+    def client(self) -> OpenAI:
+        """The SDK's client, without retries of its own.
+
+        Raises:
+            LabelError: There is no key.
+        """
+        import openai
+
+        return openai.OpenAI(
+            api_key=self.key, base_url=self.base_url, max_retries=0, timeout=float(self.timeout_s)
+        )
+
+    def without_key(self, text: str) -> str:
+        """``text`` with the key blacked out, should a server repeat it."""
+        key = os.environ.get(KEY, "").strip()
+        return text.replace(key, "[key]") if key else text
+
+    def attempt(self, body: dict[str, Any]) -> Outcome:
+        """Send ``body`` to ``/chat/completions`` once. Every failure is an outcome; nothing is raised.
+
+        Args:
+            body: The body of the request.
+
+        Returns:
+            The raw body and what to do about it; cost and price are left to the caller.
+        """
+        import openai
+
+        asked_at = datetime.now(UTC).isoformat(timespec="seconds")
+        start = time.monotonic()
+        try:
+            answer = self._send(body)
+            outcome = self._answered(answer.text, answer.headers)
+        except openai.APIStatusError as error:
+            outcome = self._refused(error, str(body.get("model", "")))
+        except openai.APITimeoutError:
+            outcome = _failed("timeout", f"no answer within {self.timeout_s:g} s", maybe_billed=True)
+        except openai.APIConnectionError as error:
+            outcome = self._unconnected(error)
+        except Exception as error:  # the SDK itself stumbles over some bodies; a paid run must not
+            detail = self.without_key(shorten(f"{type(error).__name__}: {error}"))
+            outcome = _failed("client", detail, maybe_billed=True)
+        times = {"asked_at": asked_at, "latency_s": round(time.monotonic() - start, 3)}
+        response = outcome.response.model_copy(update=times)
+        return Outcome(response, outcome.action, outcome.wait_s, outcome.maybe_billed)
+
+    def _send(self, body: dict[str, Any]) -> LegacyAPIResponse[ChatCompletion]:
+        """Send ``body`` as it is: the SDK copies fields it is not told of, whatever its version knows of them."""
+        rest = {key: value for key, value in body.items() if key not in ("model", "messages")}
+        create = self.client.chat.completions.with_raw_response.create
+        return create(model=body["model"], messages=body["messages"], extra_body=rest)
+
+    def _answered(self, text: str, headers: Mapping[str, str]) -> Outcome:
+        response = Response(
+            status="ok", raw=self.without_key(text), http=200, request_id=headers.get("x-request-id") or ""
+        )
+        try:
+            said = read_completion(response.raw)
+        except CompletionError as error:
+            broken = {"status": "error", "code": "no_completion", "detail": str(error)}
+            return Outcome(response.model_copy(update=broken), "retry", maybe_billed=True)
+        found = {
+            "status": said.status,
+            "detail": said.content if said.status == "refused" else "",
+            "model": said.model,
+            "fingerprint": said.fingerprint,
+            "usage": said.usage,
+        }
+        return Outcome(response.model_copy(update=found), "answer")
+
+    def _refused(self, error: APIStatusError, model: str) -> Outcome:
+        fault = read_fault(error.status_code, error.body)
+        headers = error.response.headers
+        response = Response(
+            status=fault.status,
+            raw=self.without_key(error.response.text),
+            detail=self.without_key(fault.explain(model)),
+            http=fault.http,
+            code=fault.code,
+            request_id=headers.get("x-request-id") or "",
+        )
+        return Outcome(response, fault.action, retry_after(headers))
+
+    def _unconnected(self, error: Exception) -> Outcome:
+        cause = error.__cause__ or error
+        if type(cause).__name__ in _NOT_SENT:
+            return _failed("unreachable", f"cannot connect to {self.base_url}: {shorten(str(cause))}")
+        return _failed("connection", f"the connection broke: {shorten(str(cause))}", maybe_billed=True)
+
+
+def _failed(code: str, detail: str, maybe_billed: bool = False) -> Outcome:
+    return Outcome(Response(status="error", code=code, detail=detail), "retry", maybe_billed=maybe_billed)
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

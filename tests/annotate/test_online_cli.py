@@ -1,0 +1,316 @@
+"""`annotate label` with a model, as a user runs it: faults, kill -9, Ctrl-C, money, bad input, and the key."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fakes.openai_server import FakeOpenAI, random_plan
+from fakes.truthful import chosen_words
+from labelled import make_benchmark, make_paragraphs
+
+from annotate.benchmark import Benchmark
+from annotate.cli import main
+from annotate.files import read_records
+from annotate.label_files import labels_file
+from annotate.ledger import read_ledger
+from annotate.schema import Label
+
+ROOT = Path(__file__).resolve().parents[2]
+KEY = "sk-test-fedcba9876543210"
+FAULTS = (
+    *("429:0.02", "429", "500", "drop", "html", "badjson"),
+    *("schema", "refusal", "filter", "length", "empty", "duplicate", "wrong"),
+)
+STATUSES = {"ok", "refused", "filtered", "truncated", "invalid_output", "unresolved", "error"}
+
+
+def arguments(benchmark: Benchmark, url: str, *options: str) -> list[str]:
+    chosen = () if "--annotator" in options else ("--annotator", "openai:gpt-4o")
+    return ["label", "--benchmark", str(benchmark.path), *chosen, "--base-url", url, *options]
+
+
+def start(benchmark: Benchmark, url: str, *options: str) -> subprocess.Popen[str]:
+    """The command in a process of its own, to be killed."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "annotate.cli", *arguments(benchmark, url, *options)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OPENAI_API_KEY": KEY},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture
+def label(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
+    """The command in this process; returns its exit code and what it printed on stdout and stderr."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(benchmark: Benchmark, url: str, *options: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["annotate", *arguments(benchmark, url, *options)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        out, err = capsys.readouterr()
+        return int(stop.value.code or 0), out, err
+
+    return run
+
+
+def labels(benchmark: Benchmark, name: str = "openai:gpt-4o,host=127.0.0.1") -> list[Label]:
+    return read_records(labels_file(benchmark.labels_dir, name), Label)
+
+
+def billed(benchmark: Benchmark) -> dict[str, int]:
+    usages = [row.usage.model_dump() for row in read_ledger(benchmark.ledger).rows if row.usage]
+    return {name: sum(usage[name] for usage in usages) for name in usages[0]}
+
+
+def wait_for_lines(process: subprocess.Popen[str], path: Path, count: int) -> None:
+    deadline = time.monotonic() + 30
+    while not path.exists() or path.read_bytes().count(b"\n") < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.fixture
+def benchmark(tmp_path) -> Benchmark:
+    return make_benchmark(tmp_path / "b", make_paragraphs(60))
+
+
+def test_under_faults_everything_ends_in_a_label_or_a_named_status_and_is_paid_once(benchmark, label) -> None:
+    with FakeOpenAI(random_plan(0.2, faults=FAULTS), key=KEY) as fake:
+        models = ("--annotator", "openai:gpt-4o", "--annotator", "openai:gpt-5")
+        code, out, err = label(benchmark, fake.url, *models, "--concurrency", "16")
+        bill, succeeded, log = fake.bill(), fake.succeeded(), fake.log
+    assert code == 0, err
+    for name in ("openai:gpt-4o,host=127.0.0.1", "openai:gpt-5,host=127.0.0.1"):
+        found = labels(benchmark, name)
+        assert len(found) == 60
+        assert {row.status for row in found} <= STATUSES
+        assert sum(row.status == "ok" for row in found) > 45
+    assert set(succeeded.values()) == {1}
+    assert bill == billed(benchmark)
+    assert len(read_ledger(benchmark.ledger).rows) == len(log)
+    assert sum(entry.fault != "ok" for entry in log) > 0.1 * len(log)
+    assert "answered by gpt-4o-2026-01-01" in out
+    assert "gpt-5 is shut down on 2026-12-11" in err
+    assert {row.model for row in labels(benchmark) if row.status == "ok"} == {"gpt-4o-2026-01-01"}
+
+
+def test_killed_again_and_again_the_labels_are_those_of_an_unbroken_run(tmp_path, label) -> None:
+    paragraphs = make_paragraphs(80)
+    whole, broken = (make_benchmark(tmp_path / name, paragraphs) for name in ("whole", "broken"))
+    plan = random_plan(0.2, seed=1, faults=FAULTS)
+    with FakeOpenAI(plan, key=KEY) as fake:
+        assert label(whole, fake.url)[0] == 0
+    rng, kills = random.Random(0), 0
+    with FakeOpenAI(plan, key=KEY, latency=0.01) as fake:
+        for lines in sorted(rng.sample(range(5, 75), 3)):
+            process = start(broken, fake.url, "--concurrency", "4")
+            wait_for_lines(process, broken.ledger, lines)
+            process.kill()
+            process.communicate()
+            kills += 1
+        code, _, err = label(broken, fake.url, "--concurrency", "4")
+        succeeded, log = fake.succeeded(), list(fake.log)
+    assert code == 0, err
+    assert labels(broken) == labels(whole)
+    lost = sum(count - 1 for count in succeeded.values())
+    assert lost <= 4 * kills
+    assert len(log) - len(read_ledger(broken.ledger).rows) <= 4 * kills
+
+
+def test_ctrl_c_lets_what_is_in_flight_come_in(benchmark, label) -> None:
+    with FakeOpenAI(latency=0.1) as fake:
+        process = start(benchmark, fake.url, "--concurrency", "4")
+        wait_for_lines(process, benchmark.ledger, 8)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        asked = len(fake.log)
+        assert process.returncode == 3
+        assert "interrupted" in err.splitlines()[-1]
+        assert len(read_ledger(benchmark.ledger).rows) == asked < 60
+        assert sum(row.status == "ok" for row in labels(benchmark)) == asked
+        assert label(benchmark, fake.url)[0] == 0
+        assert len(fake.log) == 60
+
+
+def test_a_second_ctrl_c_gives_up_what_is_in_flight(benchmark, label) -> None:
+    with FakeOpenAI(lambda digest, attempt: "slow:20") as fake:
+        process = start(benchmark, fake.url)
+        deadline = time.monotonic() + 30
+        while not fake.attempts:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        for _ in range(2):
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+        process.communicate(timeout=10)
+    assert process.returncode == 130
+
+
+def test_the_key_is_in_no_byte_written_or_shown(benchmark, label) -> None:
+    shown = ""
+    with FakeOpenAI(key=KEY, answer=lambda body: f"your key is {KEY}") as fake:
+        shown += "".join(label(benchmark, fake.url, "--limit", "3")[1:])
+        assert len(fake.log) == 6
+    with FakeOpenAI(key="another") as fake:
+        shown += "".join(start(benchmark, fake.url, "--fresh", "--debug").communicate(timeout=30))
+    assert "AuthenticationError" in shown or "is not accepted" in shown
+    assert KEY not in shown
+    written = [path for path in benchmark.path.rglob("*") if path.is_file()]
+    assert "[key]" in benchmark.ledger.read_text()
+    assert not any(KEY.encode() in path.read_bytes() for path in written)
+
+
+class TestStops:
+    @pytest.mark.parametrize(
+        ("fault", "said"),
+        [
+            ("quota", "quota"),
+            ("auth", "OPENAI_API_KEY"),
+            ("model", "gpt-4o cannot be used here"),
+            ("unsupported", "openai.toml line"),
+            ("unstructured", "structured=none"),
+        ],
+    )
+    def test_what_no_request_will_pass_ends_the_run_with_its_state_kept(
+        self, benchmark, fault, said, label
+    ) -> None:
+        with FakeOpenAI(["ok"] * 5 + [fault] * 100) as fake:
+            code, _, err = label(benchmark, fake.url, "--concurrency", "2", "--quiet")
+            assert len(fake.log) <= 7
+        assert code == 5
+        assert err.count("\n") == 1
+        assert said in err
+        assert "5 of 60 are labelled" in err
+        assert Counter(row.status for row in labels(benchmark))["ok"] == 5
+        with FakeOpenAI() as fake:
+            assert label(benchmark, fake.url)[0] == 0
+            assert len(fake.log) == 55
+
+    def test_no_money_no_request(self, benchmark, label) -> None:
+        with FakeOpenAI() as fake:
+            code, _, err = label(benchmark, fake.url, "--max-cost", "0", "--quiet")
+            assert not fake.log
+        assert (code, err.count("\n")) == (4, 1)
+        assert "--max-cost 0" in err
+
+    def test_money_for_some(self, benchmark, label) -> None:
+        with FakeOpenAI() as fake:
+            code, _, _ = label(benchmark, fake.url, "--max-cost", "0.1", "--concurrency", "4")
+            rows = read_ledger(benchmark.ledger).rows
+            assert code == 4
+            assert 5 < len(rows) == len(fake.log) < 60
+            assert 0.07 < sum(row.cost_usd or 0.0 for row in rows) <= 0.1
+
+    def test_a_limit_on_money_for_a_model_without_a_price(self, benchmark, label) -> None:
+        with FakeOpenAI() as fake:
+            code, _, err = label(benchmark, fake.url, "--annotator", "openai:llama3", "--max-cost", "1")
+        assert code == 1
+        assert "price" in err
+
+    def test_requests_given_up_make_the_run_incomplete(self, benchmark, label) -> None:
+        unlucky: list[str] = []
+
+        def plan(digest: str, attempt: int) -> str:
+            unlucky[:] = unlucky or [digest]
+            return "500" if digest in unlucky and attempt <= 2 else "ok"
+
+        with FakeOpenAI(plan) as fake:
+            code, out, err = label(benchmark, fake.url, "--max-attempts", "2", "--limit", "20")
+            assert code == 3
+            assert "1 got no answer" in err
+            assert "1 error" in out
+            assert label(benchmark, fake.url, "--limit", "20")[0] == 0
+            assert len(fake.log) == 22
+
+    def test_no_key(self, benchmark, label, monkeypatch) -> None:
+        monkeypatch.delenv("OPENAI_API_KEY")
+        code, _, err = label(benchmark, "https://api.openai.com/v1")
+        assert code == 1
+        assert "OPENAI_API_KEY" in err
+
+    def test_nobody_at_the_address(self, benchmark, label) -> None:
+        code, _, err = label(benchmark, "http://127.0.0.1:9/v1")
+        assert code == 5
+        assert "cannot connect" in err
+
+    def test_two_writers(self, benchmark, label) -> None:
+        with FakeOpenAI(latency=0.2) as fake:
+            process = start(benchmark, fake.url, "--concurrency", "1")
+            wait_for_lines(process, benchmark.ledger, 1)
+            code, _, err = label(benchmark, fake.url)
+            process.kill()
+            process.communicate()
+        assert code == 1
+        assert "another process is writing" in err
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+    def test_a_read_only_folder(self, benchmark, label) -> None:
+        benchmark.path.chmod(0o500)
+        with FakeOpenAI() as fake:
+            code, _, err = label(benchmark, fake.url)
+            assert not fake.log
+        benchmark.path.chmod(0o700)
+        assert code == 1
+        assert "Permission denied" in err
+
+
+def test_a_prompt_longer_than_the_window_costs_that_paragraph_alone(benchmark, label) -> None:
+    with FakeOpenAI(["ok", "window"]) as fake:
+        code, _, _ = label(benchmark, fake.url, "--limit", "5", "--concurrency", "1")
+    assert code == 0
+    assert Counter(row.status for row in labels(benchmark)) == {"ok": 4, "error": 1, "missing": 55}
+    assert "longer than the window" in " ".join(row.detail for row in labels(benchmark))
+
+
+def test_answers_to_another_version_of_the_prompt_are_left_aside_and_counted(benchmark, label) -> None:
+    with FakeOpenAI() as fake:
+        label(benchmark, fake.url, "--limit", "5")
+        rows = [json.loads(line) for line in benchmark.ledger.read_text().splitlines()]
+        old = [row | {"prompt_sha256": "0" * 64, "request_sha256": "1" * 64} for row in rows]
+        benchmark.ledger.write_text("".join(json.dumps(row) + "\n" for row in old))
+        code, out, _ = label(benchmark, fake.url, "--limit", "5")
+    assert code == 0
+    assert "5 attempts in the ledger were made with another version of the prompt" in out
+    assert len(fake.log) == 10
+
+
+def test_the_result_as_json(benchmark, label) -> None:
+    with FakeOpenAI(["500"]) as fake:
+        _, out, err = label(benchmark, fake.url, "--limit", "2", "--json")
+    (summary,) = json.loads(out)["annotators"]
+    assert summary["asked"] == 3
+    assert summary["spent"]["retries"] == 1
+    assert summary["spent"]["models"] == ["gpt-4o-2026-01-01"]
+    assert summary["spent"]["cost_usd"] > 0
+    assert "note:" in err
+
+
+def test_real_paragraphs_through_all_formats(tmp_path, shared, label) -> None:
+    from annotate.build import build_benchmark
+    from annotate.mixing import MixOptions
+    from annotate.sources import open_source
+
+    files = [shared / "data" / name / "test.parquet" for name in ("narrativeqa", "sciq")]
+    benchmark = Benchmark(tmp_path / "real")
+    build_benchmark(open_source("local", *files), MixOptions(size=30), "test", benchmark.path)
+    formats = ("quotes", "indexed", "tags")
+    specs = [word for form in formats for word in ("--annotator", f"openai:gpt-4o,format={form}")]
+    with FakeOpenAI() as fake:
+        assert label(benchmark, fake.url, *specs)[0] == 0
+    meant = [tuple(chosen_words(paragraph.text, "gpt-4o")) for paragraph in benchmark.paragraphs()]
+    for path in sorted(benchmark.labels_dir.glob("*.jsonl")):
+        assert [row.words for row in read_records(path, Label)] == meant, path
