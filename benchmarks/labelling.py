@@ -173,10 +173,10 @@ def killed(folder: Path, whole: Path, arguments: argparse.Namespace) -> None:
     with fake_api(arguments.rate, arguments.seed, arguments.latency) as url:
         command = label(folder, url, arguments.concurrency)
         ledger = folder / "ledger.jsonl"
-        share = 2 * len(read_ledger(whole / "ledger.jsonl").rows) // (arguments.kills + 1)
-        for _ in range(arguments.kills):
+        attempts = len(read_ledger(whole / "ledger.jsonl").rows)
+        for point in sorted(rng.sample(range(1, int(0.95 * attempts)), arguments.kills)):
             process = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL)
-            wait_for_lines(process, ledger, lines(ledger) + rng.randrange(1, share))
+            wait_for_lines(process, ledger, max(point, lines(ledger) + 1))
             kills += process.poll() is None
             process.send_signal(signal.SIGKILL)
             process.wait()
@@ -184,6 +184,7 @@ def killed(folder: Path, whole: Path, arguments: argparse.Namespace) -> None:
         print(f"killed {kills} times; the last run ended with exit code {code}")
         log = server_log(url)
         twice = report(folder, log)
+        print(f"  attempts lost in flight: {len(log) - len(read_ledger(ledger).rows)}")
         print(
             f"  answers lost in flight and paid again: {twice.total()} (at most {kills * arguments.concurrency})"
         )
