@@ -288,6 +288,76 @@ def sanity(
     _print(sanity_table(rows), [])
 
 
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  evaluate efficiency --method heat --method integrated-gradients --length 64 --length 256\n"
+    "  evaluate efficiency --length 512 --length 2048 --random-weights 2048 --plot cost.svg"
+)
+def efficiency(
+    benchmark: BenchmarkOption = None,
+    source: SourceOption = "sample",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Method; repeat for several. Default: all, every form of HEAT and every baseline."),
+    ] = None,
+    length: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=8, help="Tokens of the text, answer token included; repeat for several. Default: 64, 256."
+        ),
+    ] = None,
+    model: ModelOption = None,
+    random_weights: Annotated[
+        int | None,
+        typer.Option(
+            min=8, help="Give the model's shape random weights and a context of so many tokens."
+        ),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each method, by turns.")] = 3,
+    budget: Annotated[
+        float, typer.Option(min=0.0, help="Leave a method out where a run would take more seconds.")
+    ] = 60.0,
+    seed: SeedOption = 0,
+    out: OutOption = Path("results"),
+    plot: Annotated[Path | None, typer.Option(help="Also draw it: .svg, .png or .pdf.")] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Measure seconds, passes and memory of methods on texts of several lengths.
+
+    Everything is a ratio to one forward pass over the same text, timed beside it.
+    """
+    from evaluate.efficiency.prompts import with_random_weights
+    from evaluate.efficiency.run import efficiency as measure
+    from evaluate.efficiency.table import notes, terminal_table
+    from evaluate.efficiency.table import plot as draw
+
+    task, lm, names = _opened(benchmark, source, "none", None, seed, model, method or ["all"], json or quiet)
+    if random_weights is not None:
+        lm = with_random_weights(lm, random_weights, seed=seed)
+    with _bars(quiet or json) as on_progress:
+        found = measure(
+            task,
+            lm,
+            names,
+            length or [64, 256],
+            out=out,
+            repeats=repeats,
+            budget=budget,
+            seed=seed,
+            command=command_line(),
+            on_progress=on_progress,
+        )
+    if plot is not None:
+        draw(found, plot)
+    if json:
+        print_json(found.model_dump(mode="json"))
+        return
+    _print(terminal_table(found), [] if quiet else notes(found))
+    _speaker(quiet)(f"results in {out} (efficiency.json, .csv, .md)")
+
+
 @app.command(epilog="Example: evaluate methods --tokens 300")
 def methods(
     tokens: Annotated[int, typer.Option(min=1, help="Length of the prompt that costs are given for.")] = 100,
