@@ -309,9 +309,7 @@ def efficiency(
     model: ModelOption = None,
     random_weights: Annotated[
         int | None,
-        typer.Option(
-            min=8, help="Give the model's shape random weights and a context of so many tokens."
-        ),
+        typer.Option(min=8, help="Give the model's shape random weights and a context of so many tokens."),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each method, by turns.")] = 3,
     budget: Annotated[
@@ -356,6 +354,60 @@ def efficiency(
         return
     _print(terminal_table(found), [] if quiet else notes(found))
     _speaker(quiet)(f"results in {out} (efficiency.json, .csv, .md)")
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  evaluate reproduce --quick\n"
+    "  evaluate reproduce --model MODEL --rows longra=questions-words.txt --out MODEL-results"
+)
+def reproduce(
+    benchmark: BenchmarkOption = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=WHERE, the rows of longra, tellmewhy or wikibio: sample, hub, or a file. Default: sample."
+        ),
+    ] = None,
+    model: ModelOption = None,
+    small: Annotated[
+        bool, typer.Option("--quick", help="A few examples and the main methods, in minutes.")
+    ] = False,
+    seed: SeedOption = 0,
+    out: OutOption = Path("results"),
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Set the poster's tables beside what comes out here, cell by cell.
+
+    Runs alignment, faithfulness, ablation and efficiency as far as this machine can, and says of
+    every printed figure whether ours agrees in direction, disagrees, or why neither.
+    """
+    from evaluate.reproduce.others import other_tasks
+    from evaluate.reproduce.page import terminal_table
+    from evaluate.reproduce.run import reproduce as set_beside
+    from evaluate.reproduce.scope import FULL, QUICK
+
+    others = other_tasks(rows or [], seed=seed)
+    task, lm, _ = _opened(benchmark, "sample", "auto", None, seed, model, ["heat"], json or quiet)
+    with _bars(quiet or json) as on_progress:
+        found = set_beside(
+            task,
+            others,
+            lm,
+            QUICK if small else FULL,
+            out=out,
+            quick=small,
+            seed=seed,
+            command=command_line(),
+            on_progress=on_progress,
+        )
+    if json:
+        print_json(found.model_dump(mode="json"))
+        return
+    _print(terminal_table(found), [] if quiet else found.remarks)
+    _speaker(quiet)(f"page: {out / 'reproduce.html'} (also .md, .json)")
 
 
 @app.command(epilog="Example: evaluate methods --tokens 300")

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 _TRIES = 20
 
 
-def prompt_of_length(lm: LanguageModel, examples: Sequence[Example], length: int, *, seed: int = 0) -> Encoded:
+def prompt_of_length(
+    lm: LanguageModel, examples: Sequence[Example], length: int, *, seed: int = 0
+) -> Encoded:
     """A question of the benchmark with as much text of others before it as makes up a length.
 
     Args:
@@ -58,7 +60,9 @@ def prompt_of_length(lm: LanguageModel, examples: Sequence[Example], length: int
         else:
             offsets = [span for span in encoded.offsets or () if span[1] > span[0]]
             cut += max(1, offsets[min(surplus, len(offsets) - 1)][0])
-    raise LengthError(f"no cut of the benchmark's text has exactly {length} tokens for '{lm.name}'; try another length")
+    raise LengthError(
+        f"no cut of the benchmark's text has exactly {length} tokens for '{lm.name}'; try another length"
+    )
 
 
 def _example(prompt: str, like: Example) -> Example:

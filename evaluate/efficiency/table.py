@@ -88,7 +88,9 @@ def plot(result: Efficiency, path: Path) -> Path:
         raise ReportError(f"{path}: no picture is written as '{path.suffix}'; use .svg, .png or .pdf")
     time, memory = figure.subplots(1, 2)
     measured = [row for row in result.rows if not row.skipped]
-    heat_first = sorted({row.method for row in measured}, key=lambda name: (not name.startswith("heat"), name))
+    heat_first = sorted(
+        {row.method for row in measured}, key=lambda name: (not name.startswith("heat"), name)
+    )
     for index, name in enumerate(heat_first):
         rows = [row for row in measured if row.method == name]
         style = {"label": name, "marker": ".", "color": f"C{index}" if index < COLOURS else "0.75"}
@@ -96,7 +98,10 @@ def plot(result: Efficiency, path: Path) -> Path:
         time.plot([row.tokens for row in rows], [row.ratio for row in rows], **style)
         with_peak = [row for row in rows if row.peak_bytes is not None]
         memory.plot([row.tokens for row in with_peak], [row.peak_bytes / 2**20 for row in with_peak], **style)  # type: ignore[operator]
-    for axes, label in ((time, "forward passes' worth of time"), (memory, "peak memory beside the model, MiB")):
+    for axes, label in (
+        (time, "forward passes' worth of time"),
+        (memory, "peak memory beside the model, MiB"),
+    ):
         axes.set(xscale="log", yscale="log", xlabel="tokens", ylabel=label)
         axes.set_xticks(result.lengths, [str(length) for length in result.lengths])
         axes.minorticks_off()
