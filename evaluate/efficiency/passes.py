@@ -23,15 +23,16 @@ def count_flops(work: Callable[[], object]) -> int:
     Returns:
         Operations, a multiplication and an addition being two; element-wise work is not counted.
     """
-    with _Counter() as counter:
+    counter = _Counter()
+    with counter:
         work()
     return counter.total
 
 
 class _Counter(TorchDispatchMode):
     def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.total: int = 0
         aten = torch.ops.aten
         self._formulas: dict[Any, Callable[..., int]] = {
             **flop_registry,

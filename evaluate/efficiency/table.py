@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evaluate.efficiency.result import Cost, Efficiency
 from evaluate.table import seconds
@@ -93,8 +93,12 @@ def plot(result: Efficiency, path: Path) -> Path:
     )
     for index, name in enumerate(heat_first):
         rows = [row for row in measured if row.method == name]
-        style = {"label": name, "marker": ".", "color": f"C{index}" if index < COLOURS else "0.75"}
-        style |= {"zorder": 3 if index < COLOURS else 2}
+        style: dict[str, Any] = {
+            "label": name,
+            "marker": ".",
+            "color": f"C{index}" if index < COLOURS else "0.75",
+        }
+        style["zorder"] = 3 if index < COLOURS else 2
         time.plot([row.tokens for row in rows], [row.ratio for row in rows], **style)
         with_peak = [row for row in rows if row.peak_bytes is not None]
         memory.plot([row.tokens for row in with_peak], [row.peak_bytes / 2**20 for row in with_peak], **style)  # type: ignore[operator]

@@ -152,7 +152,10 @@ def _agreement(folder: str) -> tuple[dict[str, str], str]:
         return {}, ""
     paragraphs = benchmark.paragraphs()
     pair = agreement(paragraphs, read_labels(benchmark.labels_dir, paragraphs)).pairs[0]
-    remark = f"ours is of {pair.annotators[0]} and {pair.annotators[1]} on {pair.valid} paragraphs, not of GPT-4o and GPT-5"
+    remark = (
+        f"ours is of {pair.annotators[0]} and {pair.annotators[1]} on {pair.valid} paragraphs, "
+        "not of GPT-4o and GPT-5"
+    )
     return {"f1": _in_words(pair.f1), "kappa": _in_words(pair.kappa)}, remark
 
 

@@ -77,7 +77,10 @@ def plan_model(model: PosterModel, assumed: Assumptions) -> ModelPlan:
     )
     return ModelPlan(
         name=model.name,
-        command=f"evaluate reproduce --model {model.hub} --dtype bfloat16 --device-map auto --out results-{model.hub.split('/')[1]}",
+        command=(
+            f"evaluate reproduce --model {model.hub} --dtype bfloat16 --device-map auto "
+            f"--out {model.hub.rpartition('/')[2]}-results"
+        ),
         dtype="bfloat16",
         weights=2 * count,
         peak=found.peak_bytes,

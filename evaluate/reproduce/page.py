@@ -97,6 +97,7 @@ def as_html(result: Reproduction) -> str:
 
 def terminal_table(result: Reproduction) -> Table:
     """Printed, ours and verdict for people at a terminal."""
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -105,17 +106,9 @@ def terminal_table(result: Reproduction) -> Table:
     for section in result.sections:
         table.add_row(f"[bold]{section.section}. {section.title}[/bold]")
         for line in section.lines:
-            table.add_row(
-                *(_plain(each) for each in (line.row, line.column, line.printed, line.ours)),
-                line.verdict.word,
-            )
+            cells = [line.row, line.column, line.printed, line.ours]
+            table.add_row(*(escape(each) for each in cells), line.verdict.word)
     return table
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
 
 
 def _counts(result: Reproduction) -> str:

@@ -229,9 +229,8 @@ def _remarks(lm: LanguageModel, evidence: Evidence, quick: bool) -> list[str]:
         lines.append("--quick: a few examples, whose intervals are wide; most claims stay undecided.")
     for name, found in evidence.evaluations.items():
         remark = f"; {found.remark}" if found.remark else ""
-        lines.append(
-            f"{name}: {found.result.scored} of {found.result.asked} examples from {found.result.source.split()[0]}{remark}."
-        )
+        source = found.result.source.split()[0]
+        lines.append(f"{name}: {found.result.scored} of {found.result.asked} examples from {source}{remark}.")
     for name, cost in evidence.costs.items():
         lines.append(
             f"Seconds, {name}: {cost.lengths[0]:,} tokens, {cost.model}, {cost.device}, {cost.threads} threads."

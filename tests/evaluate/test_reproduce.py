@@ -1,0 +1,99 @@
+"""The page as a whole: every printed cell has a verdict, whatever was run."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from evaluate.reproduce.evidence import Evidence, measured
+from evaluate.reproduce.judge import judge
+from evaluate.reproduce.others import other_tasks
+from evaluate.reproduce.poster import Above, load_poster
+from evaluate.reproduce.run import Reproduction, reproduce
+from evaluate.reproduce.scope import ABLATION, HEAT_FORMS, Scope
+from evaluate.tasks.errors import TaskError
+from evaluate.tasks.task import Example, GoldSource, Task
+from heat import LanguageModel
+
+TINY = Scope(
+    methods=("heat", *ABLATION, *HEAT_FORMS[2:4], "gradient-norm", "reagent", "random"),
+    limit=4,
+    others_limit=2,
+    timed=("heat", "gradient-norm", "random"),
+    repeats=1,
+    length=24,
+    long=None,
+    timed_long=(),
+)
+GOLD = GoldSource(rule="evidence", annotators=(), offline=True, note="made by hand")
+
+
+@pytest.fixture(scope="module")
+def cells() -> int:
+    return sum(len(table.cell) for table in load_poster())
+
+
+@pytest.fixture
+def task(examples: list[Example]) -> Task:
+    return Task(name="made", source="by hand", examples=tuple(examples), gold=GOLD)
+
+
+@pytest.fixture
+def page(task: Task, lm: LanguageModel, tmp_path: Path) -> Reproduction:
+    return reproduce(task, {"longra": task}, lm, TINY, out=tmp_path, quick=True, command="evaluate reproduce")
+
+
+def test_every_cell_has_a_verdict_and_the_page_is_written(
+    page: Reproduction, tmp_path: Path, cells: int
+) -> None:
+    lines = [line for section in page.sections for line in section.lines]
+    assert len(lines) == cells
+    assert sum(page.counts.values()) == cells
+    assert all(line.verdict.why for line in lines)
+    by = {(line.row, line.column): line for line in lines}
+    assert by["HEAT (Ours)", "LongRA, Soft-NC"].verdict.word != "not run"
+    assert by["HEAT (Ours)", "TellMeWhy, Soft-NC"].verdict.word == "not run"
+    assert "this version does not have" in by["Input perturbations", "sensitivity"].verdict.why
+    assert by["Low-Rank Hessian (rank=64)", "s per 1,000 examples"].verdict.word == "not run"
+    assert "without --quick" in by["Full HEAT, 2048 tokens", "s per 1,000 examples"].verdict.why
+    # The same scores on every text: a uniform transition changes nothing within one.
+    assert by["Full HEAT", "s per 1,000 examples"].ours.endswith("forward passes)")
+    kept = json.loads((tmp_path / "reproduce.json").read_text())
+    assert len(kept["plans"]) == 4
+    for name in ("reproduce.md", "reproduce.html"):
+        text = (tmp_path / name).read_text()
+        assert "1.45" in text
+        assert "EleutherAI/gpt-j-6b" in text
+        assert "follows from no published definition" in text
+    assert "<script" not in (tmp_path / "reproduce.html").read_text()
+
+
+def test_verdicts_follow_the_stored_scores(page: Reproduction, task: Task, tmp_path: Path) -> None:
+    from evaluate.evaluation import read_result
+
+    found = measured(tmp_path, read_result(tmp_path, "faithfulness"))
+    row = next(row for row in found.result.methods if row.method == "heat")
+    assert found.mean("heat", "soft_nc").mean == pytest.approx(row.metrics["soft_nc"].mean)
+    assert found.better("heat", "reagent", "sufficiency").mean == pytest.approx(
+        -(found.values("heat", "sufficiency") - found.values("reagent", "sufficiency")).mean()
+    )
+    cell = next(cell for table in load_poster() for cell in table.cell if isinstance(cell.check, Above))
+    check = cell.check.model_copy(
+        update={"evaluations": ("x",), "better": "heat", "than": ("heat-windowed",)}
+    )
+    evidence = Evidence(evaluations={"x": found})
+    # No window is full, so the two are one method here.
+    assert "same figures" in judge(cell.model_copy(update={"check": check}), evidence)[1].why
+    gone = replace(found, scores={"heat": found.scores["heat"]})
+    assert (
+        judge(cell.model_copy(update={"check": check}), Evidence(evaluations={"x": gone}))[1].word
+        == "not run"
+    )
+
+
+def test_rows_are_named_or_refused() -> None:
+    assert list(other_tasks([])) == ["longra", "tellmewhy", "wikibio"]
+    for wrong in ("longra", "squad=x", "wikibio="):
+        with pytest.raises(TaskError, match="NAME=WHERE"):
+            other_tasks([wrong])
