@@ -59,6 +59,14 @@ MethodOption = Annotated[
 ModelOption = Annotated[
     str | None, typer.Option(help="Folder or hub name of a causal model. Default: the embedded reader.")
 ]
+DtypeOption = Annotated[
+    str | None,
+    typer.Option(help="Number format of the weights: float32, bfloat16. Default: the model's own."),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(help="Where the model is put: cpu, cuda, or auto for all there are. Default: cpu."),
+]
 LimitOption = Annotated[int | None, typer.Option(min=1, help="Use the first so many examples only.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the methods and of all statistics.")]
 TargetOption = Annotated[Target, typer.Option(help="Attribute the first target token, or all of them.")]
@@ -307,6 +315,8 @@ def efficiency(
         ),
     ] = None,
     model: ModelOption = None,
+    dtype: DtypeOption = None,
+    device_map: DeviceOption = None,
     random_weights: Annotated[
         int | None,
         typer.Option(min=8, help="Give the model's shape random weights and a context of so many tokens."),
@@ -331,7 +341,11 @@ def efficiency(
     from evaluate.efficiency.table import notes, terminal_table
     from evaluate.efficiency.table import plot as draw
 
-    task, lm, names = _opened(benchmark, source, "none", None, seed, model, method or ["all"], json or quiet)
+    silent = json or quiet
+    methods = method or ["all"]
+    task, lm, names = _opened(
+        benchmark, source, "none", None, seed, model, methods, silent, dtype, device_map
+    )
     if random_weights is not None:
         lm = with_random_weights(lm, random_weights, seed=seed)
     with _bars(quiet or json) as on_progress:
@@ -370,6 +384,8 @@ def reproduce(
         ),
     ] = None,
     model: ModelOption = None,
+    dtype: DtypeOption = None,
+    device_map: DeviceOption = None,
     small: Annotated[
         bool, typer.Option("--quick", help="A few examples and the main methods, in minutes.")
     ] = False,
@@ -390,8 +406,9 @@ def reproduce(
     from evaluate.reproduce.scope import FULL, QUICK
 
     others = other_tasks(rows or [], seed=seed)
-    task, lm, _ = _opened(benchmark, "sample", "auto", None, seed, model, ["heat"], json or quiet)
-    with _bars(quiet or json) as on_progress:
+    silent = json or quiet
+    task, lm, _ = _opened(benchmark, "sample", "auto", None, seed, model, ["heat"], silent, dtype, device_map)
+    with _bars(silent) as on_progress:
         found = set_beside(
             task,
             others,
@@ -454,6 +471,8 @@ def _opened(
     model: str | None,
     method: Sequence[str] | None,
     silent: bool,
+    dtype: str | None = None,
+    device: str | None = None,
 ) -> tuple[Task, LanguageModel, list[str]]:
     """Benchmark, model and methods, wrong names reported before anything is loaded that takes long."""
     from evaluate.tasks.catalog import load_task
@@ -467,7 +486,7 @@ def _opened(
     from evaluate.runner import chosen_methods, without_obstacle
 
     names = chosen_methods(method or ["heat"])
-    lm = heat.load(model)
+    lm = heat.load(model, dtype=dtype, device=device)
     names = without_obstacle(names, lm, named=[] if method is None else method)
     say(f"model: {lm.name} (revision {lm.revision}, {str(lm.dtype).removeprefix('torch.')})")
     return task, lm, names

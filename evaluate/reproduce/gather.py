@@ -15,7 +15,7 @@ from evaluate.faithfulness.run import faithfulness
 from evaluate.reproduce.evidence import Evidence, Measured, measured
 from evaluate.reproduce.poster import PosterTable, Words
 from evaluate.reproduce.robustness import PROBES, robustness
-from evaluate.reproduce.scope import OTHERS, Scope
+from evaluate.reproduce.scope import Scope
 from evaluate.runner import Progress, chosen_methods, no_progress, without_obstacle
 from evaluate.tasks.task import Task
 
@@ -58,7 +58,7 @@ def gather(
     """
     evaluations: dict[str, Measured] = {}
     missing: dict[str, str] = {"long-faithfulness": LONG_AOPC}
-    few = without_obstacle(chosen_methods(OTHERS), lm)
+    few = without_obstacle(chosen_methods(scope.other_methods), lm)
     for name, task in others.items():
         cut = replace(task, examples=task.examples[: scope.others_limit])
         key = f"{name}-faithfulness"

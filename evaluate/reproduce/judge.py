@@ -75,7 +75,7 @@ def _above(check: Above, evidence: Evidence) -> tuple[str, Verdict]:
         needed = [_named(each, found, check.metric) for each in (check.shows, check.better, *check.than)]
         absent = [each for each in needed if each not in found.scores]
         if absent:
-            verdicts.append(not_run(f"{name} of {absent[0]}, which cannot explain this model"))
+            verdicts.append(not_run(f"{name} of {absent[0]}, which was not run or cannot explain this model"))
             continue
         label = f"{name.rsplit('-', 1)[0]} " if len(check.evaluations) > 1 else ""
         figures.append(label + _figure(check, found))

@@ -20,6 +20,7 @@ class Scope:
         methods: Of the curated benchmark; ``all`` for every one.
         limit: Examples of it.
         others_limit: Examples of each other benchmark.
+        other_methods: Methods of these.
         timed: Methods timed on the short text.
         repeats: Timed runs of each.
         length: Tokens of the short text.
@@ -30,6 +31,7 @@ class Scope:
     methods: tuple[str, ...]
     limit: int
     others_limit: int
+    other_methods: tuple[str, ...]
     timed: tuple[str, ...]
     repeats: int
     length: int
@@ -41,6 +43,7 @@ QUICK = Scope(
     methods=FEW,
     limit=6,
     others_limit=3,
+    other_methods=OTHERS,
     timed=(*HEAT_FORMS, *GRADIENTS, "attention-rollout", "reagent", "random"),
     repeats=2,
     length=128,
@@ -51,6 +54,7 @@ FULL = Scope(
     methods=("all",),
     limit=50,
     others_limit=12,
+    other_methods=OTHERS,
     timed=("all",),
     repeats=3,
     length=128,

@@ -68,7 +68,7 @@ def test_the_peak_is_what_was_held_for_a_while() -> None:
 
     found = added_peak(work, torch.device("cpu"))
     assert found is not None
-    assert size <= found < 1.5 * size
+    assert 0.98 * size < found < 1.5 * size  # the kernel counts pages a batch at a time
     again = added_peak(lambda: None, torch.device("cpu"))
     assert again is not None
     assert again < size / 4
@@ -81,14 +81,14 @@ def test_a_text_has_the_length_that_was_asked_for_and_ends_with_a_question(
     found = prompt_of_length(lm, examples, length, seed=1)
     assert len(found.token_ids) == length
     assert found.n_targets == 1
-    assert any(found.text.startswith("", 0) and each.prompt[-9:] in found.text for each in examples)
+    assert any(each.prompt[-9:] in found.text for each in examples)
     assert found.token_ids == prompt_of_length(lm, examples, length, seed=1).token_ids
 
 
 def test_a_length_beyond_the_context_is_refused_with_what_to_do(
     lm: LanguageModel, examples: list[Example]
 ) -> None:
-    with pytest.raises(LengthError, match="takes 256.*--random-weights 257"):
+    with pytest.raises(LengthError, match=r"takes 256.*--random-weights 257"):
         prompt_of_length(lm, examples, 257)
     longer = with_random_weights(lm, 400)
     assert len(prompt_of_length(longer, examples, 300).token_ids) == 300
@@ -156,7 +156,7 @@ def test_the_picture_is_drawn_and_a_strange_ending_refused(
 ) -> None:
     found = measure(task, lm, tmp_path, repeats=1)
     assert "</svg>" in plot(found, tmp_path / "cost.svg").read_text()
-    with pytest.raises(ReportError, match="no picture is written as '.doc'"):
+    with pytest.raises(ReportError, match=r"no picture is written as '.doc'"):
         plot(found, tmp_path / "cost.doc")
 
 
