@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 HEAD = ("tokens", "method", "s/1000", "forward passes, time", "counted", "predicted", "peak MiB")
-# So many methods have a colour of their own in the picture; the others are grey.
-COLOURS = 10
+# Colours of the picture; methods beyond have them again on broken lines.
+COLOURS = 20
+STROKES = ("-", "--", ":")
 
 
 def terminal_table(result: Efficiency) -> Table:
@@ -79,6 +80,7 @@ def plot(result: Efficiency, path: Path) -> Path:
     Raises:
         ReportError: The ending names no format.
     """
+    from matplotlib import colormaps
     from matplotlib.figure import Figure
 
     from evaluate.errors import ReportError
@@ -88,17 +90,14 @@ def plot(result: Efficiency, path: Path) -> Path:
         raise ReportError(f"{path}: no picture is written as '{path.suffix}'; use .svg, .png or .pdf")
     time, memory = figure.subplots(1, 2)
     measured = [row for row in result.rows if not row.skipped]
+    palette = colormaps["tab20"]
     heat_first = sorted(
         {row.method for row in measured}, key=lambda name: (not name.startswith("heat"), name)
     )
     for index, name in enumerate(heat_first):
         rows = [row for row in measured if row.method == name]
-        style: dict[str, Any] = {
-            "label": name,
-            "marker": ".",
-            "color": f"C{index}" if index < COLOURS else "0.75",
-        }
-        style["zorder"] = 3 if index < COLOURS else 2
+        style: dict[str, Any] = {"label": name, "marker": ".", "color": palette(index % COLOURS)}
+        style["linestyle"] = STROKES[index // COLOURS % len(STROKES)]
         time.plot([row.tokens for row in rows], [row.ratio for row in rows], **style)
         with_peak = [row for row in rows if row.peak_bytes is not None]
         memory.plot([row.tokens for row in with_peak], [row.peak_bytes / 2**20 for row in with_peak], **style)  # type: ignore[operator]
@@ -110,7 +109,7 @@ def plot(result: Efficiency, path: Path) -> Path:
         axes.set_xticks(result.lengths, [str(length) for length in result.lengths])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
-    figure.legend(*time.get_legend_handles_labels(), loc="outside right upper", fontsize="x-small")
+    figure.legend(*time.get_legend_handles_labels(), loc="outside right upper", fontsize="xx-small", ncols=2)
     figure.suptitle(f"{result.model}, {result.dtype}, {result.device}", fontsize="small")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)

@@ -41,8 +41,8 @@ class Scope:
 
 QUICK = Scope(
     methods=FEW,
-    limit=6,
-    others_limit=3,
+    limit=5,
+    others_limit=2,
     other_methods=OTHERS,
     timed=(*HEAT_FORMS, *GRADIENTS, "attention-rollout", "reagent", "random"),
     repeats=2,
@@ -52,8 +52,8 @@ QUICK = Scope(
 )
 FULL = Scope(
     methods=("all",),
-    limit=50,
-    others_limit=12,
+    limit=40,
+    others_limit=8,
     other_methods=OTHERS,
     timed=("all",),
     repeats=3,

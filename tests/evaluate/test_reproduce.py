@@ -20,8 +20,8 @@ from heat import LanguageModel
 
 TINY = Scope(
     methods=("heat", "heat-windowed", "kl-only", "gradient-norm", "random"),
-    limit=3,
-    others_limit=2,
+    limit=2,
+    others_limit=1,
     other_methods=("heat", "gradient-norm", "random"),
     timed=("heat", "gradient-norm", "random"),
     repeats=1,
