@@ -338,9 +338,11 @@ def efficiency(
     """
     from evaluate.efficiency.prompts import with_random_weights
     from evaluate.efficiency.run import efficiency as measure
-    from evaluate.efficiency.table import notes, terminal_table
+    from evaluate.efficiency.table import check_picture, notes, terminal_table
     from evaluate.efficiency.table import plot as draw
 
+    if plot is not None:
+        check_picture(plot)
     silent = json or quiet
     methods = method or ["all"]
     task, lm, names = _opened(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluate.efficiency.result import Cost, Efficiency
+from evaluate.errors import ReportError
 from evaluate.table import seconds
 
 if TYPE_CHECKING:
@@ -74,6 +75,18 @@ def _short(value: float) -> str:
     return f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
+def check_picture(path: Path) -> None:
+    """Refuse a picture that could not be written, before anything is measured for it.
+
+    Raises:
+        ReportError: The ending names no format.
+    """
+    from matplotlib.figure import Figure
+
+    if path.suffix.removeprefix(".") not in Figure().canvas.get_supported_filetypes():
+        raise ReportError(f"{path}: no picture is written as '{path.suffix}'; use .svg, .png or .pdf")
+
+
 def plot(result: Efficiency, path: Path) -> Path:
     """Draw passes' worth of time and peak memory over length, a line a method; SVG, PNG or PDF by the name's ending.
 
@@ -83,11 +96,8 @@ def plot(result: Efficiency, path: Path) -> Path:
     from matplotlib import colormaps
     from matplotlib.figure import Figure
 
-    from evaluate.errors import ReportError
-
+    check_picture(path)
     figure = Figure(figsize=(11, 5), layout="constrained")
-    if path.suffix.removeprefix(".") not in figure.canvas.get_supported_filetypes():
-        raise ReportError(f"{path}: no picture is written as '{path.suffix}'; use .svg, .png or .pdf")
     time, memory = figure.subplots(1, 2)
     measured = [row for row in result.rows if not row.skipped]
     palette = colormaps["tab20"]

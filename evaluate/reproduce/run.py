@@ -153,7 +153,7 @@ def reproduce(
                     claim=cell.claim,
                     verdict=verdict,
                     scale=cell.scale,
-                    command=command_of(cell.check),
+                    command=command_of(cell.check, scope.length),
                 )
             )
         sections.append(
@@ -257,8 +257,8 @@ def _cost_lines(evidence: Evidence) -> list[CostLine]:
     return sorted(lines, key=lambda line: (line.tokens, line.seconds_per_1000 or 0.0))
 
 
-def command_of(check: Check) -> str:
-    """The command that measures a cell by itself."""
+def command_of(check: Check, length: int) -> str:
+    """The command that measures a cell by itself, costs on a text of that length."""
     if isinstance(check, Above):
         methods = "".join(
             f" --method {name}"
@@ -269,7 +269,7 @@ def command_of(check: Check) -> str:
             methods = " --method all"
         return "; ".join(_evaluation_command(name, methods) for name in check.evaluations)
     if isinstance(check, Faster):
-        extra = " --length 2048 --random-weights 2048" if check.length == "long" else " --length 128"
+        extra = " --length 2048 --random-weights 2048" if check.length == "long" else f" --length {length}"
         return f"evaluate efficiency{extra}"
     if isinstance(check, Negative):
         return _evaluation_command(check.evaluation, " --method all")

@@ -41,12 +41,12 @@ class Scope:
 
 QUICK = Scope(
     methods=FEW,
-    limit=5,
+    limit=4,
     others_limit=2,
     other_methods=OTHERS,
     timed=(*HEAT_FORMS, *GRADIENTS, "attention-rollout", "reagent", "random"),
     repeats=2,
-    length=128,
+    length=64,
     long=None,
     timed_long=(),
 )
