@@ -156,14 +156,25 @@ def test_4_low_rank_error_is_bounded_by_what_the_projection_leaves(
     assert error <= NORMAL * math.sqrt(SIZE) * discarded * (1 + 1e-9)
 
 
-def test_4_eigenvalues_of_one_size_need_every_product() -> None:
-    # H = I: after one product Lanczos has found one direction of twelve, and no rank below leaves little.
-    def product(vectors: Tensor) -> Tensor:
-        return vectors
+def test_4_an_unlucky_start_leaves_lanczos_all_that_the_spectrum_would_keep() -> None:
+    # H = λ e₀ e₀ᵀ has rank one, so its discarded spectrum is 0; from e₁ the first product finds nothing of it.
+    H = torch.zeros(SIZE, SIZE).double()
+    H[0, 0] = 7.0
 
+    def product(vectors: Tensor) -> Tensor:
+        return (vectors.flatten(-2) @ H).reshape(vectors.shape)
+
+    start = torch.zeros(1, N, D).double()
+    start[0, 0, 1] = 1
+    inside = torch.ones(1, N).bool()
+    assert float(lanczos(product, start, inside, 1, seed=0)[1].square().sum()) == 0
+    assert float(lanczos(product, start, inside, SIZE, seed=0)[1].square().sum()) == pytest.approx(49)
+
+
+def test_4_a_flat_spectrum_needs_every_product() -> None:
     start = torch.ones(1, N, D).double()
     for rank in (1, 6, 12):
-        _, T = lanczos(product, start, torch.ones(1, N).bool(), rank, seed=0)
+        _, T = lanczos(lambda vectors: vectors, start, torch.ones(1, N).bool(), rank, seed=0)
         assert float(SIZE - T.square().sum()) == pytest.approx(SIZE - rank)
 
 
