@@ -226,7 +226,10 @@ def _remarks(lm: LanguageModel, evidence: Evidence, quick: bool) -> list[str]:
         "seconds: every turn does). Where it holds 0 the examples do not decide, and the cell is not comparable.",
     ]
     if quick:
-        lines.append("--quick: a few examples, whose intervals are wide; most claims stay undecided.")
+        lines.append(
+            "--quick: a few examples, whose intervals are wide: take no verdict from it. Where there are fewer than six "
+            "nothing is decided."
+        )
     for name, found in evidence.evaluations.items():
         remark = f"; {found.remark}" if found.remark else ""
         source = found.result.source.split()[0]

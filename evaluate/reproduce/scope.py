@@ -41,8 +41,8 @@ class Scope:
 
 QUICK = Scope(
     methods=FEW,
-    limit=4,
-    others_limit=2,
+    limit=6,
+    others_limit=1,
     other_methods=OTHERS,
     timed=(*HEAT_FORMS, *GRADIENTS, "attention-rollout", "reagent", "random"),
     repeats=2,

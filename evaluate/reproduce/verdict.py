@@ -13,6 +13,10 @@ from typing import Literal
 from annotate.schema import Record
 from evaluate.intervals import Interval
 
+# With fewer texts even differences of one sign throughout come about by chance in more than one case of twenty (two-sided
+# sign test, 2^(1 - n)), and a bootstrap of so few is too narrow.
+FEWEST = 6
+
 Word = Literal["agrees in direction", "disagrees", "not comparable", "not run"]
 
 
@@ -51,13 +55,15 @@ def of_difference(better: Interval, about: str = "") -> Verdict:
 
     Returns:
         Agreement where the whole interval lies above 0, disagreement where it lies below; not comparable where it holds
-        0, where all differences are 0, or where there are too few texts for an interval.
+        0, where all differences are 0, or where there are fewer than `FEWEST` examples.
     """
     named = f"{about}, " if about else ""
     if better.mean is None or better.low is None or better.high is None:
-        return not_comparable(f"{named}too few texts for an interval")
+        return not_comparable(f"{named}too few texts, n = {better.n}")
     if better.low == better.high == 0:
         return not_comparable(f"{named}the two give the same figures on every text here")
+    if better.n < FEWEST:
+        return not_comparable(f"{named}too few texts, n = {better.n}, difference {better.mean:+.3g}")
     span = f"{named}difference {better.mean:+.3g} [{better.low:+.3g}, {better.high:+.3g}], n = {better.n}"
     if better.low > 0:
         return Verdict(word="agrees in direction", why=span)

@@ -39,6 +39,10 @@ def test_reasons_say_what_was_seen() -> None:
     assert "holds 0" in of_difference(interval(0.1, -0.1, 0.3)).why
     assert "too few texts" in of_difference(interval(0.1, None, None), "heat and reagent").why
     assert "heat and reagent" in of_difference(interval(0.2, 0.1, 0.3), "heat and reagent").why
+    five = interval(0.2, 0.1, 0.3).model_copy(update={"n": 5})
+    assert "too few texts, n = 5" in of_difference(five).why
+    six = five.model_copy(update={"n": 6})
+    assert of_difference(six).word == "agrees in direction"
     assert str(not_run("a GPU")) == "not run: a GPU"
 
 
