@@ -227,8 +227,7 @@ def _remarks(lm: LanguageModel, evidence: Evidence, quick: bool) -> list[str]:
     ]
     if quick:
         lines.append(
-            "--quick: a few examples, whose intervals are wide: take no verdict from it. Where there are fewer than six "
-            "nothing is decided."
+            "--quick: a few examples, whose intervals are wide: take no verdict from it. Fewer than six decide nothing."
         )
     for name, found in evidence.evaluations.items():
         remark = f"; {found.remark}" if found.remark else ""

@@ -13,8 +13,8 @@ from typing import Literal
 from annotate.schema import Record
 from evaluate.intervals import Interval
 
-# With fewer texts even differences of one sign throughout come about by chance in more than one case of twenty (two-sided
-# sign test, 2^(1 - n)), and a bootstrap of so few is too narrow.
+# Of fewer texts even differences of one sign throughout come by chance in more than one case of twenty (two-sided sign
+# test, 2^(1 - n)), and a bootstrap of so few is too narrow.
 FEWEST = 6
 
 Word = Literal["agrees in direction", "disagrees", "not comparable", "not run"]
