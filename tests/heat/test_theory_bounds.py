@@ -316,7 +316,7 @@ def test_9_normalised_scores_add_up_to_one_at_most_whatever_the_effects_are() ->
     assert 0 < float(found.scores.sum()) <= 1 + 1e-6
     batch = collate([encoded])
     masked = embed(lm.model, batch).clone()
-    g = float(explained(lm.model, batch, masked))
+    g = float(explained(lm.model, batch, masked).detach())
     effects = []
     for token in range(encoded.n_prompt):
         without = masked.clone()
