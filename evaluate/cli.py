@@ -59,6 +59,14 @@ MethodOption = Annotated[
 ModelOption = Annotated[
     str | None, typer.Option(help="Folder or hub name of a causal model. Default: the embedded reader.")
 ]
+DtypeOption = Annotated[
+    str | None,
+    typer.Option(help="Number format of the weights: float32, bfloat16. Default: the model's own."),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(help="Where the model is put: cpu, cuda, or auto for all there are. Default: cpu."),
+]
 LimitOption = Annotated[int | None, typer.Option(min=1, help="Use the first so many examples only.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the methods and of all statistics.")]
 TargetOption = Annotated[Target, typer.Option(help="Attribute the first target token, or all of them.")]
@@ -288,6 +296,139 @@ def sanity(
     _print(sanity_table(rows), [])
 
 
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  evaluate efficiency --method heat --method integrated-gradients --length 64 --length 256\n"
+    "  evaluate efficiency --length 512 --length 2048 --random-weights 2048 --plot cost.svg"
+)
+def efficiency(
+    benchmark: BenchmarkOption = None,
+    source: SourceOption = "sample",
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="Method; repeat for several. Default: all, every form of HEAT and every baseline."),
+    ] = None,
+    length: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=8, help="Tokens of the text, answer token included; repeat for several. Default: 64, 256."
+        ),
+    ] = None,
+    model: ModelOption = None,
+    dtype: DtypeOption = None,
+    device_map: DeviceOption = None,
+    random_weights: Annotated[
+        int | None,
+        typer.Option(min=8, help="Give the model's shape random weights and a context of so many tokens."),
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each method, by turns.")] = 3,
+    budget: Annotated[
+        float, typer.Option(min=0.0, help="Leave a method out where a run would take more seconds.")
+    ] = 60.0,
+    seed: SeedOption = 0,
+    out: OutOption = Path("results"),
+    plot: Annotated[Path | None, typer.Option(help="Also draw it: .svg, .png or .pdf.")] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Measure seconds, passes and memory of methods on texts of several lengths.
+
+    Everything is a ratio to one forward pass over the same text, timed beside it.
+    """
+    from evaluate.efficiency.prompts import with_random_weights
+    from evaluate.efficiency.run import efficiency as measure
+    from evaluate.efficiency.table import check_picture, notes, terminal_table
+    from evaluate.efficiency.table import plot as draw
+
+    if plot is not None:
+        check_picture(plot)
+    silent = json or quiet
+    methods = method or ["all"]
+    task, lm, names = _opened(
+        benchmark, source, "none", None, seed, model, methods, silent, dtype, device_map
+    )
+    if random_weights is not None:
+        lm = with_random_weights(lm, random_weights, seed=seed)
+    with _bars(quiet or json) as on_progress:
+        found = measure(
+            task,
+            lm,
+            names,
+            length or [64, 256],
+            out=out,
+            repeats=repeats,
+            budget=budget,
+            seed=seed,
+            command=command_line(),
+            on_progress=on_progress,
+        )
+    if plot is not None:
+        draw(found, plot)
+    if json:
+        print_json(found.model_dump(mode="json"))
+        return
+    _print(terminal_table(found), [] if quiet else notes(found))
+    _speaker(quiet)(f"results in {out} (efficiency.json, .csv, .md)")
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  evaluate reproduce --quick\n"
+    "  evaluate reproduce --model MODEL --rows longra=questions-words.txt --out MODEL-results"
+)
+def reproduce(
+    benchmark: BenchmarkOption = None,
+    rows: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=WHERE, the rows of longra, tellmewhy or wikibio: sample, hub, or a file. Default: sample."
+        ),
+    ] = None,
+    model: ModelOption = None,
+    dtype: DtypeOption = None,
+    device_map: DeviceOption = None,
+    small: Annotated[
+        bool, typer.Option("--quick", help="A few examples and the main methods, in minutes.")
+    ] = False,
+    seed: SeedOption = 0,
+    out: OutOption = Path("results"),
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Set the poster's tables beside what comes out here, cell by cell.
+
+    Runs alignment, faithfulness, ablation and efficiency as far as this machine can, and says of
+    every printed figure whether ours agrees in direction, disagrees, or why neither.
+    """
+    from evaluate.reproduce.others import other_tasks
+    from evaluate.reproduce.page import terminal_table
+    from evaluate.reproduce.run import reproduce as set_beside
+    from evaluate.reproduce.scope import FULL, QUICK
+
+    others = other_tasks(rows or [], seed=seed)
+    silent = json or quiet
+    task, lm, _ = _opened(benchmark, "sample", "auto", None, seed, model, ["heat"], silent, dtype, device_map)
+    with _bars(silent) as on_progress:
+        found = set_beside(
+            task,
+            others,
+            lm,
+            QUICK if small else FULL,
+            out=out,
+            quick=small,
+            seed=seed,
+            command=command_line(),
+            on_progress=on_progress,
+        )
+    if json:
+        print_json(found.model_dump(mode="json"))
+        return
+    _print(terminal_table(found), [] if quiet else found.remarks)
+    _speaker(quiet)(f"page: {out / 'reproduce.html'} (also .md, .json)")
+
+
 @app.command(epilog="Example: evaluate methods --tokens 300")
 def methods(
     tokens: Annotated[int, typer.Option(min=1, help="Length of the prompt that costs are given for.")] = 100,
@@ -332,6 +473,8 @@ def _opened(
     model: str | None,
     method: Sequence[str] | None,
     silent: bool,
+    dtype: str | None = None,
+    device: str | None = None,
 ) -> tuple[Task, LanguageModel, list[str]]:
     """Benchmark, model and methods, wrong names reported before anything is loaded that takes long."""
     from evaluate.tasks.catalog import load_task
@@ -345,7 +488,7 @@ def _opened(
     from evaluate.runner import chosen_methods, without_obstacle
 
     names = chosen_methods(method or ["heat"])
-    lm = heat.load(model)
+    lm = heat.load(model, dtype=dtype, device=device)
     names = without_obstacle(names, lm, named=[] if method is None else method)
     say(f"model: {lm.name} (revision {lm.revision}, {str(lm.dtype).removeprefix('torch.')})")
     return task, lm, names

@@ -33,3 +33,7 @@ class StoreError(EvaluateError):
 
 class ReportError(EvaluateError):
     """A report cannot be made from what was given."""
+
+
+class LengthError(EvaluateError):
+    """A text of the wanted length cannot be put to the model."""

@@ -1,0 +1,1 @@
+"""What attributions cost: seconds, passes and memory of every method beside one forward pass."""

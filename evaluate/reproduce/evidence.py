@@ -1,0 +1,108 @@
+"""What was measured here, in a form that claims can be set against."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotate.files import read_records
+from evaluate.alignment import Alignment
+from evaluate.efficiency.result import Efficiency
+from evaluate.evaluation import Evaluation, read_examples
+from evaluate.faithfulness.run import VERSION
+from evaluate.intervals import Interval, mean_interval
+from evaluate.metrics.alignment import METRICS as ALIGNMENT
+from evaluate.metrics.faithfulness import METRICS as FAITHFULNESS
+from evaluate.metrics.metric import Metric
+from evaluate.store import Score, attribution_key, score_key
+from evaluate.tasks.task import Example
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One evaluation with the values of its examples, so that any two methods can be paired.
+
+    Attributes:
+        result: The table.
+        texts: Text of each example.
+        scores: Method to one row an example.
+        remark: What is unusual about it; empty where nothing is.
+    """
+
+    result: Evaluation
+    texts: tuple[str, ...]
+    scores: Mapping[str, tuple[Score, ...]]
+    remark: str = ""
+
+    def metric(self, name: str) -> Metric:
+        """A metric of this kind by its name."""
+        return next(each for each in (*ALIGNMENT, *FAITHFULNESS) if each.name == name)
+
+    def values(self, method: str, metric: str) -> Values:
+        """One value an example; ``nan`` where it is not defined."""
+        rows = self.scores[method]
+        return np.array([math.nan if (v := row.values.get(metric)) is None else v for row in rows])
+
+    def mean(self, method: str, metric: str) -> Interval:
+        """Mean and interval of a method."""
+        return mean_interval(self.values(method, metric), self.texts, seed=self.result.settings.seed)
+
+    def better(self, method: str, other: str, metric: str) -> Interval:
+        """Paired difference of two methods, above 0 where the first is better."""
+        difference = self.values(method, metric) - self.values(other, metric)
+        turned = difference if self.metric(metric).higher_is_better else -difference
+        return mean_interval(turned, self.texts, seed=self.result.settings.seed)
+
+
+def measured(folder: Path, result: Evaluation, remark: str = "") -> Measured:
+    """An evaluation with its examples' values, from the results folder it was written to."""
+    examples = read_examples(folder, result)
+    rows = {row.key: row for row in read_records(folder / "scores.jsonl", Score)}
+
+    def depends(example: Example) -> dict[str, object]:
+        if result.kind == Alignment.kind:
+            return Alignment().depends(example)
+        return {"options": result.options, "version": VERSION}
+
+    def row_of(example: Example, method: str, config: dict[str, object]) -> Score:
+        key = attribution_key(example, result.settings, method, config)
+        return rows[score_key(key, result.kind, depends(example))]
+
+    return Measured(
+        result=result,
+        texts=tuple(example.text_key for example in examples),
+        scores={
+            each.method: tuple(row_of(example, each.method, each.config) for example in examples)
+            for each in result.methods
+        },
+        remark=remark,
+    )
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that was measured.
+
+    Attributes:
+        evaluations: Name, such as ``curated-alignment``, to what was found.
+        missing: Name to what it would take, for those not run.
+        costs: ``default`` and ``long`` to the costs.
+        agreement: Figure to value, interval and a remark on who the annotators are.
+        paragraphs: How many the benchmark has, and a remark on them.
+        highest: Prompt to its words, highest score first.
+    """
+
+    evaluations: Mapping[str, Measured] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+    costs: Mapping[str, Efficiency] = field(default_factory=dict)
+    agreement: Mapping[str, str] = field(default_factory=dict)
+    agreement_remark: str = ""
+    paragraphs: str = ""
+    highest: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
