@@ -31,6 +31,10 @@ class StoreError(EvaluateError):
     """A results folder is in use, torn, or of another schema version."""
 
 
+class EngineError(EvaluateError):
+    """The workers cannot be had, or cannot load the model."""
+
+
 class ReportError(EvaluateError):
     """A report cannot be made from what was given."""
 

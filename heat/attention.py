@@ -162,9 +162,16 @@ def output_projection(module: nn.Module, n_heads: int) -> Tensor:
         [H, d_head, d].
     """
     layer = _projection(module)
+    weight: Any = layer.weight
+    if type(weight).__name__ in ("Params4bit", "Int8Params"):
+        # What the bits stand for: the stored bytes are codes, not numbers.
+        from transformers.integrations.bitsandbytes import dequantize_bnb_weight
+
+        weight = dequantize_bnb_weight(weight, state=getattr(layer, "state", None))
     # Linear stores [out, in], GPT-2's Conv1D [in, out].
-    weight: Tensor = layer.weight.T if isinstance(layer, nn.Linear) else layer.weight
-    return weight.detach().reshape(n_heads, -1, weight.shape[1])
+    weight = weight.T if isinstance(layer, nn.Linear) else weight
+    split: Tensor = weight.detach().reshape(n_heads, -1, weight.shape[1])
+    return split
 
 
 def _projection(module: nn.Module) -> Any:

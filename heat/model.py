@@ -1,27 +1,38 @@
 """A causal language model with its tokenizer and where it came from."""
 
 import hashlib
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import torch
 from huggingface_hub import HfApi
+from huggingface_hub.constants import HF_HUB_OFFLINE
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
+    BitsAndBytesConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging as transformers_logging
 
-from heat.errors import ModelNotFoundError, NonFiniteError, TokenizerError, UnsupportedModelError
+from heat.errors import (
+    MissingExtraError,
+    ModelNotFoundError,
+    NonFiniteError,
+    TokenizerError,
+    UnsupportedModelError,
+)
 from heat.shipped import shipped
 
 _HUB_SECONDS = 10
+
+Quantization = Literal["4bit", "8bit"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +83,9 @@ def load(
     *,
     dtype: str | None = None,
     device: str | None = None,
+    quantization: Quantization | None = None,
+    revision: str | None = None,
+    offline: bool = False,
     trust_remote_code: bool = False,
 ) -> LanguageModel:
     """Load a causal language model from a folder or by its hub name.
@@ -80,6 +94,9 @@ def load(
         name_or_path: Folder with config, weights and tokenizer, or a hub name; None for the embedded reader.
         dtype: Number format of the weights ("float32", "bfloat16", ...); None for the checkpoint's own.
         device: Where to put it ("cpu", "cuda:0", ...), or "auto" to spread it over all there are; None: CPU.
+        quantization: Squeeze the weights to 4 or 8 bits (extra `quantization`).
+        revision: Branch, tag or commit of a hub model; None for its newest.
+        offline: Take a hub model from what was fetched before, and ask nobody.
         trust_remote_code: Run model code that comes with the checkpoint.
 
     Returns:
@@ -87,14 +104,26 @@ def load(
 
     Raises:
         ModelNotFoundError: No such folder, or the hub cannot be reached.
+        MissingExtraError: Quantized weights need a package that is not installed.
         TokenizerError: There is no usable tokenizer.
         UnsupportedModelError: Not a decoder-only language model.
         NonFiniteError: A weight is NaN or infinite.
     """
     folder = _folder(name_or_path)
     source = str(folder) if folder is not None else str(name_or_path)
+    if folder is None and not (offline or HF_HUB_OFFLINE):
+        _check_reachable(source)
+    if folder is not None and revision is not None:
+        raise ModelNotFoundError(
+            f"'{source}' is a folder and has no revisions; give a hub name, or no revision"
+        )
     with _no_progress_bars():
-        options = {"trust_remote_code": trust_remote_code, "local_files_only": _only_local(folder, source)}
+        options: dict[str, Any] = {
+            "trust_remote_code": trust_remote_code,
+            "local_files_only": folder is None and offline,
+        }
+        if revision is not None:
+            options["revision"] = revision
         config = _fetch(AutoConfig, source, **options)
         _check_decoder_only(source, config)
         tokenizer = _load_tokenizer(source, **options)
@@ -103,14 +132,21 @@ def load(
             source,
             dtype="auto" if dtype is None else _dtype(dtype),
             device_map=device,
+            **({} if quantization is None else {"quantization_config": _squeezed(quantization, dtype)}),
             **options,
         )
     model.eval()
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # bitsandbytes would pack 4-bit weights on CPU for a product that has no derivative.
+            module.support_avx512bf16_for_cpu = False
     _check_finite(source, model)
     _check_causal(source, model)
-    revision = folder_revision(folder) if folder is not None else getattr(config, "_commit_hash", None)
+    found = folder_revision(folder) if folder is not None else getattr(config, "_commit_hash", None)
+    if found is not None and quantization is not None:
+        found += f"+{quantization}"  # other numbers, so another revision
     name = source if name_or_path is not None else "embedded reader"
-    return LanguageModel(model=model, tokenizer=tokenizer, name=name, revision=revision or "unknown")
+    return LanguageModel(model=model, tokenizer=tokenizer, name=name, revision=found or "unknown")
 
 
 def folder_revision(folder: Path) -> str:
@@ -153,18 +189,31 @@ def _folder(name_or_path: str | Path | None) -> Path | None:
     return None
 
 
-def _only_local(folder: Path | None, name: str) -> bool:
-    """Whether the hub does not answer for `name`, so that only what was fetched before can be had.
+def _check_reachable(name: str) -> None:
+    """The hub must answer for `name`: what was fetched before is not taken for the newest without a word.
 
     Asked once and with a limit: the loaders would try for half a minute, file by file, and say so each time.
     """
-    if folder is not None:
-        return False
     try:
         HfApi().model_info(name, timeout=_HUB_SECONDS)
-    except Exception:  # the client raises errors of several libraries, which change by version
-        return True
-    return False
+    except Exception as error:  # the client raises errors of several libraries, which change by version
+        raise ModelNotFoundError(
+            f"'{name}' is no folder here and could not be fetched from the hub "
+            f"(no network, no such model, or no access to it); give a folder, or run `hf download {name}` where "
+            "there is a network; `--offline` (offline=True) takes what was fetched before"
+        ) from error
+
+
+def _squeezed(quantization: Quantization, dtype: str | None) -> BitsAndBytesConfig:
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise MissingExtraError(
+            "weights of 4 or 8 bits need an extra: pip install 'heat-alignment[quantization]'"
+        )
+    if quantization == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16 if dtype is None else _dtype(dtype)
+    )
 
 
 def _fetch(loader: Any, source: str, **options: Any) -> Any:
@@ -177,9 +226,8 @@ def _fetch(loader: Any, source: str, **options: Any) -> Any:
                 f"the folder '{source}' holds no complete model: {_first_line(error)}"
             ) from error
         raise ModelNotFoundError(
-            f"'{source}' is no folder here and could not be fetched from the hub "
-            f"(no network, no such model, or no access to it); "
-            f"give a folder, or run `hf download {source}` where there is a network"
+            f"the hub model '{source}' could not be fetched whole, or was not fetched before: "
+            f"{_first_line(error)}; run `hf download {source}` where there is a network"
         ) from error
     except (ValueError, KeyError, ImportError) as error:
         raise UnsupportedModelError(f"cannot load '{source}': {_first_line(error)}") from error

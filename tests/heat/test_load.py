@@ -8,7 +8,13 @@ from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForMaskedLM, T5Config, T5ForConditionalGeneration
 
 import heat
-from heat.errors import ModelNotFoundError, NonFiniteError, TokenizerError, UnsupportedModelError
+from heat.errors import (
+    MissingExtraError,
+    ModelNotFoundError,
+    NonFiniteError,
+    TokenizerError,
+    UnsupportedModelError,
+)
 
 
 @pytest.fixture
@@ -59,31 +65,46 @@ def test_folder_without_weights(folder: Path) -> None:
 
 
 def test_hub_name_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
     def no_network(*arguments: Any, **options: Any) -> None:
+        asked.append(options["timeout"])
         raise OSError("We couldn't connect to 'https://huggingface.co'\nCheck your internet connection")
 
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", no_network)
-    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", no_network)
-    with pytest.raises(ModelNotFoundError, match="hf download some/model"):
+    with pytest.raises(ModelNotFoundError, match=r"hf download some/model.*--offline"):
         heat.load("some/model")
+    assert asked == [10]
 
 
-def test_a_hub_that_does_not_answer_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[Any] = []
+def test_offline_takes_what_was_fetched_before_and_asks_nobody(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
 
-    def no_answer(*arguments: Any, **options: Any) -> None:
-        asked.append(options["timeout"])
-        raise OSError("Name or service not known")
+    def not_asked(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("the hub was asked")
 
-    def load_config(*arguments: Any, local_files_only: bool, **options: Any) -> None:
-        asked.append(local_files_only)
+    def from_cache(*arguments: Any, **options: Any) -> None:
+        asked.append(options)
         raise OSError("not in the cache")
 
-    monkeypatch.setattr("huggingface_hub.HfApi.model_info", no_answer)
-    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", load_config)
-    with pytest.raises(ModelNotFoundError, match="hf download some/model"):
-        heat.load("some/model")
-    assert asked == [10, True]
+    monkeypatch.setattr("huggingface_hub.HfApi.model_info", not_asked)
+    monkeypatch.setattr("transformers.AutoConfig.from_pretrained", from_cache)
+    with pytest.raises(ModelNotFoundError, match="was not fetched before: not in the cache"):
+        heat.load("some/model", offline=True, revision="v1")
+    assert asked == [{"local_files_only": True, "trust_remote_code": False, "revision": "v1"}]
+
+
+def test_a_folder_has_no_revisions(folder: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match="no revisions"):
+        heat.load(folder, revision="main")
+
+
+def test_quantized_weights_need_their_extra(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"heat-alignment\[quantization\]"):
+        heat.load(folder, quantization="4bit")
 
 
 def test_folder_without_tokenizer(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""What an engine is: it holds a model and does pieces of work with it, here or elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+
+if TYPE_CHECKING:
+    from heat import LanguageModel
+
+TRIES = 3
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A piece of work that could not be done, however often it was tried.
+
+    Attributes:
+        error: What went wrong the last time.
+        tries: How often it was tried.
+    """
+
+    error: str
+    tries: int
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Does pieces of work with a model. What a piece gives depends on the piece alone, not on where it is done."""
+
+    def map(
+        self, work: Callable[[LanguageModel, Job], Result], jobs: Iterable[Job]
+    ) -> Iterator[tuple[Job, Result | Failed]]:
+        """Do ``work`` for every job.
+
+        Args:
+            work: A function of the model and a job; both job and result can be pickled.
+            jobs: Taken one by one, as there is room for them.
+
+        Yields:
+            Each job with its result, in the order in which they are finished.
+        """
+        ...
+
+
+class LocalEngine:
+    """Does the work in this process, in order.
+
+    Args:
+        lm: The model.
+        tries: How often a piece is tried before it is given up.
+    """
+
+    def __init__(self, lm: LanguageModel, tries: int = TRIES) -> None:
+        self._lm = lm
+        self._tries = tries
+
+    def map(
+        self, work: Callable[[LanguageModel, Job], Result], jobs: Iterable[Job]
+    ) -> Iterator[tuple[Job, Result | Failed]]:
+        """See `Engine`."""
+        for job in jobs:
+            yield job, attempt(work, self._lm, job, self._tries)
+
+
+def attempt(
+    work: Callable[[LanguageModel, Job], Result], lm: LanguageModel, job: Job, tries: int
+) -> Result | Failed:
+    """Try a piece of work so often; whatever it raises is told, not raised."""
+    error = ""
+    for _ in range(tries):
+        try:
+            return work(lm, job)
+        except Exception as raised:  # whatever one item breaks, the others go on
+            error = " ".join(f"{type(raised).__name__}: {raised}".split())
+    return Failed(error, tries)
+
+
+def only(engine: Engine, work: Callable[[LanguageModel, Job], Result], job: Job) -> Result:
+    """Do one piece of work.
+
+    Raises:
+        EngineError: It failed.
+    """
+    from evaluate.errors import EngineError
+
+    ((_, result),) = engine.map(work, [job])
+    if isinstance(result, Failed):
+        raise EngineError(f"a worker failed {result.tries} times: {result.error}")
+    return result

@@ -1,0 +1,163 @@
+"""The engine on Ray: each worker holds the model once; Ray schedules, restarts dead workers and tries again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from evaluate.engine.engine import TRIES, Failed, attempt
+from evaluate.errors import EngineError
+
+if TYPE_CHECKING:
+    from heat import LanguageModel
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What is asked of Ray.
+
+    Attributes:
+        address: Of a running cluster, as `ray.init` takes it; ``None`` starts one on this machine.
+        num_workers: Number of workers; each holds the model once.
+        cpus_per_worker: Cores of a worker, and threads it computes with.
+        gpus_per_worker: GPUs of a worker, may be a fraction.
+        resources: Custom resources of a worker.
+    """
+
+    address: str | None = None
+    num_workers: int = 2
+    cpus_per_worker: int = 1
+    gpus_per_worker: float = 0.0
+    resources: Mapping[str, float] = field(default_factory=dict)
+
+
+class _Worker:
+    """Holds a model and does pieces of work with it."""
+
+    def __init__(self, load: Callable[[], LanguageModel], threads: int, tries: int) -> None:
+        import torch
+
+        torch.set_num_threads(threads)
+        self._lm = load()
+        self._tries = tries
+
+    def run(self, work: Callable[[LanguageModel, Any], Any], job: Any) -> Any:
+        return attempt(work, self._lm, job, self._tries)
+
+
+class RayEngine:
+    """Does the work on the workers of a Ray cluster; a context manager.
+
+    A worker that dies is started anew by Ray, and what it was doing is done again, so often; then the piece is given
+    up as `Failed`. A node that is lost is a worker that dies.
+
+    Args:
+        load: Loads the model; called once on every worker.
+        cluster: What is asked of Ray.
+        tries: How often a piece of work is tried.
+
+    Raises:
+        EngineError: The extra is not installed, no cluster can be joined, or it lacks what is asked for.
+    """
+
+    def __init__(self, load: Callable[[], LanguageModel], cluster: Cluster, tries: int = TRIES) -> None:
+        self._load = load
+        self._cluster = cluster
+        self._tries = tries
+        self._workers: list[Any] = []
+
+    def __enter__(self) -> Self:
+        try:
+            import ray
+        except ImportError as error:
+            raise EngineError("--engine ray needs an extra: pip install 'heat-alignment[ray]'") from error
+        cluster = self._cluster
+        local: dict[str, Any] = {}
+        if cluster.address is None:
+            cores = cluster.num_workers * cluster.cpus_per_worker
+            local = {"num_cpus": cores, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        try:
+            ray.init(
+                address=cluster.address or "local",
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                **local,
+            )
+        except (ConnectionError, ValueError) as error:
+            raise EngineError(f"cannot join a Ray cluster at {cluster.address!r}: {error}") from error
+        try:
+            self._check_room(dict(ray.cluster_resources()))  # type: ignore[no-untyped-call]
+            worker = ray.remote(_Worker).options(
+                num_cpus=cluster.cpus_per_worker,
+                num_gpus=cluster.gpus_per_worker,
+                resources=dict(cluster.resources),
+                max_restarts=-1,
+                max_task_retries=self._tries - 1,
+            )
+            self._workers = [
+                worker.remote(self._load, cluster.cpus_per_worker, self._tries)
+                for _ in range(cluster.num_workers)
+            ]
+        except BaseException:
+            ray.shutdown()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        import ray
+
+        for worker in self._workers:
+            ray.kill(worker)
+        ray.shutdown()
+
+    def map(
+        self, work: Callable[[LanguageModel, Job], Result], jobs: Iterable[Job]
+    ) -> Iterator[tuple[Job, Result | Failed]]:
+        """See `Engine`."""
+        import ray
+
+        # One piece at a time a worker: what waits at a worker that dies would count as tried.
+        free = list(self._workers)
+        pending: dict[Any, tuple[Job, Any]] = {}
+        shipped = ray.put(work)
+        for job in jobs:
+            done = [] if free else [self._next(pending, free)]
+            worker = free.pop()
+            pending[worker.run.remote(shipped, job)] = (job, worker)
+            yield from done  # after the worker has its next piece, as the caller may take its time
+        while pending:
+            yield self._next(pending, free)
+
+    def _next(self, pending: dict[Any, tuple[Job, Any]], free: list[Any]) -> tuple[Job, Any]:
+        """The next piece that is finished; its worker is free."""
+        import ray
+
+        (ref,), _ = ray.wait(list(pending), num_returns=1)
+        job, worker = pending.pop(ref)
+        free.append(worker)
+        try:
+            return job, ray.get(ref)
+        except ray.exceptions.RayActorError as error:
+            reason = " ".join(str(error).split())
+            if "creation task" in reason or "__init__" in reason:
+                raise EngineError(f"a worker could not load the model: {reason[-500:]}") from error
+            return job, Failed(f"the worker died: {reason[:500]}", self._tries)
+
+    def _check_room(self, there: Mapping[str, float]) -> None:
+        cluster = self._cluster
+        asked = {"CPU": cluster.cpus_per_worker, "GPU": cluster.gpus_per_worker, **cluster.resources}
+        for name, each in asked.items():
+            if each * cluster.num_workers > there.get(name, 0.0):
+                raise EngineError(
+                    f"{cluster.num_workers} workers with {each:g} {name} each need "
+                    f"{each * cluster.num_workers:g}, and the cluster has {there.get(name, 0.0):g}; "
+                    "ask for fewer workers or less for each"
+                )
