@@ -327,7 +327,9 @@ def report(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for figures and tables. Default: report, or comparison, in the last folder."),
+        typer.Option(
+            help="Folder for figures and tables. Default: report, or comparison, in the last folder."
+        ),
     ] = None,
     debug: DebugOption = False,
 ) -> None:
@@ -341,8 +343,10 @@ def report(
     folders = results or [Path("results")]
     if len(folders) > 2:
         raise typer.BadParameter(f"one folder or two to compare, not {len(folders)}")
-    write = write_comparison if len(folders) == 2 else write_report
-    typer.echo(write(*folders, html=html, out=out, command=command_line()))
+    if len(folders) == 2:
+        typer.echo(write_comparison(folders[0], folders[1], html, out, command_line()))
+    else:
+        typer.echo(write_report(folders[0], html, out, command_line()))
 
 
 def _opened(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -143,11 +144,18 @@ def read_scores(folder: Path, kind: str = "alignment") -> pd.DataFrame:
         ReportError: The folder lacks a row.
         EvaluateError: There is no such result.
     """
+    result = read_result(folder, kind)
+    return scores_frame(result, read_examples(folder, result), score_rows(folder, result))
+
+
+def scores_frame(
+    result: Evaluation, examples: Sequence[Example], rows: Mapping[str, Sequence[Score]]
+) -> pd.DataFrame:
+    """What `read_scores` returns, of rows that have been read."""
     import pandas as pd
 
-    result = read_result(folder, kind)
-    texts = [example.text_key for example in read_examples(folder, result)]
     names = list(result.methods[0].metrics)
+    texts = [example.text_key for example in examples]
     frame = pd.DataFrame(
         [
             {
@@ -157,8 +165,8 @@ def read_scores(folder: Path, kind: str = "alignment") -> pd.DataFrame:
                 "status": row.status,
                 **{name: row.values.get(name) for name in names},
             }
-            for method, rows in score_rows(folder, result).items()
-            for row, text in zip(rows, texts, strict=True)
+            for method, each in rows.items()
+            for row, text in zip(each, texts, strict=True)
         ]
     )
     return frame.astype(dict.fromkeys(names, float))

@@ -51,7 +51,7 @@ def _curve(scores: Scores, gold: Mask) -> NDArray[np.float64]:
     if is_constant(scores):
         return np.full(len(RECALL), density(gold))
     precision, recall = precision_recall(scores, gold)
-    return np.interp(RECALL, np.append(0.0, recall), np.append(1.0, precision))
+    return np.asarray(np.interp(RECALL, np.append(0.0, recall), np.append(1.0, precision)))
 
 
 def segment_mass(

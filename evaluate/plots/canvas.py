@@ -65,43 +65,52 @@ def style() -> Iterator[None]:
     """The settings that figures are made and saved under; matplotlib's own are as before when it ends."""
     from matplotlib import rc_context
 
-    with rc_context(
-        {
-            "font.family": "DejaVu Sans",
-            "font.size": 9.0,
-            "axes.titlesize": 9.5,
-            "axes.titlelocation": "left",
-            "axes.labelsize": 9.0,
-            "text.color": INK,
-            "axes.labelcolor": INK,
-            "axes.titlecolor": INK,
-            "axes.edgecolor": SOFT,
-            "axes.facecolor": "none",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.axisbelow": True,
-            "grid.color": GRID,
-            "grid.linewidth": 0.8,
-            "xtick.color": SOFT,
-            "ytick.color": SOFT,
-            "xtick.labelcolor": INK,
-            "ytick.labelcolor": INK,
-            "figure.facecolor": PAPER,
-            "figure.dpi": DPI,
-            "hatch.linewidth": 0.7,
-            "legend.frameon": False,
-            "legend.fontsize": 8.5,
-            "svg.fonttype": "none",
-            "svg.hashsalt": "heat-alignment",
-        }
-    ), warnings.catch_warnings():
+    with (
+        rc_context(
+            {
+                "font.family": "DejaVu Sans",
+                "font.size": 9.0,
+                "axes.titlesize": 9.5,
+                "axes.titlelocation": "left",
+                "axes.labelsize": 9.0,
+                "text.color": INK,
+                "axes.labelcolor": INK,
+                "axes.titlecolor": INK,
+                "axes.edgecolor": SOFT,
+                "axes.facecolor": "none",
+                "axes.spines.top": False,
+                "axes.spines.right": False,
+                "axes.axisbelow": True,
+                "grid.color": GRID,
+                "grid.linewidth": 0.8,
+                "xtick.color": SOFT,
+                "ytick.color": SOFT,
+                "xtick.labelcolor": INK,
+                "ytick.labelcolor": INK,
+                "figure.facecolor": PAPER,
+                "figure.dpi": DPI,
+                "hatch.linewidth": 0.7,
+                "legend.frameon": False,
+                "legend.fontsize": 8.5,
+                "svg.fonttype": "none",
+                "svg.hashsalt": "heat-alignment",
+            }
+        ),
+        warnings.catch_warnings(),
+    ):
         # Scripts that the font lacks become boxes in a picture; the page's own text shows them.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
 
 
 def new_figure(
-    width: float, height: float, *, left: float = 0.6, right: float = 0.15, top: float = 0.3, bottom: float = 0.5
+    width: float,
+    height: float,
+    *,
+    left: float = 0.6,
+    right: float = 0.15,
+    top: float = 0.3,
+    bottom: float = 0.5,
 ) -> Figure:
     """An empty figure of so many inches with margins in inches; `pyplot` is not involved.
 

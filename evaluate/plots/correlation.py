@@ -31,7 +31,9 @@ def rank_correlation(words: WordScores) -> Figure:
     values = frame.loc[names, names].to_numpy()
     with style():
         margin, side = 0.9 * name_width(names), CELL * max(len(names), 8)
-        figure = new_figure(margin + side + 1.1, side + margin, left=margin, right=1.1, top=0.1, bottom=margin)
+        figure = new_figure(
+            margin + side + 1.1, side + margin, left=margin, right=1.1, top=0.1, bottom=margin
+        )
         axes = figure.subplots()
         shown = axes.imshow(values, cmap=diverging(), vmin=-1, vmax=1, interpolation="none")
         axes.set_xticks(range(len(names)), names, rotation=90)

@@ -42,7 +42,9 @@ def cost(words: WordScores, metric: Metric) -> Figure:
                 continue
             x = [passes for passes, _ in own]
             y = np.array([interval.mean for _, interval in own], dtype=float)
-            low = np.array([interval.mean if interval.low is None else interval.low for _, interval in own], float)
+            low = np.array(
+                [interval.mean if interval.low is None else interval.low for _, interval in own], float
+            )
             high = np.array(
                 [interval.mean if interval.high is None else interval.high for _, interval in own], float
             )
@@ -78,9 +80,7 @@ def _write_names(axes: Axes, places: Mapping[str, tuple[float, float]]) -> None:
         while any(abs(x - other_x) < 6 * len(name) and abs(lowered - other) < 9 for other_x, other in taken):
             lowered -= 1
         taken.append((x, lowered))
-        axes.annotate(
-            name, place, xytext=(6, lowered - y), textcoords="offset points", color=INK, fontsize=8
-        )
+        axes.annotate(name, place, xytext=(6, lowered - y), textcoords="offset points", color=INK, fontsize=8)
 
 
 def _front(places: dict[str, tuple[float, float]]) -> list[str]:

@@ -28,9 +28,7 @@ def segment_mass(words: WordScores) -> Figure:
     order = ["(words)", *(row.method for row in words.result.methods)]
     segments = [name for name in _COLOURS if name in shares]
     with style():
-        figure = new_figure(
-            7.2, 0.95 + 0.19 * len(order), left=name_width(order), top=0.35
-        )
+        figure = new_figure(7.2, 0.95 + 0.19 * len(order), left=name_width(order), top=0.35)
         axes = figure.subplots()
         left = shares.loc[order, segments].cumsum(axis=1).shift(axis=1, fill_value=0.0)
         for name in segments:

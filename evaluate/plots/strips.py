@@ -48,9 +48,7 @@ def strips(words: WordScores, index: int) -> Figure:
         )
         axes = figure.subplots()
         axes.imshow(values, cmap=diverging(), vmin=-1, vmax=1, aspect="auto", interpolation="none")
-        axes.vlines(
-            np.flatnonzero(gold), len(methods) - 0.35, len(methods) + 0.35, color=INK, linewidth=3.5
-        )
+        axes.vlines(np.flatnonzero(gold), len(methods) - 0.35, len(methods) + 0.35, color=INK, linewidth=3.5)
         method_axis(axes, [*methods, "gold"])
         axes.axhline(len(methods) - 0.5, color=INK, linewidth=0.8)
         axes.set_xticks([])

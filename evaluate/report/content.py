@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from evaluate.errors import ReportError
-from evaluate.evaluation import Evaluation
+from evaluate.evaluation import Evaluation, read_examples
 from evaluate.plots.canvas import leading
 from evaluate.report import figures, tables
 from evaluate.report.paragraphs import Shown, choose, show
 from evaluate.report.parts import Missing, Picture, Table, attempt
-from evaluate.results import Results, open_results, read_scores, score_rows
+from evaluate.results import Results, open_results, score_rows, scores_frame
+from evaluate.store import Score
 from evaluate.two_runs import METRICS
 from evaluate.word_scores import WordScores, read_word_scores
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 T = TypeVar("T")
+
+Rows = Mapping[str, Sequence[Score]]
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,11 @@ def gather(folder: Path) -> Content:
     main = results.main
     metric = METRICS[main.kind][0]
     words = attempt(lambda: read_word_scores(folder, main.kind))
+    rows = {
+        result.kind: attempt(partial(score_rows, folder, result))
+        for result in (results.alignment, results.faithfulness)
+        if result is not None
+    }
     drawn = {
         "precision-recall": _of(words, _curves),
         "segment-mass": _of(words, figures.segment_mass),
@@ -96,8 +104,8 @@ def gather(folder: Path) -> Content:
         ablation=_or_missing(results.ablation, tables.ablation_table, f"evaluate ablation --out {folder}"),
         sanity=_or_missing(results.sanity, tables.sanity_table, f"evaluate sanity --out {folder}"),
         figures=drawn,
-        paragraphs=_of(words, partial(_paragraphs, folder)),
-        frames=tuple(_frames(results, words, drawn)),
+        paragraphs=_of(words, partial(_paragraphs, rows[main.kind])),
+        frames=(*_values(results, rows), *_numbers(words, drawn)),
     )
 
 
@@ -119,38 +127,42 @@ def _evaluation(results: Results, kind: str) -> tuple[Table, Picture] | Missing:
 
 def _curves(words: WordScores) -> Picture:
     if words.curves.empty:
-        raise ReportError("no example has gold that is neither empty nor full, which precision and recall need")
+        raise ReportError(
+            "no example has gold that is neither empty nor full, which precision and recall need"
+        )
     return figures.precision_recall(words)
 
 
-def _paragraphs(folder: Path, words: WordScores) -> tuple[Paragraph, ...]:
+def _paragraphs(rows: Rows | Missing, words: WordScores) -> tuple[Paragraph, ...]:
     if words.result.kind != "alignment":
         raise ReportError(
-            f"paragraphs are chosen by their alignment, which was not run; to have it: evaluate alignment --out {folder}"
+            "they are chosen by their alignment, which was not run; "
+            f"to have it: evaluate alignment --out {words.folder}"
         )
-    rows = score_rows(folder, words.result)
+    if isinstance(rows, Missing):
+        raise ReportError(rows.reason)
     return tuple(
         Paragraph(show(words, rows, chosen), figures.strips(words, chosen.index))
         for chosen in choose(words, rows)
     )
 
 
-def _frames(
-    results: Results, words: WordScores | Missing, drawn: Mapping[str, Picture | Missing]
-) -> list[Frame]:
-    found = []
-    for kind in METRICS:
-        result: Evaluation | None = getattr(results, kind)
-        if result is None:
-            continue
-        scores = attempt(partial(read_scores, results.folder, kind))
-        if not isinstance(scores, Missing):
-            caption = f"every value of every example and method: {kind}"
-            found.append(Frame(f"{kind}-examples", caption, result.command, scores))
-    if not isinstance(words, Missing):
-        numbers = figures.figure_frames(words, METRICS[words.result.kind][0])
-        for name, made in drawn.items():
-            if isinstance(made, Picture):
-                caption = f"the numbers of the figure {name}"
-                found.append(Frame(name, caption, words.result.command, numbers[name]()))
-    return found
+def _values(results: Results, rows: Mapping[str, Rows | Missing]) -> Iterator[Frame]:
+    """Every value of every example, a file a kind."""
+    for kind, each in rows.items():
+        result: Evaluation = getattr(results, kind)
+        if not isinstance(each, Missing):
+            frame = scores_frame(result, read_examples(results.folder, result), each)
+            caption = f"{kind}: every value of every example and method"
+            yield Frame(f"{kind}-examples", caption, result.command, frame)
+
+
+def _numbers(words: WordScores | Missing, drawn: Mapping[str, Picture | Missing]) -> Iterator[Frame]:
+    """What the figures show, a file each."""
+    if isinstance(words, Missing):
+        return
+    numbers = figures.figure_frames(words, METRICS[words.result.kind][0])
+    for name, made in drawn.items():
+        if isinstance(made, Picture):
+            caption = f"the numbers of the figure {name}"
+            yield Frame(name, caption, words.result.command, numbers[name]())

@@ -70,9 +70,7 @@ def strips(words: WordScores, index: int) -> Picture:
         "Every method above the gold words, in the order of the table: orange is above zero and blue below, by the "
         "largest score of the method."
     )
-    return picture(
-        f"paragraph-{index + 1}", caption, words.result.command, plots.strips(words, index)
-    )
+    return picture(f"paragraph-{index + 1}", caption, words.result.command, plots.strips(words, index))
 
 
 def differences(comparison: KindComparison, command: str) -> Picture:

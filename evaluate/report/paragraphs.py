@@ -113,7 +113,9 @@ def choose(words: WordScores, rows: Mapping[str, Sequence[Score]]) -> list[Chose
         f"worst for {lead}": ranked[-1],
     }
     judged = [row.method for row in words.result.methods if row.method_kind != "control"]
-    spreads = np.array([np.nan_to_num(np.nanstd([values[name][i] for name in judged or [lead]])) for i in ranked])
+    spreads = np.array(
+        [np.nan_to_num(np.nanstd([values[name][i] for name in judged or [lead]])) for i in ranked]
+    )
     if len(judged) > 1:
         found["most disputed"] = min(
             zip(ranked, spreads, strict=True), key=lambda each: (-each[1], ids[each[0]])
@@ -169,8 +171,6 @@ def pieces(example: Example, scores: Scores | None) -> list[Piece]:
     last = 0
     for index, (start, end) in enumerate(example.words):
         found.append(Piece(example.prompt[last:start]))
-        found.append(
-            Piece(example.prompt[start:end], float(scores[index]) / largest, index in gold)
-        )
+        found.append(Piece(example.prompt[start:end], float(scores[index]) / largest, index in gold))
         last = end
     return [*found, Piece(example.prompt[last:])]

@@ -222,8 +222,8 @@ def comparison_table(found: KindComparison, command: str) -> Table:
         frame=found.frame,
         notes=(
             f"{found.shared} examples are in both runs (same prompt, same target), {found.texts} unique texts; "
-            f"A scored {found.first.scored}, B {found.second.scored}. Intervals: BCa bootstrap of the paired differences "
-            f"over unique texts, seed {found.seed}.",
+            f"A scored {found.first.scored}, B {found.second.scored}. Intervals: BCa bootstrap of the paired "
+            f"differences over unique texts, seed {found.seed}.",
             "+ and -: B is better or worse than A, sign-flip test, Holm's correction over the methods of a column, "
             "p < 0.05. Hovering tells both means.",
         ),

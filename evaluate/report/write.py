@@ -12,7 +12,7 @@ from evaluate.report import figures, tables
 from evaluate.report.content import Content, Frame, gather
 from evaluate.report.parts import Picture, Table
 from evaluate.results import open_results
-from evaluate.two_runs import KindComparison, compare
+from evaluate.two_runs import compare
 from heat.files import write_whole
 
 if TYPE_CHECKING:
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 Part = Table | Picture | Frame
 
 
-def write_report(
-    results: Path, html: Path | None = None, out: Path | None = None, command: str = ""
-) -> Path:
+def write_report(results: Path, html: Path | None = None, out: Path | None = None, command: str = "") -> Path:
     """Write the report on the runs in a results folder.
 
     Args:
@@ -40,8 +38,10 @@ def write_report(
     """
     html, out = html or results / "report.html", out or results / "report"
     content = gather(results)
-    page = _environment().get_template("report.html").render(
-        content=content, command=command or f"evaluate report {results}", folder=out
+    page = (
+        _environment()
+        .get_template("report.html")
+        .render(content=content, command=command or f"evaluate report {results}", folder=out)
     )
     _write_files(_parts(content), out, command)
     write_atomic(html, page)
@@ -73,8 +73,10 @@ def write_comparison(
     sections = [
         (each, tables.comparison_table(each, command), figures.differences(each, command)) for each in found
     ]
-    page = _environment().get_template("comparison.html").render(
-        first=first, second=second, sections=sections, command=command, folder=out
+    page = (
+        _environment()
+        .get_template("comparison.html")
+        .render(first=first, second=second, sections=sections, command=command, folder=out)
     )
     _write_files([part for _, table, drawn in sections for part in (table, drawn)], out, command)
     write_atomic(html, page)
