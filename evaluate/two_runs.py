@@ -192,7 +192,7 @@ def _column(rows: Sequence[Score], name: str) -> Values:
 def _changes(
     found: Mapping[str, tuple[Values, Values]], texts: Sequence[str], seed: int
 ) -> dict[str, Change]:
-    pairs = {name: second - first for name, (first, second) in found.items()}
+    pairs = {name: _difference(first, second) for name, (first, second) in found.items()}
     tested = [name for name, pair in pairs.items() if not np.isnan(pair).all()]
     p = dict(zip(tested, sign_flips([pairs[name] for name in tested], texts, seed=seed), strict=True))
     corrected = dict(zip(tested, holm(list(p.values())), strict=True))
@@ -207,6 +207,11 @@ def _changes(
             p_holm=corrected.get(name),
         )
     return changes
+
+
+def _difference(first: Values, second: Values) -> Values:
+    """Second minus first; what differs by rounding alone is equal, else it would become significant."""
+    return np.where(np.isclose(first, second, rtol=1e-9, atol=1e-12), 0.0, second - first)
 
 
 def _settings(a: Evaluation, b: Evaluation) -> dict[str, tuple[str, str]]:

@@ -90,6 +90,7 @@ def whisker_panels(
         axes.grid(axis="x")
         _draw(axes, whiskers)
         axes.set_title(title)
+        axes.locator_params(axis="x", nbins=5)
         axes.tick_params(axis="y", length=0)
     method_axis(all_axes[0], list(methods))
     _legend(figure, [kind for kind in KIND_COLOURS if kind in methods.values()], filled)
