@@ -53,7 +53,7 @@ class Page:
 
     def section(self, name: str) -> str:
         found = next(each for each in self.elements if each.tag == "section" and each.get("id") == name)
-        return " ".join("".join(found.itertext()).split())
+        return " ".join(" ".join(found.itertext()).split())
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from conftest import make_gold, make_paragraph
 
-from annotate.benchmark import Benchmark
+from annotate.benchmark import Benchmark, open_benchmark
 from annotate.schema import Paragraph
 from evaluate.alignment import alignment
 from evaluate.errors import ReportError
@@ -26,10 +26,11 @@ from heat import LanguageModel
 html5lib = pytest.importorskip("html5lib", reason="html5lib, the checker of HTML, is not installed")
 
 
-@pytest.fixture
-def two(benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path) -> tuple[Path, Path]:
+@pytest.fixture(scope="module")
+def two(finished: Path, lm: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Examples 0-3 with seed 0, and 1-4 with seed 1."""
-    task = curated(benchmark_of)
+    task = curated(open_benchmark(finished.parent / "benchmark"))
+    tmp_path = tmp_path_factory.mktemp("two")
     for place, examples, methods, seed in (
         ("a", task.examples[:4], ["random", "gradient-norm"], 0),
         ("b", task.examples[1:], ["random", "input-x-gradient"], 1),
