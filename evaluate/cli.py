@@ -162,7 +162,7 @@ def alignment(
     if html is not None:
         from evaluate.report import write_report
 
-        write_report(out, html)
+        write_report(out, html, command=command_line())
     _show(result, METRICS, out, json, quiet)
     if html is not None:
         _speaker(json or quiet)(f"report: {html}")
@@ -274,6 +274,9 @@ def sanity(
     limit: LimitOption = 5,
     seed: SeedOption = 0,
     target: TargetOption = "first",
+    out: Annotated[
+        Path | None, typer.Option(help="Results folder to leave sanity.json in, for the report.")
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -285,11 +288,13 @@ def sanity(
     scores, and how far the scores are from adding up.
     """
     from evaluate.sanity import sanity as check
-    from evaluate.sanity import sanity_table
+    from evaluate.sanity import sanity_table, write_sanity
 
     task, lm, names = _opened(benchmark, source, "none", limit, seed, model, method, json or quiet)
     with _bars(quiet or json) as on_progress:
         rows = check(task, lm, names, seed=seed, target=target, on_progress=on_progress)
+    if out is not None:
+        write_sanity(rows, out, command_line())
     if json:
         print_json([row.model_dump(mode="json") for row in rows])
         return
@@ -448,20 +453,41 @@ def methods(
     _print(methods_table(rows, tokens), [])
 
 
-@app.command(epilog="Example: evaluate report results --html report.html")
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  evaluate report results --html report.html\n"
+    "  evaluate report first second --html comparison.html"
+)
 def report(
-    results: Annotated[Path, typer.Argument(help="Results folder of `evaluate alignment`.")] = Path(
-        "results"
-    ),
+    results: Annotated[
+        list[Path] | None, typer.Argument(help="Results folder; two to compare them. Default: results.")
+    ] = None,
     html: Annotated[
-        Path | None, typer.Option(help="Where to write it. Default: report.html in the folder.")
+        Path | None,
+        typer.Option(help="Where to write it. Default: report.html, or comparison.html, in the last folder."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for figures and tables. Default: report, or comparison, in the last folder."
+        ),
     ] = None,
     debug: DebugOption = False,
 ) -> None:
-    """Write one self-contained HTML page on a finished run and print its path."""
-    from evaluate.report import write_report
+    """Write one self-contained HTML page on a finished run, or on two, and print its path.
 
-    typer.echo(write_report(results, html or results / "report.html"))
+    Beside it, figures as SVG and PNG and tables as CSV. With two folders: the differences
+    of the second from the first on the examples that both scored, with intervals.
+    """
+    from evaluate.report import write_comparison, write_report
+
+    folders = results or [Path("results")]
+    if len(folders) > 2:
+        raise typer.BadParameter(f"one folder or two to compare, not {len(folders)}")
+    if len(folders) == 2:
+        typer.echo(write_comparison(folders[0], folders[1], html, out, command_line()))
+    else:
+        typer.echo(write_report(folders[0], html, out, command_line()))
 
 
 def _opened(

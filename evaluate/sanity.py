@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from annotate.files import write_atomic
 from annotate.schema import Record
 from evaluate.errors import NothingScoredError
 from evaluate.intervals import Interval, mean_interval
@@ -42,6 +44,20 @@ class Sanity(Record):
     repeats: bool
     completeness: Interval | None
     examples: int
+
+
+class SanityChecks(Record):
+    """The checks of several methods, and how they were made."""
+
+    schema_version: Literal[1] = 1
+    command: str
+    rows: tuple[Sanity, ...]
+
+
+def write_sanity(rows: Sequence[Sanity], out: Path, command: str) -> None:
+    """Leave the checks in a results folder as ``sanity.json``, where the report finds them."""
+    checks = SanityChecks(command=command, rows=tuple(rows))
+    write_atomic(out / "sanity.json", checks.model_dump_json(indent=2) + "\n")
 
 
 def sanity(

@@ -36,7 +36,7 @@ def terminal_table(result: Evaluation, metrics: Sequence[Metric]) -> Table:
         table.add_column(metric.label)
     table.add_column("s/1000", justify="right", no_wrap=True)
     for row in result.methods:
-        cells = [_cell(row, metric) for metric in shown]
+        cells = [cell(row, metric) for metric in shown]
         table.add_row(place(row, metrics[0]), row.method, *cells, seconds(row.seconds_per_1000))
     if result.chance:
         cells = [in_words(result.chance[metric.name]) for metric in shown]
@@ -50,7 +50,7 @@ def as_markdown(result: Evaluation, metrics: Sequence[Metric]) -> str:
     lines = ["| " + " | ".join(head).replace("|gold|", "gold").replace("|a|", "abs") + " |"]
     lines.append("|" + "---|" * len(head))
     for row in result.methods:
-        cells = [place(row, metrics[0]), row.method, *(_cell(row, metric) for metric in metrics)]
+        cells = [place(row, metrics[0]), row.method, *(cell(row, metric) for metric in metrics)]
         lines.append("| " + " | ".join(cells) + " |")
     if result.chance:
         cells = ["", "chance", *(in_words(result.chance[metric.name]) for metric in metrics)]
@@ -64,7 +64,7 @@ def as_markdown(result: Evaluation, metrics: Sequence[Metric]) -> str:
 def as_latex(result: Evaluation, metrics: Sequence[Metric]) -> str:
     """The shown metrics as a LaTeX table (booktabs), means with their intervals."""
     shown = [metric for metric in metrics if metric.shown]
-    rows = [[row.method, *(_cell(row, metric) for metric in shown)] for row in result.methods]
+    rows = [[row.method, *(cell(row, metric) for metric in shown)] for row in result.methods]
     if result.chance:
         rows.append(["chance", *(in_words(result.chance[metric.name]) for metric in shown)])
     head = ["method", *(metric.label for metric in shown)]
@@ -93,7 +93,7 @@ def place(row: MethodResult, metric: Metric) -> str:
     return str(best) if best == worst else f"{best}-{worst}"
 
 
-def _cell(row: MethodResult, metric: Metric) -> str:
+def cell(row: MethodResult, metric: Metric) -> str:
     """Mean and interval; ``+`` or ``-`` where the best baseline is significantly worse or better."""
     text = in_words(row.metrics[metric.name])
     versus = row.versus.get(metric.name)

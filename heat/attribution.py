@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,6 +13,9 @@ from torch import Tensor
 
 from heat.errors import AttributionFileError
 from heat.files import write_whole
+
+if TYPE_CHECKING:
+    from heat.notebook import View
 
 SCHEMA_VERSION = 2
 _FIELDS = (
@@ -82,6 +85,19 @@ class Attribution:
     def __post_init__(self) -> None:
         object.__setattr__(self, "components", dict(self.components))
         object.__setattr__(self, "config", dict(self.config))
+
+    def show(self, top: int = 10) -> "View":
+        """The prompt in colours, for a notebook: what it displays, and text where it cannot.
+
+        Args:
+            top: How many of the strongest words to list.
+
+        Returns:
+            An object with `_repr_html_`, whose `repr` is the same as text.
+        """
+        from heat.notebook import View
+
+        return View(self, top)
 
     def save(self, path: str | Path) -> None:
         """Write one .safetensors file, whole or not at all; everything but the tensors is JSON in its header.

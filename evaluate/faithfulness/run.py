@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 VERSION = 1
 
 
+def depends_on(options: Options) -> dict[str, Any]:
+    """What faithfulness values depend on beside the attribution."""
+    return {"options": options.model_dump(), "version": VERSION}
+
+
 class FaithfulnessMeasure(Measure):
     """What becomes of the prediction when tokens are taken away.
 
@@ -43,7 +48,7 @@ class FaithfulnessMeasure(Measure):
 
     def depends(self, example: Example) -> dict[str, Any]:
         """The options; model and seed are in the attribution's own key."""
-        return {"options": self._options.model_dump(), "version": VERSION}
+        return depends_on(self._options)
 
     def score(
         self, lm: LanguageModel, example: Example, attribution: Attribution | None

@@ -60,7 +60,7 @@ def auprc(scores: Scores, gold: Mask, distractor: Mask) -> float:
         return float("nan")
     if is_constant(scores):
         return density(gold)
-    precision, recall = _precision_recall(scores, gold)
+    precision, recall = precision_recall(scores, gold)
     return min(1.0, float(np.trapezoid(np.append(1.0, precision), np.append(0.0, recall))))
 
 
@@ -124,7 +124,7 @@ def average_precision(scores: Scores, gold: Mask, distractor: Mask) -> float:
     """
     if not decides(gold):
         return float("nan")
-    precision, recall = _precision_recall(scores, gold)
+    precision, recall = precision_recall(scores, gold)
     return float((np.diff(recall, prepend=0.0) * precision).sum())
 
 
@@ -204,10 +204,17 @@ def _span_f1(predicted: list[tuple[int, int]], gold: list[tuple[int, int]]) -> f
     return 2 * precision * recall / (precision + recall) if matched else 0.0
 
 
-def _precision_recall(scores: Scores, gold: Mask) -> tuple[Scores, Scores]:
+def precision_recall(scores: Scores, gold: Mask) -> tuple[Scores, Scores]:
     """Precision and recall at every distinct score from the highest down; scikit-learn's, without its checks.
 
     Those cost ten times the arithmetic on texts of a hundred words.
+
+    Args:
+        scores: One number a word.
+        gold: Which words are gold; at least one.
+
+    Returns:
+        Precision and recall, one of each for every distinct score.
     """
     order = np.argsort(-scores, kind="stable")
     last = np.flatnonzero(np.append(np.diff(scores[order]) != 0, True))

@@ -50,4 +50,5 @@ def _example(paragraph: Paragraph, gold: Gold | None) -> Example:
         gold=None if gold is None else tuple(gold.indices()),
         distractor=tuple(paragraph.words_in("narrative")),
         gold_rule="" if gold is None else gold.rule,
+        segments=tuple((each.role, each.start, each.end) for each in paragraph.segments),
     )

@@ -23,6 +23,7 @@ class Example(Record):
         gold: Indices of the words that matter, or ``None`` where nobody has said which.
         distractor: Indices of the words that are known not to matter (for DSA).
         gold_rule: How gold came about; empty without gold.
+        segments: ``(role, start, end)`` of the parts of the prompt, in code points; empty where it has none.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Example(Record):
     gold: tuple[int, ...] | None = None
     distractor: tuple[int, ...] = ()
     gold_rule: str = ""
+    segments: tuple[tuple[str, int, int], ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -43,6 +45,13 @@ class Example(Record):
         if not all(0 <= i < len(self.words) for i in (*(self.gold or ()), *self.distractor)):
             raise ValueError(f"example {self.id}: gold or distractor names a word that does not exist")
         return self
+
+    def roles(self) -> tuple[str, ...]:
+        """Role of the segment that each word begins in; empty for a word outside of all."""
+        return tuple(
+            next((role for role, first, last in self.segments if first <= start < last), "")
+            for start, _ in self.words
+        )
 
     @property
     def text_key(self) -> str:

@@ -10,6 +10,7 @@ from annotate.benchmark import Benchmark, open_benchmark
 from annotate.files import file_hash, write_atomic, write_records
 from annotate.schema import Gold, GoldWord, Label, Manifest, Paragraph, Segment, text_hash
 from annotate.words import split_words
+from evaluate.alignment import alignment
 from evaluate.tasks.curated import curated
 from evaluate.tasks.task import Example
 from heat import LanguageModel
@@ -70,6 +71,29 @@ def make_label(paragraph: Paragraph, annotator: str, words: Sequence[int]) -> La
     )
 
 
+def write_benchmark(
+    folder: Path, paragraphs: Sequence[Paragraph], gold: Sequence[Gold] = (), labels: Sequence[Label] = ()
+) -> Benchmark:
+    """A benchmark folder as `annotate` would leave it."""
+    write_records(folder / "paragraphs.jsonl", paragraphs)
+    manifest = Manifest(
+        command="made by hand",
+        seed=0,
+        config={},
+        inputs={},
+        files={"paragraphs.jsonl": file_hash(folder / "paragraphs.jsonl")},
+        report={},
+        versions={},
+    )
+    write_atomic(folder / "manifest.json", manifest.model_dump_json())
+    if gold:
+        write_records(folder / "gold.jsonl", gold)
+    for annotator in {label.annotator for label in labels}:
+        own = [label for label in labels if label.annotator == annotator]
+        write_records(folder / "labels" / f"{annotator.replace(':', '-')}.jsonl", own)
+    return open_benchmark(folder)
+
+
 @pytest.fixture(scope="session")
 def paragraphs() -> list[Paragraph]:
     return [make_paragraph(number, *row) for number, row in enumerate(ROWS)]
@@ -85,24 +109,7 @@ def make_benchmark(tmp_path: Path) -> Callable[..., Benchmark]:
         labels: Sequence[Label] = (),
         name: str = "benchmark",
     ) -> Benchmark:
-        folder = tmp_path / name
-        write_records(folder / "paragraphs.jsonl", paragraphs)
-        manifest = Manifest(
-            command="made by hand",
-            seed=0,
-            config={},
-            inputs={},
-            files={"paragraphs.jsonl": file_hash(folder / "paragraphs.jsonl")},
-            report={},
-            versions={},
-        )
-        write_atomic(folder / "manifest.json", manifest.model_dump_json())
-        if gold:
-            write_records(folder / "gold.jsonl", gold)
-        for annotator in {label.annotator for label in labels}:
-            own = [label for label in labels if label.annotator == annotator]
-            write_records(folder / "labels" / f"{annotator.replace(':', '-')}.jsonl", own)
-        return open_benchmark(folder)
+        return write_benchmark(tmp_path / name, paragraphs, gold, labels)
 
     return make
 
@@ -131,3 +138,16 @@ def lm_folder(lm: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Pa
     lm.model.save_pretrained(folder)
     lm.tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(
+    paragraphs: list[Paragraph], lm: LanguageModel, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A results folder of HEAT, two baselines and random on the five paragraphs; copy it to change it."""
+    folder = tmp_path_factory.mktemp("finished")
+    gold = [make_gold(p, p.evidence or ()) for p in paragraphs]
+    task = curated(write_benchmark(folder / "benchmark", paragraphs, gold))
+    methods = ["random", "input-x-gradient", "gradient-norm", "heat"]
+    alignment(task, lm, methods, out=folder / "out", command="evaluate alignment -x")
+    return folder / "out"

@@ -1,134 +1,171 @@
-"""The report: one file, nothing foreign in it, the numbers of the run, examples by rule."""
+"""The report: one file, nothing foreign in it, the numbers of the run, examples by rule, what is missing named."""
 
+import json
+import re
 import shutil
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import make_gold, make_label, make_paragraph
 
 from annotate.benchmark import Benchmark
 from annotate.schema import Paragraph
 from evaluate.alignment import alignment
-from evaluate.errors import EvaluateError, ReportError
-from evaluate.report import pieces, render, write_report
+from evaluate.errors import EvaluateError
+from evaluate.faithfulness.options import Options
+from evaluate.faithfulness.run import faithfulness
+from evaluate.intervals import Interval
+from evaluate.report import write_report
+from evaluate.report.paragraphs import pieces
+from evaluate.results import open_results, read_scores
+from evaluate.sanity import Sanity, write_sanity
 from evaluate.store import Score
 from evaluate.table import in_words, seconds
 from evaluate.tasks.curated import curated
 from evaluate.tasks.task import Example
 from heat import LanguageModel
 
+html5lib = pytest.importorskip("html5lib", reason="html5lib, the checker of HTML, is not installed")
+
 Make = Callable[..., Benchmark]
+METHODS = ["random", "gradient-norm"]
+OPTIONS = Options(bins=(0.2,), steps=2, retentions=(0.5,), random_draws=1, subsets=2)
 
 
-class Page(HTMLParser):
-    """Tags, references to the outside, and text of a page; unbalanced tags fail."""
-
-    VOID = frozenset({"meta", "br", "line", "circle", "!doctype"})
+class Page:
+    """A page that a strict parser takes, its elements and its texts."""
 
     def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.open: list[str] = []
-        self.links: list[str] = []
-        self.texts: list[str] = []
-        self.feed(html)
-        assert self.open == []
+        self.html = html
+        self.root = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(html)
+        self.elements = [each for each in self.root.iter() if isinstance(each.tag, str)]
+        self.tags = {each.tag.rsplit("}")[-1] for each in self.elements}
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.links += [value or "" for name, value in attrs if name in {"src", "href", "srcset", "data"}]
-        if tag not in self.VOID:
-            self.open.append(tag)
+    @property
+    def text(self) -> str:
+        return "".join(self.root.itertext())
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
+    def texts(self) -> list[str]:
+        return [text.strip() for text in self.root.itertext() if text.strip()]
 
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in self.VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.texts.append(data)
+    def section(self, name: str) -> str:
+        found = next(each for each in self.elements if each.tag == "section" and each.get("id") == name)
+        return " ".join(" ".join(found.itertext()).split())
 
 
 @pytest.fixture
-def results(benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path) -> Path:
-    alignment(
-        curated(benchmark_of),
-        lm,
-        ["random", "input-x-gradient"],
-        out=tmp_path / "out",
-        command="evaluate alignment -x",
-    )
-    return tmp_path / "out"
+def results(finished: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(finished, tmp_path / "out")
 
 
-def test_one_file_without_scripts_and_outside(results: Path) -> None:
-    html = render(results)
-    page = Page(html)
-    assert "script" not in page.tags
-    assert page.links == []
-    assert "http" not in html
-    assert "@import" not in html
-    assert "url(" not in html
+@pytest.fixture(scope="module")
+def page(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> "Page":
+    """The report on the finished run, as it is."""
+    folder = tmp_path_factory.mktemp("report")
+    return Page(write_report(finished, folder / "page.html", folder, "evaluate report me").read_text())
 
 
-def test_it_holds_the_numbers_and_how_to_make_them(
-    results: Path, benchmark_of: Benchmark, lm: LanguageModel
-) -> None:
-    result = alignment(
-        curated(benchmark_of),
-        lm,
-        ["random", "input-x-gradient"],
-        out=results,
-        command="evaluate alignment -x",
-    )
-    texts = Page(render(results)).texts
+def page_of(results: Path, **options: str) -> Page:
+    return Page(write_report(results, **options).read_text())
+
+
+def test_one_file_without_scripts_and_outside(page: Page) -> None:
+    assert not {"script", "link", "iframe", "object", "form"} & page.tags
+    for element in page.elements:
+        for name, value in element.items():
+            assert not name.lower().startswith("on")
+            if name.rsplit("}")[-1] in {"src", "href", "srcset", "data"}:
+                assert value.startswith(("#", "data:image/png;base64,")), value
+    assert "http:" not in page.html
+    assert "https:" not in page.html
+    assert "@import" not in page.html
+    assert not re.search(r"url\((?!#)", page.html)
+    policy = next(e for e in page.elements if e.get("http-equiv") == "Content-Security-Policy").get("content")
+    assert policy.startswith("default-src 'none'")
+
+
+def test_every_id_is_there_once_and_every_reference_leads_somewhere(page: Page) -> None:
+    ids = [each.get("id") for each in page.elements if each.get("id")]
+    assert len(ids) == len(set(ids))
+    referred = re.findall(r'(?:href="|url\()#([^")]+)', page.html)
+    assert len(referred) > 20
+    assert set(referred) <= set(ids)
+
+
+def test_it_holds_the_numbers_and_how_to_make_them(page: Page, finished: Path) -> None:
+    result = open_results(finished).main
+    texts = page.texts()
     for row in result.methods:
         for interval in row.metrics.values():
-            assert in_words(interval) in texts
+            assert any(text.rstrip("+-") == in_words(interval) for text in texts)
         assert row.seconds_per_1000 is not None
         assert seconds(row.seconds_per_1000) in texts
-    assert texts.count("evaluate alignment -x") == 2
-    assert any("offline annotators (clause, overlap)" in text for text in texts)
-    assert any("Fewer than two annotators" in text for text in texts)
+    # What was run; a table, five figures; three paragraphs at most four.
+    assert 1 + 1 + 5 + 3 <= texts.count("evaluate alignment -x") <= 1 + 1 + 5 + 4
+    assert texts.count("evaluate report me") == 1
+    assert "offline annotators (clause, overlap)" in page.text
+
+
+def test_significance_is_marked_as_in_the_table(results: Path) -> None:
+    path = results / "alignment.json"
+    stored = json.loads(path.read_text())
+    row = next(row for row in stored["methods"] if row["method"] == "heat")
+    row["versus"]["auprc"]["p_holm"] = 0.01
+    reference = row["versus"]["auprc"]["reference"]
+    row["versus"]["auprc"]["difference"] |= {"mean": -0.2, "low": -0.3, "high": -0.1}
+    row["metrics"]["auprc"] |= {"mean": 0.123, "low": 0.1, "high": 0.2}
+    path.write_text(json.dumps(stored))
+    page = page_of(results)
+    cell = next(each for each in page.elements if each.tag == "td" and each.text == "0.12 [.10, .20]-")
+    assert cell.get("title") == f"-0.20 [-.30, -.10] against {reference}; p 0.01 (Holm)"
 
 
 def test_agreement_is_there_where_two_have_labelled(
     make_benchmark: Make, paragraphs: list[Paragraph], lm: LanguageModel, tmp_path: Path
 ) -> None:
-    labels = [make_label(p, "overlap", [0, 1]) for p in paragraphs] + [
-        make_label(p, "clause", [1]) for p in paragraphs
-    ]
-    benchmark = make_benchmark(paragraphs, labels=labels)
-    alignment(curated(benchmark), lm, ["random"], out=tmp_path / "out")
+    labels = [make_label(p, "overlap", [0, 1]) for p in paragraphs]
+    labels += [make_label(p, "clause", [1]) for p in paragraphs]
+    alignment(curated(make_benchmark(paragraphs, labels=labels)), lm, ["random"], out=tmp_path / "out")
     # F1 = 2 * 5 / (2 * 5 + 5) = 0.67.
-    assert any(text.startswith("0.67 [") for text in Page(render(tmp_path / "out")).texts)
+    assert "0.67 [" in page_of(tmp_path / "out").section("agreement")
 
 
-def test_examples_are_best_median_and_worst(results: Path, paragraphs: list[Paragraph]) -> None:
-    rows = [Score.model_validate_json(line) for line in (results / "scores.jsonl").read_text().splitlines()]
-    html = render(results)
-    leading = "input-x-gradient" if "which input-x-gradient has" in html else "random"
-    order = sorted((r for r in rows if r.method == leading), key=lambda r: (-r.values["auprc"], r.example_id))
-    for choice, row in (("best", order[0]), ("median", order[2]), ("worst", order[4])):
-        assert f"{choice}: {row.example_id}, target" in html
+def test_examples_are_chosen_by_the_rule_it_states(page: Page, finished: Path) -> None:
+    frame = read_scores(finished).pivot(index="example_id", columns="method", values="auprc")
+    order = frame.sort_index().sort_values("heat", ascending=False, kind="stable").index
+    spread = frame[["heat", "input-x-gradient", "gradient-norm"]].std(axis=1, ddof=0).sort_index()
+    section = page.section("paragraphs")
+    headings = dict(re.findall(r"((?:Best|Median|Worst|Most)[^:]*): (p\d), target", section))
+    chosen = {reason.lower(): example for text, example in headings.items() for reason in text.split(", ")}
+    assert chosen == {
+        "best for heat": order[0],
+        "median for heat": order[2],
+        "worst for heat": order[4],
+        "most disputed": spread.idxmax(),
+    }
+
+
+def test_heat_is_shown_with_its_three_parts_above_the_gold(page: Page) -> None:
+    section = page.section("paragraphs")
+    for name in ("transition", "curvature", "information", "heat", "random", "input-x-gradient"):
+        assert name in section
+    assert "above its gold words" in page.html
 
 
 def test_text_is_escaped(make_benchmark: Make, lm: LanguageModel, tmp_path: Path) -> None:
     nasty = make_paragraph(
-        0, "<script>alert(1)</script> \x00\x1b & 'x'.", "It is <b>tin</b>.", "What?", "tin"
+        0, "<script>alert(1)</script> \x00\x1b\x7f & 'x' $\\frac$.", "It is <b>tin</b>.", "What?", "tin"
     )
     benchmark = make_benchmark([nasty], gold=[make_gold(nasty, nasty.evidence)])
-    alignment(curated(benchmark), lm, ["random"], out=tmp_path / "out", command="evaluate '<i>'")
-    page = Page(write_report(tmp_path / "out", tmp_path / "page.html").read_text())
-    assert not {"script", "b", "i"} & set(page.tags)
-    text = "".join(page.texts)
-    assert "\x00" not in text
-    assert "␀␛" in text
+    alignment(curated(benchmark), lm, ["random"], out=tmp_path / "out", command="evaluate '<i>' \x01")
+    page = page_of(tmp_path / "out", command="evaluate report '</code><script>'")
+    assert not {"script", "b", "i"} & page.tags
+    assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", page.html)
+    assert "␀␛" in page.text
+    assert "<script>alert(1)</script>" in page.text
 
 
 def test_pieces_join_to_the_text(examples: list[Example]) -> None:
@@ -138,18 +175,111 @@ def test_pieces_join_to_the_text(examples: list[Example]) -> None:
     assert "".join(piece.text for piece in found) == example.prompt
     words = [piece for piece in found if piece.share is not None]
     assert [piece.share for piece in words] == pytest.approx(list(scores / 4))
-    assert [i for i, piece in enumerate(words) if piece.gold] == list(example.gold)
+    assert [i for i, piece in enumerate(words) if piece.gold] == list(example.gold or ())
+    assert (words[0].shade, words[-1].shade) == ("d10", "u5")
+    assert pieces(example, None) == []
 
 
-def test_a_report_needs_no_benchmark_but_all_its_rows(results: Path, benchmark_of: Benchmark) -> None:
-    shutil.rmtree(benchmark_of.path)
-    assert "Attribution report" in render(results)
+def test_figures_and_tables_lie_beside_it_each_with_its_command(results: Path, tmp_path: Path) -> None:
+    write_report(results, tmp_path / "page.html", tmp_path / "beside", "evaluate report me")
+    found = {path.name for path in (tmp_path / "beside").iterdir()}
+    index = json.loads((tmp_path / "beside" / "files.json").read_text())
+    assert found == {"files.json", *index["files"]}
+    assert {each["made_by"] for each in index["files"].values()} == {"evaluate alignment -x"}
+    for name in ("alignment-forest", "precision-recall", "segment-mass", "cost", "rank-correlation"):
+        assert {f"{name}.svg", f"{name}.png"} <= found
+        assert "evaluate alignment -x" in (tmp_path / "beside" / f"{name}.svg").read_text()
+    frame = pd.read_csv(tmp_path / "beside" / "alignment.csv")
+    assert list(frame["method"]) == [*(row.method for row in open_results(results).main.methods), "chance"]
+    pd.testing.assert_frame_equal(
+        pd.read_csv(tmp_path / "beside" / "alignment-examples.csv"), read_scores(results)
+    )
+
+
+def test_the_same_run_gives_the_same_bytes(results: Path, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_report(results, tmp_path / f"{name}.html", tmp_path / "files", "c")
+        shutil.copytree(tmp_path / "files", tmp_path / name)
+    assert (tmp_path / "one.html").read_bytes() == (tmp_path / "two.html").read_bytes()
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes(), path.name
+
+
+def test_what_was_not_run_is_named_and_what_was_is_shown(
+    page: Page, results: Path, benchmark_of: Benchmark, lm: LanguageModel
+) -> None:
+    assert "not run; to have it: evaluate faithfulness" in page.section("faithfulness")
+    assert "not run; to have it: evaluate ablation" in page.section("ablation")
+    assert "not run; to have it: evaluate sanity" in page.section("sanity")
+    assert "Fewer than two annotators" in page.section("agreement")
+    faithfulness(
+        curated(benchmark_of), lm, METHODS, out=results, options=OPTIONS, command="evaluate faithfulness -y"
+    )
+    write_sanity(
+        [
+            Sanity(
+                method="heat",
+                randomised=Interval(mean=0.25, low=0.1, high=0.4, n=2, undefined=0),
+                repeats=True,
+                completeness=None,
+                examples=2,
+            )
+        ],
+        results,
+        "evaluate sanity -z",
+    )
+    page = page_of(results)
+    row = open_results(results).faithfulness.methods[0]  # type: ignore[union-attr]
+    assert in_words(row.metrics["soft_ns"]) in page.section("faithfulness")
+    assert "heat 0.25 [.10, .40] yes" in page.section("sanity")
+    assert "evaluate sanity -z" in page.section("sanity")
+
+
+def test_faithfulness_alone_has_a_report_without_what_gold_would_say(
+    benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
+) -> None:
+    task = curated(benchmark_of, "none")
+    faithfulness(task, lm, METHODS, out=tmp_path / "out", options=OPTIONS, command="evaluate faithfulness -y")
+    page = page_of(tmp_path / "out")
+    assert "not run; to have it: evaluate alignment" in page.section("alignment")
+    assert "no example has gold" in page.section("curves")
+    assert "chosen by their alignment, which was not run" in page.section("paragraphs")
+    assert "Where a method's positive word mass falls" in page.section("segments")
+
+
+def test_a_report_needs_no_benchmark_and_names_what_the_folder_lacks(results: Path) -> None:
+    path = results / "alignment.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"folder": "/gone"}))
+    assert "is gone, and the labels with it" in page_of(results).section("agreement")
     (results / "scores.jsonl").write_text("")
-    with pytest.raises(ReportError, match=r"lacks .* scores of p0; run again: evaluate alignment -x"):
-        render(results)
+    assert re.search(
+        r"lacks .* scores of p0; run again: evaluate alignment -x", page_of(results).section("paragraphs")
+    )
+    next((results / "attributions").iterdir()).unlink()
+    page = page_of(results)
+    for name in ("curves", "segments", "cost", "likeness", "paragraphs"):
+        assert re.search(r"lacks the attribution of p\d by .*; run again: evaluate", page.section(name))
     next(results.glob("examples-*")).unlink()
-    with pytest.raises(EvaluateError, match=r"examples-.* is missing; run again: evaluate alignment -x"):
-        render(results)
+    assert re.search(r"examples-.* is missing; run again", page_of(results).section("cost"))
+
+
+def test_a_damaged_attribution_is_named(results: Path) -> None:
+    path = next((results / "attributions").iterdir())
+    path.write_bytes(path.read_bytes()[:50])
+    assert "damaged" in page_of(results).section("curves")
+
+
+def test_scores_that_are_no_numbers_have_no_map(results: Path) -> None:
+    rows = [Score.model_validate_json(line) for line in (results / "scores.jsonl").read_text().splitlines()]
+    broken = [row for row in rows if row.method == "random"]
+    for row in broken:
+        (results / "attributions" / f"{row.attribution}.safetensors").unlink()
+    lines = [
+        (row.model_copy(update={"status": "not_finite"}) if row in broken else row).model_dump_json()
+        for row in rows
+    ]
+    (results / "scores.jsonl").write_text("\n".join(lines) + "\n")
+    assert "no numbers on this paragraph" in page_of(results).section("paragraphs")
 
 
 def test_no_run_no_report(tmp_path: Path) -> None:

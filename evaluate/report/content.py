@@ -1,0 +1,168 @@
+"""What stands in the report on one run, part by part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from evaluate.errors import ReportError
+from evaluate.evaluation import Evaluation, read_examples
+from evaluate.plots.canvas import leading
+from evaluate.report import figures, tables
+from evaluate.report.paragraphs import Shown, choose, show
+from evaluate.report.parts import Missing, Picture, Table, attempt
+from evaluate.results import Results, open_results, score_rows, scores_frame
+from evaluate.store import Score
+from evaluate.two_runs import METRICS
+from evaluate.word_scores import WordScores, read_word_scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+T = TypeVar("T")
+
+Rows = Mapping[str, Sequence[Score]]
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A chosen example: its heat maps in words, and all methods as a picture."""
+
+    shown: Shown
+    strips: Picture
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """Numbers that stand in a file beside the page and not in it."""
+
+    name: str
+    caption: str
+    command: str
+    frame: pd.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """Everything on one run.
+
+    Attributes:
+        results: What the folder holds.
+        leading: The method that chooses the examples.
+        agreement: Of the annotators.
+        evaluations: Kind to table and forest.
+        ablation: HEAT without its parts.
+        sanity: The checks.
+        figures: Name to a figure made from word scores.
+        paragraphs: The chosen examples.
+        frames: What else is written as CSV.
+    """
+
+    results: Results
+    leading: str
+    agreement: Table | Missing
+    evaluations: Mapping[str, tuple[Table, Picture] | Missing]
+    ablation: Table | Missing
+    sanity: Table | Missing
+    figures: Mapping[str, Picture | Missing]
+    paragraphs: tuple[Paragraph, ...] | Missing
+    frames: tuple[Frame, ...]
+
+
+def gather(folder: Path) -> Content:
+    """Read a results folder and make all that its report shows; what cannot be made says why.
+
+    Args:
+        folder: The results folder.
+
+    Raises:
+        EvaluateError: It holds no result at all.
+    """
+    results = open_results(folder)
+    main = results.main
+    metric = METRICS[main.kind][0]
+    words = attempt(lambda: read_word_scores(folder, main.kind))
+    rows = {
+        result.kind: attempt(partial(score_rows, folder, result))
+        for result in (results.alignment, results.faithfulness)
+        if result is not None
+    }
+    drawn = {
+        "precision-recall": _of(words, _curves),
+        "segment-mass": _of(words, figures.segment_mass),
+        "cost": _of(words, partial(figures.cost, metric=metric)),
+        "rank-correlation": _of(words, figures.rank_correlation),
+    }
+    return Content(
+        results=results,
+        leading=leading(main),
+        agreement=attempt(lambda: tables.agreement_table(main.folder)),
+        evaluations={kind: _evaluation(results, kind) for kind in METRICS},
+        ablation=_or_missing(results.ablation, tables.ablation_table, f"evaluate ablation --out {folder}"),
+        sanity=_or_missing(results.sanity, tables.sanity_table, f"evaluate sanity --out {folder}"),
+        figures=drawn,
+        paragraphs=_of(words, partial(_paragraphs, rows[main.kind])),
+        frames=(*_values(results, rows), *_numbers(words, drawn)),
+    )
+
+
+def _of(words: WordScores | Missing, make: Callable[[WordScores], T]) -> T | Missing:
+    return words if isinstance(words, Missing) else attempt(lambda: make(words))
+
+
+def _or_missing(found: T | None, make: Callable[[T], Table], command: str) -> Table | Missing:
+    return make(found) if found is not None else Missing(f"not run; to have it: {command}")
+
+
+def _evaluation(results: Results, kind: str) -> tuple[Table, Picture] | Missing:
+    result: Evaluation | None = getattr(results, kind)
+    if result is None:
+        return Missing(f"not run; to have it: evaluate {kind} --method all --out {results.folder}")
+    metrics = METRICS[kind]
+    return tables.evaluation_table(result, metrics), figures.forest(result, metrics)
+
+
+def _curves(words: WordScores) -> Picture:
+    if words.curves.empty:
+        raise ReportError(
+            "no example has gold that is neither empty nor full, which precision and recall need"
+        )
+    return figures.precision_recall(words)
+
+
+def _paragraphs(rows: Rows | Missing, words: WordScores) -> tuple[Paragraph, ...]:
+    if words.result.kind != "alignment":
+        raise ReportError(
+            "they are chosen by their alignment, which was not run; "
+            f"to have it: evaluate alignment --out {words.folder}"
+        )
+    if isinstance(rows, Missing):
+        raise ReportError(rows.reason)
+    return tuple(
+        Paragraph(show(words, rows, chosen), figures.strips(words, chosen.index))
+        for chosen in choose(words, rows)
+    )
+
+
+def _values(results: Results, rows: Mapping[str, Rows | Missing]) -> Iterator[Frame]:
+    """Every value of every example, a file a kind."""
+    for kind, each in rows.items():
+        result: Evaluation = getattr(results, kind)
+        if not isinstance(each, Missing):
+            frame = scores_frame(result, read_examples(results.folder, result), each)
+            caption = f"{kind}: every value of every example and method"
+            yield Frame(f"{kind}-examples", caption, result.command, frame)
+
+
+def _numbers(words: WordScores | Missing, drawn: Mapping[str, Picture | Missing]) -> Iterator[Frame]:
+    """What the figures show, a file each."""
+    if isinstance(words, Missing):
+        return
+    numbers = figures.figure_frames(words, METRICS[words.result.kind][0])
+    for name, made in drawn.items():
+        if isinstance(made, Picture):
+            caption = f"the numbers of the figure {name}"
+            yield Frame(name, caption, words.result.command, numbers[name]())

@@ -1,0 +1,240 @@
+"""The tables of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evaluate.ablation import COLUMNS, ROWS, Ablation
+from evaluate.errors import ReportError
+from evaluate.evaluation import Evaluation, MethodResult
+from evaluate.metrics.metric import Metric
+from evaluate.report.parts import Cell, Table
+from evaluate.sanity import SanityChecks
+from evaluate.table import cell, in_words, notes, place, seconds
+from evaluate.two_runs import Change, KindComparison
+
+if TYPE_CHECKING:
+    from annotate.agreement import Estimate
+
+
+def evaluation_table(result: Evaluation, metrics: Sequence[Metric]) -> Table:
+    """Every method and metric; hovering tells the comparison with the best baseline."""
+    rows = [
+        (
+            Cell(place(row, metrics[0])),
+            Cell(row.method, row.method_kind),
+            *(Cell(cell(row, metric), _versus(row, metric)) for metric in metrics),
+            Cell(seconds(row.seconds_per_1000)),
+        )
+        for row in result.methods
+    ]
+    if result.chance:
+        chance = [Cell(in_words(result.chance[metric.name])) for metric in metrics]
+        rows.append((Cell(""), Cell("chance"), *chance, Cell("")))
+    return Table(
+        name=result.kind,
+        caption=f"{len(result.methods)} methods, mean over {result.scored} examples with 95 % interval",
+        head=(
+            Cell("place", f"ranks by {metrics[0].label} that the examples allow"),
+            Cell("method"),
+            *(Cell(metric.label, metric.source) for metric in metrics),
+            Cell("s per 1,000", "wall-clock seconds for 1,000 examples"),
+        ),
+        rows=tuple(rows),
+        key=1,
+        command=result.command,
+        frame=result.frame.drop(columns="seconds_per_1000"),
+        notes=tuple(notes(result, metrics)),
+    )
+
+
+def _versus(row: MethodResult, metric: Metric) -> str:
+    versus = row.versus.get(metric.name)
+    if versus is None:
+        return ""
+    return f"{in_words(versus.difference)} against {versus.reference}; p {versus.p_holm:.2g} (Holm)"
+
+
+def ablation_table(found: Ablation) -> Table:
+    """HEAT and what is left of it without a part."""
+    rows = tuple(
+        (
+            Cell(ROWS[method], method),
+            *(Cell(in_words(cells[name])) for name in COLUMNS),
+            *(Cell(in_words(found.log_ratios[method][name])) for name in ("soft_nc", "soft_ns")),
+        )
+        for method, cells in found.rows.items()
+    )
+    n = next(iter(found.rows.values()))["dsa"].n
+    return Table(
+        name="ablation",
+        caption=f"HEAT and its parts, mean over {n} examples with 95 % interval; log-ratios are to random scores",
+        head=(
+            Cell("row"),
+            *(Cell(label) for label in COLUMNS.values()),
+            Cell("log-ratio NC"),
+            Cell("log-ratio NS"),
+        ),
+        rows=rows,
+        command=found.command,
+        frame=found.frame,
+    )
+
+
+def sanity_table(found: SanityChecks) -> Table:
+    """Does a method look at the model, repeat itself, and add up where it promises to."""
+    import pandas as pd
+
+    ordered = sorted(found.rows, key=lambda row: row.randomised.mean or 0.0)
+    rows = tuple(
+        (
+            Cell(row.method),
+            Cell(in_words(row.randomised)),
+            Cell("yes" if row.repeats else "NO"),
+            Cell("-" if row.completeness is None else in_words(row.completeness)),
+        )
+        for row in ordered
+    )
+    frame = pd.DataFrame(
+        [
+            {
+                "method": row.method,
+                "randomised": row.randomised.mean,
+                "randomised_low": row.randomised.low,
+                "randomised_high": row.randomised.high,
+                "repeats": row.repeats,
+                "off_from_adding_up": None if row.completeness is None else row.completeness.mean,
+                "examples": row.examples,
+            }
+            for row in ordered
+        ]
+    )
+    return Table(
+        name="sanity",
+        caption=f"Checks on {found.rows[0].examples} examples",
+        head=(
+            Cell("method"),
+            Cell("shuffled weights", "Spearman with the scores of the model with shuffled weights"),
+            Cell("repeats itself"),
+            Cell("off from adding up", "as a share of what the scores promise to add up to"),
+        ),
+        rows=rows,
+        command=found.command,
+        frame=frame,
+        notes=(
+            "shuffled weights: rank correlation with the scores of the same model with shuffled weights; low for a "
+            "method that looks at the model.",
+        ),
+    )
+
+
+def agreement_table(folder: str) -> Table:
+    """Agreement of the annotators of a benchmark.
+
+    Raises:
+        ReportError: There is nothing to measure it on.
+        AnnotateError: The benchmark's files are not what they should be.
+    """
+    import pandas as pd
+
+    from annotate.agreement import agreement
+    from annotate.benchmark import open_benchmark
+    from annotate.review.labels import read_labels_and_reviews
+
+    if not folder:
+        raise ReportError("The benchmark is not a folder with labels")
+    if not Path(folder).is_dir():
+        raise ReportError(f"The benchmark folder {folder} is gone, and the labels with it")
+    benchmark = open_benchmark(Path(folder))
+    if len(list(benchmark.labels_dir.glob("*.jsonl"))) < 2:
+        raise ReportError("Fewer than two annotators have labelled this benchmark")
+    paragraphs = benchmark.paragraphs()
+    found = agreement(paragraphs, read_labels_and_reviews(benchmark, paragraphs))
+    rows = tuple(
+        (
+            Cell(" and ".join(pair.annotators)),
+            Cell(_estimate(pair.f1)),
+            Cell(_estimate(pair.kappa)),
+            Cell(" and ".join(f"{share:.2f}" for share in pair.marked_share)),
+            Cell(f"{pair.valid} of {pair.paragraphs}"),
+        )
+        for pair in found.pairs
+    )
+    frame = pd.DataFrame(
+        [
+            {
+                "first": pair.annotators[0],
+                "second": pair.annotators[1],
+                **{
+                    f"{name}{end}": getattr(getattr(pair, name), field)
+                    for name in ("f1", "kappa")
+                    for end, field in (("", "value"), ("_low", "low"), ("_high", "high"))
+                },
+                "first_share": pair.marked_share[0],
+                "second_share": pair.marked_share[1],
+                "paragraphs": pair.valid,
+            }
+            for pair in found.pairs
+        ]
+    )
+    return Table(
+        name="agreement",
+        caption="Agreement of the annotators on words",
+        head=(
+            Cell("annotators"),
+            Cell("word F1"),
+            Cell("Cohen's kappa"),
+            Cell("marked share", "share of the words that each marks"),
+            Cell("paragraphs both labelled"),
+        ),
+        rows=rows,
+        command=f"annotate agreement --benchmark {folder}",
+        frame=frame,
+        notes=("Pooled over words; 95 % bootstrap intervals over unique paragraphs.",),
+    )
+
+
+def _estimate(found: Estimate) -> str:
+    if found.value is None:
+        return f"undefined ({found.reason})"
+    if found.low is None or found.high is None:
+        return f"{found.value:.2f}"
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def comparison_table(found: KindComparison, command: str) -> Table:
+    """Second run minus first, a row a method."""
+    rows = tuple(
+        (
+            Cell(method, found.kinds[method]),
+            *(_change(found.changes[method, metric.name], metric) for metric in found.metrics),
+        )
+        for method in found.methods
+    )
+    return Table(
+        name=f"{found.kind}-differences",
+        caption=f"B minus A on {found.shared} shared examples, with paired 95 % interval",
+        head=(Cell("method"), *(Cell(metric.label, metric.source) for metric in found.metrics)),
+        rows=rows,
+        command=command,
+        frame=found.frame,
+        notes=(
+            f"{found.shared} examples are in both runs (same prompt, same target), {found.texts} unique texts; "
+            f"A scored {found.first.scored}, B {found.second.scored}. Intervals: BCa bootstrap of the paired "
+            f"differences over unique texts, seed {found.seed}.",
+            "+ and -: B is better or worse than A, sign-flip test, Holm's correction over the methods of a column, "
+            "p < 0.05. Hovering tells both means.",
+        ),
+    )
+
+
+def _change(change: Change, metric: Metric) -> Cell:
+    difference = change.difference
+    if difference.mean is None or change.first is None or change.second is None:
+        return Cell("undefined", "no shared example has both values")
+    text = in_words(difference)
+    if change.p_holm is not None and change.p_holm < 0.05:
+        text += "+" if metric.better(difference.mean) > 0 else "-"
+    return Cell(text, f"A {change.first:.3f}, B {change.second:.3f}; p {change.p_holm:.2g} (Holm)")
