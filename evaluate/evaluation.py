@@ -145,7 +145,7 @@ class MethodResult(Record):
     not_finite: int
     refused: int = 0
     refused_example: str = ""
-    aggregates: dict[str, Interval] = {}
+    aggregates: dict[str, Interval] = Field(default_factory=dict)
     seconds_per_1000: float | None = Field(default=None, exclude=True)
 
 

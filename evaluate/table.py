@@ -162,7 +162,8 @@ def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
     )
     if result.copies:
         lines.append(
-            "Steady is not right: what looks at no model (position) hardly moves. Equal scores say nothing and stand last."
+            "Steady is not right: what looks at no model (position) hardly moves. "
+            "Equal scores say nothing and stand last."
         )
     if result.undecided:
         lines.append(f"Gold is empty or full in {result.undecided} examples, for which no metric is defined.")

@@ -19,7 +19,7 @@ from evaluate.metrics.alignment import auprc
 from evaluate.robustness.copies import Copy, CopyMeasure, Values, mean_defined, token_scores
 from evaluate.robustness.metrics import DECODING, relative_variation, spearman
 from evaluate.robustness.options import GREEDY, DecodingSetting, Options
-from evaluate.runner import Progress, encode, no_progress, settings_of
+from evaluate.runner import Progress, no_progress, settings_of
 from evaluate.store import Score, Settings
 from evaluate.tasks.task import Example, Task
 

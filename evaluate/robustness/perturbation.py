@@ -11,8 +11,8 @@ from evaluate.robustness.copies import Copy, CopyMeasure, Values, mean_defined, 
 from evaluate.robustness.edits import EDITS
 from evaluate.robustness.metrics import NOISE, max_sensitivity, spearman, spread, standardised
 from evaluate.robustness.options import Options
-from evaluate.robustness.rewritings import RewritingMeasure
 from evaluate.robustness.rewriting import Rewriting
+from evaluate.robustness.rewritings import RewritingMeasure
 from evaluate.runner import settings_of
 from evaluate.store import Settings
 from evaluate.tasks.task import Example

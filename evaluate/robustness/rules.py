@@ -36,7 +36,27 @@ _TRAILING = re.compile(rf"([^,;:\"“”]+?) ({_JOINTS}) ([^,;:\"“”]+)\.")
 _LEADING = re.compile(rf"({_JOINTS}) ([^,;:\"“”]+), ([^,;:\"“”]+)\.", re.IGNORECASE)
 # Words that begin with a capital only because they stand first.
 _COMMON = frozenset(
-    "the a an he she it they we you his her its their our my your this that these those there one".split()
+    {
+        *(
+            "the",
+            "a",
+            "an",
+            "he",
+            "she",
+            "it",
+            "they",
+            "we",
+            "you",
+            "his",
+            "her",
+            "its",
+            "their",
+            "our",
+            "my",
+            "your",
+        ),
+        *("this", "that", "these", "those", "there", "one"),
+    }
 )
 
 _OWNER = "the|a|an|my|his|her|its|their|our"
@@ -45,10 +65,10 @@ _ACTIVE = re.compile(
     rf"((?:{_OWNER}) [a-z]+|[A-Z][a-z]+) ([a-z]+ed) ((?:{_OWNER}) [a-z]+)((?: (?:{_PLACE}) [^,;:]+)?)\."
 )
 _PASSIVE = re.compile(
-    rf"((?:{_OWNER}) [a-z]+) (?:was|were) ([a-z]+ed) by ((?:{_OWNER}) [a-z]+|[A-Z][a-z]+)"
+    rf"((?:{_OWNER}) [a-z]+) (?:was|were) ([a-z]+ed) by ((?:{_OWNER}) [a-z]+|[A-Z][a-z]+|him|her|them|us|me|it|you)"
     rf"((?: (?:{_PLACE}) [^,;:]+)?)\."
 )
-_SUBJECTS = {"he": "him", "she": "her", "they": "them", "we": "us", "i": "me"}
+_SUBJECTS = {"he": "him", "she": "her", "they": "them", "we": "us", "i": "me", "it": "it", "you": "you"}
 _OBJECTS = {other: one for one, other in _SUBJECTS.items()}
 
 
@@ -89,6 +109,8 @@ def voice(sentence: str) -> str:
     if match is None:
         return sentence
     agent, verb, patient, rest = match.groups()
+    if agent.lower() in _COMMON - _SUBJECTS.keys():
+        return sentence
     be = "were" if patient.endswith("s") and not patient.endswith("ss") else "was"
     return f"{_capital(patient)} {be} {verb} by {_SUBJECTS.get(agent.lower(), agent)}{rest}."
 
