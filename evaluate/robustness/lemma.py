@@ -17,8 +17,9 @@ def lemma(word: str) -> str:
     """
     stem = word.casefold().replace("’", "'").removesuffix("'s")
     for ending in _ENDINGS:
-        if stem.endswith(ending) and len(stem) - len(ending) >= _SHORTEST and not stem.endswith("ss"):
-            stem = stem[: -len(ending)] + ("y" if ending in ("ies", "ied") else "")
+        left = stem[: -len(ending)] + ("y" if ending in ("ies", "ied") else "")
+        if stem.endswith(ending) and len(left) >= _SHORTEST and not stem.endswith("ss"):
+            stem = left
             break
     if len(stem) > _SHORTEST and stem[-1] == stem[-2] and stem[-1] not in "aeiouls":
         stem = stem[:-1]

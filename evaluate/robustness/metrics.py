@@ -110,9 +110,10 @@ def relative_variation(values: Values) -> float:
     Returns:
         A share; ``nan`` where the reference's mean is 0 or nothing is defined.
     """
-    means = values[~np.isnan(values).any(axis=1)].mean(axis=0) if len(values) else np.zeros(0)
-    if not len(means) or np.isnan(means).any() or means[0] == 0:
+    defined = values[~np.isnan(values).any(axis=1)] if len(values) else values
+    if not len(defined) or defined[:, 0].mean() == 0:
         return NAN
+    means = defined.mean(axis=0)
     return float(np.abs(means[1:] - means[0]).max(initial=0.0) / abs(means[0]))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluate.alignment import example_scores
+from evaluate.projection import word_scores
 from evaluate.robustness.copies import Copy, CopyMeasure, Values, mean_defined
 from evaluate.robustness.metrics import kendall, overlap_at_k, rewriting_metrics, spearman, standardised
 from evaluate.robustness.rewriting import Rewriting
@@ -61,17 +61,39 @@ class RewritingMeasure(CopyMeasure):
         self, example: Example, attribution: Attribution, copies: Mapping[str, Attribution]
     ) -> dict[str, float]:
         """Every metric, mean over the rewritings."""
-        own = example_scores(attribution, example)
+        own = word_means(attribution, example)
         by_name = {copy.name: copy for copy in self._copies}
         found: dict[str, list[float]] = {metric.name: [] for metric in self.metrics}
         for name, each in copies.items():
             copy = by_name[name]
             before, after = (list(side) for side in zip(*copy.pairs[example.id], strict=True))
-            one, other = own[before], example_scores(each, copy.examples[example.id])[after]
+            one, other = own[before], word_means(each, copy.examples[example.id])[after]
             for metric, value in _agreement(one, other).items():
                 found[metric].append(value)
             found[f"spearman_{name}"].append(found["spearman"][-1])
         return {name: mean_defined(values) for name, values in found.items()}
+
+
+def word_means(attribution: Attribution, example: Example) -> Values:
+    """Mean score of each word's tokens, mean over targets.
+
+    Not the sum that alignment takes: scores that are all nearly the same would then be steady by the number of
+    tokens in a word, which no rewriting changes.
+
+    Args:
+        attribution: Of a text that begins with the example's prompt.
+        example: Whose words are scored.
+
+    Returns:
+        float64, one a word.
+    """
+    offsets = attribution.offsets or ()
+
+    def summed(scores: Values) -> Values:
+        return word_scores(scores, attribution.text, example.words, offsets)
+
+    sums = summed(attribution.scores.double().numpy()).mean(axis=0)
+    return np.asarray(sums / summed(np.ones(len(attribution.token_ids))))
 
 
 def _agreement(one: Values, other: Values) -> dict[str, float]:

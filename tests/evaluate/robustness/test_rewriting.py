@@ -208,8 +208,13 @@ def test_rules_align_by_lemma() -> None:
 
 @pytest.mark.parametrize(
     "family",
-    [("stopped", "stops", "stopping", "stop"), ("chased", "chases", "chase"), ("Tries", "tried", "try"), ("cat's", "Cat")],
-)  # fmt: skip
+    [
+        ("stopped", "stops", "stopping", "stop"),
+        ("chased", "chases", "chase"),
+        ("Tries", "tried", "try"),
+        ("cat's", "Cat"),
+    ],
+)
 def test_lemmas_that_meet(family: tuple[str, ...]) -> None:
     assert len({lemma(word) for word in family}) == 1
 

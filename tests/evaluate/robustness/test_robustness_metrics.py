@@ -77,9 +77,11 @@ def test_max_sensitivity_is_captum_s_on_the_same_noise() -> None:
         """Input x gradient by torch alone."""
         found = []
         for one in inputs[0]:
-            leaf = one[None].detach().requires_grad_()
-            lm.model(inputs_embeds=leaf).logits[0, -1].log_softmax(-1)[clean.token_ids[-1]].backward()
-            found.append((leaf * leaf.grad).sum(-1)[0].detach())
+            with torch.enable_grad():
+                leaf = one[None].detach().requires_grad_()
+                said = lm.model(inputs_embeds=leaf).logits[0, -1].log_softmax(-1)
+                (gradient,) = torch.autograd.grad(said[clean.token_ids[-1]], leaf)
+            found.append((leaf * gradient).sum(-1)[0].detach())
         return (torch.stack(found),)
 
     def disturb(inputs: tuple[torch.Tensor, ...], radius: float) -> tuple[torch.Tensor]:

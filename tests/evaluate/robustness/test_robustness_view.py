@@ -25,9 +25,9 @@ def test_the_view_has_noise_and_the_model_none(family: str) -> None:
     before, clean = state(lm), lm.model(input_ids=IDS).logits
     config = copy.deepcopy(lm.model.config.to_dict())
     view = noisy(lm, Noise("gaussian", 0.5, 1))
-    table = lm.model.get_input_embeddings().weight
-    added = view.model.get_input_embeddings().weight - table
-    assert added[3:].std() == pytest.approx(0.5 * float(table.square().mean().sqrt()), rel=0.05)
+    table = lm.model.get_input_embeddings().weight.detach()
+    added = view.model.get_input_embeddings().weight.detach() - table
+    assert float(added[3:].std()) == pytest.approx(0.5 * float(table.square().mean().sqrt()), rel=0.05)
     assert bool((added[:3] == 0).all())  # <pad>, <s>, </s>
     # The same as the caller's model on embeddings that carry the noise: all else is shared.
     embeddings = view.model.get_input_embeddings()(IDS)
@@ -41,11 +41,11 @@ def test_the_view_has_noise_and_the_model_none(family: str) -> None:
 
 def test_uniform_noise_stays_within_its_radius_and_is_seeded() -> None:
     lm = tiny_lm("llama")
-    table = lm.model.get_input_embeddings().weight
+    table = lm.model.get_input_embeddings().weight.detach()
     rms = float(table.square().mean().sqrt())
 
     def added(seed: int) -> torch.Tensor:
-        return noisy(lm, Noise("uniform", 0.2, seed)).model.get_input_embeddings().weight - table
+        return noisy(lm, Noise("uniform", 0.2, seed)).model.get_input_embeddings().weight.detach() - table
 
     assert 0.19 * rms < float(added(1).abs().max()) <= 0.2 * rms * 1.001
     assert torch.equal(added(1), added(1))
