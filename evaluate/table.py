@@ -168,6 +168,9 @@ def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
     if result.undecided:
         lines.append(f"Gold is empty or full in {result.undecided} examples, for which no metric is defined.")
     for row in result.methods:
+        if row.aggregates and row.constant < result.texts:
+            each = ", ".join(f"{name} {in_words(value)}" for name, value in row.aggregates.items())
+            lines.append(f"{row.method}: {each}.")
         if row.constant:
             lines.append(
                 f"{row.method}: equal scores throughout in {row.constant} examples, which order nothing."
