@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -153,7 +154,8 @@ def generate(lm: LanguageModel, prompt: str, setting: DecodingSetting, tokens: i
     devices = [lm.device] if lm.device.type == "cuda" else []
     with frozen(lm.model), torch.no_grad(), torch.random.fork_rng(devices=devices):
         torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-        said = lm.model.generate(
+        model: Any = lm.model  # what transformers mixes in has no type
+        said = model.generate(
             ids,
             attention_mask=torch.ones_like(ids),
             generation_config=generation_config(lm, setting, tokens),
@@ -301,11 +303,10 @@ def _value(row: Score, name: str) -> float:
 
 def _interval(values: Values, clusters: Sequence[str], seed: int) -> Interval:
     """`relative_variation` with a percentile bootstrap, texts drawn whole."""
-    defined = ~np.isnan(values).any(axis=1)
-    texts = {text: [] for text, ok in zip(clusters, defined, strict=True) if ok}
-    for index, (text, ok) in enumerate(zip(clusters, defined, strict=True)):
-        if ok:
-            texts[text].append(index)
+    defined = np.asarray(~np.isnan(values).any(axis=1))
+    texts: dict[str, list[int]] = defaultdict(list)
+    for index in np.flatnonzero(defined).tolist():
+        texts[clusters[index]].append(index)
     value = relative_variation(values)
     mean = None if np.isnan(value) else value
     low: float | None = None

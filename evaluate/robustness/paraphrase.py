@@ -16,12 +16,13 @@ VOICE = "voice"
 
 
 class Paraphraser(Protocol):
-    """Says texts in other words."""
+    """Says texts in other words.
 
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """Names of its rewritings."""
-        ...
+    Attributes:
+        kinds: Names of its rewritings.
+    """
+
+    kinds: tuple[str, ...]
 
     def rewrite(self, examples: Sequence[Example]) -> list[list[Rewriting]]:
         """Rewrite each example; only what changed, at most one rewriting of a kind."""
@@ -37,7 +38,7 @@ def paraphraser(name: str) -> Paraphraser:
     Raises:
         EvaluateError: There is none of that name.
     """
-    known = {"sample": SampleParaphraser, "rules": RuleParaphraser}
+    known: dict[str, type[Paraphraser]] = {"sample": SampleParaphraser, "rules": RuleParaphraser}
     if name not in known:
         raise EvaluateError(f"there is no paraphraser {name!r}; there are: {', '.join(known)}")
     return known[name]()

@@ -122,7 +122,7 @@ RULES: dict[str, Callable[[str], str]] = {"voice": voice, "clause": clause, "con
 class RuleParaphraser:
     """Applies one rule at a time to every sentence of the part that tells; words of changed sentences meet by lemma."""
 
-    kinds = tuple(RULES)
+    kinds: tuple[str, ...] = tuple(RULES)
 
     def rewrite(self, examples: Sequence[Example]) -> list[list[Rewriting]]:
         """One rewriting a rule that changes anything."""

@@ -53,7 +53,7 @@ class SampleParaphraser:
     ``fronting``: the adverbial goes to the front or back. ``question``: active and passive questions.
     """
 
-    kinds = (*FACTS, *QUESTIONS)
+    kinds: tuple[str, ...] = (*FACTS, *QUESTIONS)
 
     def rewrite(self, examples: Sequence[Example]) -> list[list[Rewriting]]:
         """Every kind of rewriting that changes an example; none for texts from elsewhere."""
