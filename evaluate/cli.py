@@ -16,6 +16,8 @@ from annotate.errors import AnnotateError
 from evaluate.errors import EvaluateError
 from evaluate.faithfulness.options import Erasure, Options
 from evaluate.reader.cli import app as reader
+from evaluate.robustness.options import Options as RobustnessOptions
+from evaluate.robustness.options import Probe
 from evaluate.store import Target
 from heat.errors import HeatError
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from evaluate.evaluation import Evaluation
     from evaluate.metrics.metric import Metric
+    from evaluate.plan import MethodPlan
     from evaluate.tasks.task import Task
     from heat import LanguageModel
 
@@ -219,6 +222,79 @@ def faithfulness(
             on_progress=on_progress,
         )
     _show(result, METRICS, out, json, quiet)
+
+
+@app.command(
+    epilog="\b\nExamples:\n"
+    "  evaluate robustness --probe perturbation --limit 20\n"
+    "  evaluate robustness --method all --limit 50 --plan\n"
+    "  evaluate robustness --probe paraphrase --benchmark tellmewhy --source test.jsonl --model MODEL"
+)
+def robustness(
+    benchmark: BenchmarkOption = None,
+    source: SourceOption = "sample",
+    method: MethodOption = None,
+    model: ModelOption = None,
+    limit: LimitOption = None,
+    seed: SeedOption = 0,
+    target: TargetOption = "first",
+    gold: GoldOption = "auto",
+    only_correct: CorrectOption = None,
+    single_token: SingleOption = None,
+    probe: Annotated[Probe, typer.Option(help="What is disturbed.")] = "all",
+    radius: Annotated[
+        float, typer.Option(min=0, help="Noise over the root mean square of the embeddings.")
+    ] = RobustnessOptions().radius,
+    draws: Annotated[int, typer.Option(min=2, help="Noisy copies of each kind.")] = RobustnessOptions().draws,
+    paraphraser: Annotated[
+        list[str] | None, typer.Option(help="sample, rules; repeat for several. Default: both.")
+    ] = None,
+    out: OutOption = Path("results"),
+    plan: PlanOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Score attribution methods by how far their scores move when little else does.
+
+    perturbation: noise on the embeddings, and edits that keep the meaning. paraphrase: the same in
+    other words. decoding: the answer drawn otherwise. Attributions of the undisturbed texts that other
+    evaluations left in the results folder are used again.
+    """
+    from evaluate.robustness.plan import robustness_plan
+    from evaluate.robustness.run import metrics_of
+    from evaluate.robustness.run import robustness as be_robust
+
+    chosen = RobustnessOptions(radius=radius, draws=draws)
+    if paraphraser:
+        chosen = chosen.model_copy(update={"paraphrasers": tuple(dict.fromkeys(paraphraser))})
+    needs_gold = probe in ("decoding", "all")
+    task, lm, names = _opened(
+        benchmark, source, gold if needs_gold else "none", limit, seed, model, method, json or quiet
+    )
+    if plan:
+        _print_plan(robustness_plan(lm, task.examples, names, target, probe, chosen), as_json=json)
+        return
+    with _bars(quiet or json) as on_progress:
+        results = be_robust(
+            task,
+            lm,
+            names,
+            out=out,
+            probe=probe,
+            options=chosen,
+            target=target,
+            seed=seed,
+            only_correct=only_correct,
+            single_token=single_token,
+            command=command_line(),
+            on_progress=on_progress,
+        )
+    if json:
+        print_json({result.kind: result.as_json() for result in results})
+        return
+    for result in results:
+        _show(result, metrics_of(result), out, json, quiet)
 
 
 @app.command(epilog="Example: evaluate ablation --limit 100")
@@ -521,9 +597,14 @@ def _opened(
 
 
 def _plan(task: Task, lm: LanguageModel, names: list[str], target: Target, *, as_json: bool) -> None:
-    from evaluate.plan import plan, plan_table
+    from evaluate.plan import plan
 
-    rows = plan(lm, task.examples, names, target)
+    _print_plan(plan(lm, task.examples, names, target), as_json=as_json)
+
+
+def _print_plan(rows: Sequence[MethodPlan], *, as_json: bool) -> None:
+    from evaluate.plan import plan_table
+
     if as_json:
         print_json([asdict(row) for row in rows])
         return

@@ -52,8 +52,35 @@ class Measure(ABC):
     """
 
     kind: ClassVar[str]
-    metrics: ClassVar[tuple[Metric, ...]]
+    metrics: tuple[Metric, ...]
     ratios: ClassVar[tuple[str, ...]] = ()
+
+    def begin(
+        self,
+        store: Store,
+        lm: LanguageModel,
+        examples: Sequence[Example],
+        settings: Settings,
+        on_progress: Progress,
+    ) -> None:
+        """What is made once for all methods; called with the examples that the model can take."""
+        return None
+
+    def attribute_copies(self, store: Store, examples: Sequence[Example], method: str) -> int:
+        """Attribute what a chunk of examples is compared with; how many attributions were computed."""
+        return 0
+
+    def n_copies(self, example: Example) -> int:
+        """With how many copies an example is compared."""
+        return 0
+
+    def copies(self) -> tuple[Copies, ...]:
+        """What the examples were compared with; empty where a metric looks at them alone."""
+        return ()
+
+    def aggregates(self, rows: Sequence[Score], clusters: Sequence[str], seed: int) -> dict[str, Interval]:
+        """Figures of one method that are no means over examples, by name."""
+        return {}
 
     def obstacle(self, example: Example) -> tuple[str, str] | None:
         """Why an example cannot be scored: a reason to count and a sentence; ``None`` where it can."""
@@ -74,12 +101,29 @@ class Measure(ABC):
         return {}
 
 
+class Copies(Record):
+    """One kind of changed copies that examples were compared with.
+
+    Attributes:
+        name: What was changed.
+        made: Examples that have such a copy which the model can take.
+        survived: Copies on which the model still says the same first token.
+        coverage: Mean share of an example's words that have a partner in the copy.
+    """
+
+    name: str
+    made: int
+    survived: int
+    coverage: float
+
+
 class MethodResult(Record):
     """One row of the table.
 
     Attributes:
         metrics: Metric name to mean and interval.
         ratios: Metric name to the log-ratio to random scores, with its interval.
+        aggregates: Figures that are no means over examples, with their intervals.
         versus: Metric name to the comparison with the best baseline.
         ranks: Metric name to the best and worst place that the examples allow.
         constant: Examples whose words or tokens all got the same score.
@@ -101,6 +145,7 @@ class MethodResult(Record):
     not_finite: int
     refused: int = 0
     refused_example: str = ""
+    aggregates: dict[str, Interval] = Field(default_factory=dict)
     seconds_per_1000: float | None = Field(default=None, exclude=True)
 
 
@@ -127,6 +172,7 @@ class Evaluation(Record):
         accuracy: Share of the scored examples whose first target token is the model's most probable one.
         chance: What no information gets: the baseline of every metric that has one.
         best_baseline: Metric name to the method that the others are compared with.
+        copies: What the examples were compared with; empty where a metric looks at them alone.
         methods: Rows, best first.
         computed: Attributions computed by this call; not part of the file, which is to be the same when made
             again.
@@ -154,6 +200,7 @@ class Evaluation(Record):
     accuracy: Interval
     chance: dict[str, Interval]
     best_baseline: dict[str, str]
+    copies: tuple[Copies, ...] = ()
     methods: tuple[MethodResult, ...]
     versions: dict[str, str]
     computed: int = Field(default=0, exclude=True)
@@ -170,6 +217,7 @@ class Evaluation(Record):
                 "method_kind": row.method_kind,
                 **_flat(row.metrics),
                 **_flat({f"{name}_log_ratio": each for name, each in row.ratios.items()}),
+                **_flat(row.aggregates),
                 **{f"{name}_rank_best": best for name, (best, _) in row.ranks.items()},
                 **{f"{name}_rank_worst": worst for name, (_, worst) in row.ranks.items()},
                 **_flat({f"{name}_difference": each.difference for name, each in row.versus.items()}),
@@ -246,6 +294,8 @@ def evaluate(
     single_token = task.single_token if single_token is None else single_token
     with Store(out) as store:
         items = prepare(store, lm, task.examples, settings, on_progress)
+        able = [each for each, item in zip(task.examples, items, strict=True) if item.status == "ok"]
+        measure.begin(store, lm, able, settings, on_progress)
         obstacles = [
             _obstacle(measure, example, item, only_correct, single_token)
             for example, item in zip(task.examples, items, strict=True)
@@ -302,10 +352,11 @@ def evaluate(
             if chances[0]
         },
         best_baseline=_best_baselines(measure, rows),
+        copies=measure.copies(),
         methods=results,
         versions=versions(),
         computed=computed,
-        reused=len(names) * len(usable) - computed,
+        reused=len(names) * sum(1 + measure.n_copies(example) for example in usable) - computed,
     )
     write_records(out / result.examples, usable)
     _write(result, measure.metrics, out)
@@ -353,8 +404,9 @@ def _score_method(
     for chunk in chunks(range(len(examples))):
         missing = [index for index in chunk if wanted[index] not in store.scores]
         if missing:
-            found, new = attributions(store, lm, [examples[index] for index in chunk], method, settings)
-            computed += new
+            together = [examples[index] for index in chunk]
+            found, new = attributions(store, lm, together, method, settings)
+            computed += new + measure.attribute_copies(store, together, method)
             by_index = dict(zip(chunk, found, strict=True))
             rows = []
             for index in missing:
@@ -429,6 +481,7 @@ def _summarise(
                     )
                     for ratio in measure.ratios
                 },
+                aggregates=measure.aggregates(each, texts, seed),
                 versus=versus[name],
                 ranks=places[name],
                 constant=statuses["constant"],

@@ -95,17 +95,20 @@ def place(row: MethodResult, metric: Metric) -> str:
 
 def cell(row: MethodResult, metric: Metric) -> str:
     """Mean and interval; ``+`` or ``-`` where the best baseline is significantly worse or better."""
-    text = in_words(row.metrics[metric.name])
+    text = in_words(row.metrics[metric.name], small=metric.small)
     versus = row.versus.get(metric.name)
     if versus is None or versus.p_holm >= ALPHA or versus.difference.mean is None:
         return text
     return text + ("+" if metric.better(versus.difference.mean) > 0 else "-")
 
 
-def in_words(interval: Interval) -> str:
-    """A mean with its interval, or ``undefined``."""
+def in_words(interval: Interval, *, small: bool = False) -> str:
+    """A mean with its interval, or ``undefined``; with two digits that mean something where it may be ``small``."""
     if interval.mean is None:
         return "undefined"
+    if small:
+        ends = [each for each in (interval.low, interval.high) if each is not None]
+        return f"{interval.mean:.2g}" + (f" [{', '.join(f'{end:.2g}' for end in ends)}]" if ends else "")
     if interval.low is None or interval.high is None:
         return f"{interval.mean:.2f}"
     return f"{interval.mean:.2f} [{_short(interval.low)}, {_short(interval.high)}]"
@@ -152,9 +155,22 @@ def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
     if result.skipped:
         reasons = ", ".join(f"{count} {reason}" for reason, count in result.skipped.items())
         lines.append(f"Skipped: {reasons}; {result.skipped_example}.")
+    lines.extend(
+        f"{each.name}: {each.made} copies, the model's first token is the same on {each.survived}; "
+        f"{each.coverage:.0%} of the words have a partner."
+        for each in result.copies
+    )
+    if result.copies:
+        lines.append(
+            "Steady is not right: what looks at no model (position) hardly moves. "
+            "Equal scores say nothing and stand last."
+        )
     if result.undecided:
         lines.append(f"Gold is empty or full in {result.undecided} examples, for which no metric is defined.")
     for row in result.methods:
+        if row.aggregates and row.constant < result.texts:
+            each = ", ".join(f"{name} {in_words(value)}" for name, value in row.aggregates.items())
+            lines.append(f"{row.method}: {each}.")
         if row.constant:
             lines.append(
                 f"{row.method}: equal scores throughout in {row.constant} examples, which order nothing."

@@ -17,6 +17,7 @@ class Metric:
         higher_is_better: Direction.
         source: Where the definition comes from, and what of it is ours.
         shown: Whether the table at the terminal has a column for it; files hold all.
+        small: Whether values may be far below 0.01 and still mean something.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Metric:
     higher_is_better: bool
     source: str
     shown: bool = True
+    small: bool = False
 
     @property
     def worst(self) -> float:

@@ -1,0 +1,32 @@
+"""The part of a prompt that may be rewritten: what tells, not what asks."""
+
+from __future__ import annotations
+
+from annotate.schema import Span
+from annotate.sentences import split_sentences
+from evaluate.tasks.task import Example
+
+
+def body_sentences(example: Example) -> list[list[Span]]:
+    """Sentences of the part that tells, line by line.
+
+    The last line is the question and stays out; so does, in a text of one line, the last sentence, which the target
+    follows. What stands behind the last word (the cue) is neither.
+
+    Args:
+        example: The example.
+
+    Returns:
+        Spans of the sentences of each line that has one.
+    """
+    text = example.prompt[: example.words[-1][1]]
+    lines: list[list[Span]] = []
+    last = 0
+    for start, end in split_sentences(text):
+        if not lines or "\n" in text[last:start]:
+            lines.append([])
+        lines[-1].append((start, end))
+        last = end
+    if len(lines) > 1:
+        return lines[:-1]
+    return [lines[0][:-1]] if lines and len(lines[0]) > 1 else []

@@ -1,0 +1,321 @@
+"""The decoding probe: draw the answer otherwise, attribute what was drawn, and see what of the figures moves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from annotate.files import canonical_hash, read_records, repair_tail
+from annotate.schema import Record
+from evaluate.alignment import example_scores, masks
+from evaluate.faithfulness.options import Options as FaithfulnessOptions
+from evaluate.intervals import RESAMPLES, Interval
+from evaluate.metrics.alignment import auprc
+from evaluate.robustness.copies import Copy, CopyMeasure, Values, mean_defined, token_scores
+from evaluate.robustness.metrics import DECODING, relative_variation, spearman
+from evaluate.robustness.options import GREEDY, DecodingSetting, Options
+from evaluate.runner import Progress, no_progress, settings_of
+from evaluate.store import Score, Settings
+from evaluate.tasks.task import Example, Task
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig
+
+    from evaluate.faithfulness.measure import Faithfulness
+    from heat import Attribution, LanguageModel
+
+# One kind of figure is enough to see faithfulness move, and it is asked once a setting: no curves, one draw.
+_FAITHFULNESS = FaithfulnessOptions(steps=2, draws=1, random_draws=1, subsets=2, retentions=(0.5,))
+_FIGURES = ("auprc", "comprehensiveness", "soft_nc")
+
+
+class Answer(Record):
+    """What a model said to a prompt.
+
+    Attributes:
+        key: Hash of prompt, model, setting and seed.
+        text: What follows the prompt; empty where the model stops at once.
+    """
+
+    key: str
+    text: str
+
+
+def answered(
+    task: Task,
+    lm: LanguageModel,
+    options: Options,
+    seed: int,
+    out: Path,
+    on_progress: Progress = no_progress,
+) -> tuple[Task, dict[str, dict[str, str]]]:
+    """Generate the answer to every example under every setting; what the folder holds is not generated again.
+
+    Args:
+        task: The examples.
+        lm: The model.
+        options: Settings and length.
+        seed: Added to that of each setting.
+        out: Results folder; answers are kept in ``answers.jsonl``.
+        on_progress: Told how far the work has come.
+
+    Returns:
+        The task with the greedy answers as targets, without the examples to which there is none; and setting to
+        example id to answer.
+    """
+    from heat.errors import HeatError
+
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "answers.jsonl"
+    repair_tail(path)
+    known = {row.key: row.text for row in read_records(path, Answer)} if path.exists() else {}
+    settings = (GREEDY, *options.settings)
+    found: dict[str, dict[str, str]] = {}
+    unable: set[str] = set()
+    for setting in settings:
+        own: dict[str, str] = {}
+        fresh: list[Answer] = []
+        for done, example in enumerate(task.examples, 1):
+            key = canonical_hash(
+                [
+                    example.prompt,
+                    lm.revision,
+                    str(lm.dtype),
+                    setting.model_dump(),
+                    options.answer_tokens,
+                    seed,
+                ]
+            )
+            if example.id in unable:
+                continue
+            if key not in known:
+                try:
+                    known[key] = generate(lm, example.prompt, setting, options.answer_tokens, seed)
+                except HeatError:
+                    unable.add(example.id)
+                    continue
+                fresh.append(Answer(key=key, text=known[key]))
+            own[example.id] = known[key]
+            on_progress(f"answers, {setting.name}", done, len(task.examples))
+        with path.open("ab") as stream:
+            stream.write("".join(row.model_dump_json() + "\n" for row in fresh).encode())
+        found[setting.name] = own
+    silent = tuple(name for name, text in found[GREEDY.name].items() if not text.strip())
+    examples = tuple(
+        each.model_copy(update={"target": found[GREEDY.name][each.id]})
+        for each in task.examples
+        if each.id not in unable and each.id not in silent
+    )
+    left_out = {
+        **task.left_out,
+        "the model says nothing": silent,
+        "the model cannot go on": tuple(sorted(unable)),
+    }
+    return (
+        replace(task, examples=examples, left_out={why: rows for why, rows in left_out.items() if rows}),
+        found,
+    )
+
+
+def generate(lm: LanguageModel, prompt: str, setting: DecodingSetting, tokens: int, seed: int = 0) -> str:
+    """What a model says to a prompt under a setting (transformers' `generate`).
+
+    Args:
+        lm: The model.
+        prompt: The text it goes on from.
+        setting: How the answer is drawn; from a generator of its own, so that the caller's draws stay as they were.
+        tokens: Longest answer.
+        seed: Added to the setting's; each prompt has draws of its own.
+
+    Returns:
+        The text that follows the prompt, up to where the model ends it.
+
+    Raises:
+        HeatError: The prompt does not fit the model.
+    """
+    import torch
+
+    import heat
+    from heat.encoding import check_length
+    from heat.offsets import decode
+    from heat.state import frozen
+
+    encoded = heat.encode(lm, prompt, None, max_targets=1)
+    head = encoded.token_ids[: encoded.n_prompt]
+    check_length(lm, len(head) + tokens)
+    ids = torch.tensor([head], device=lm.device)
+    digest = hashlib.sha256(f"{seed + setting.seed}:{prompt}".encode()).digest()
+    devices = [lm.device] if lm.device.type == "cuda" else []
+    with frozen(lm.model), torch.no_grad(), torch.random.fork_rng(devices=devices):
+        torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        model: Any = lm.model  # what transformers mixes in has no type
+        said = model.generate(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            generation_config=generation_config(lm, setting, tokens),
+        )[0].tolist()
+    ends = generation_config(lm, setting, tokens).eos_token_id
+    ends = {ends} if isinstance(ends, int) else set(ends or ())
+    own = said[len(head) :]
+    length = next((i for i, token in enumerate(own) if token in ends), len(own))
+    if lm.tokenizer is None:
+        raise TypeError("an answer without a tokenizer is no text")
+    return decode(lm.tokenizer, said[: len(head) + length]).removeprefix(decode(lm.tokenizer, head))
+
+
+def generation_config(lm: LanguageModel, setting: DecodingSetting, tokens: int) -> GenerationConfig:
+    """A setting in transformers' terms, with the model's own end and padding tokens."""
+    from transformers import GenerationConfig
+
+    own = lm.model.generation_config
+    ends = own.eos_token_id if own is not None else None
+    pad = own.pad_token_id if own is not None else None
+    if pad is None:
+        pad = ends[0] if isinstance(ends, list) else ends
+    drawn = (
+        {
+            "do_sample": True,
+            "temperature": setting.temperature,
+            "top_p": setting.top_p,
+            "top_k": setting.top_k,
+        }
+        if setting.temperature is not None
+        else {"do_sample": False}
+    )
+    return GenerationConfig(
+        max_new_tokens=tokens, num_beams=setting.beams, eos_token_id=ends, pad_token_id=pad, **drawn
+    )
+
+
+class DecodingMeasure(CopyMeasure):
+    """Scores and figures of answers drawn otherwise, beside those of the greedy answer.
+
+    Where the explained tokens are the same the scores are computed anew all the same, on a view of the model whose
+    generation config is the setting's, with the setting's seed: a method that reads either is found out.
+
+    Args:
+        lm: The model.
+        options: Settings.
+        answers: Setting to example id to answer.
+        seed: Of the run.
+    """
+
+    kind = "robustness-decoding"
+    metrics = DECODING
+
+    def __init__(
+        self, lm: LanguageModel, options: Options, answers: Mapping[str, Mapping[str, str]], seed: int
+    ) -> None:
+        super().__init__()
+        from evaluate.faithfulness.measure import Faithfulness
+
+        self._lm, self._options, self._answers = lm, options, answers
+        self._faithfulness: Faithfulness = Faithfulness(lm, _FAITHFULNESS, seed)
+
+    def make(self, lm: LanguageModel, examples: Sequence[Example], settings: Settings) -> list[Copy]:
+        """The same prompts with the answers of each setting."""
+        from evaluate.robustness.view import decoding
+
+        found = []
+        for setting in self._options.settings:
+            view = decoding(lm, generation_config(lm, setting, self._options.answer_tokens))
+            own = settings_of(view, seed=settings.seed + setting.seed, target=settings.target)
+            answers = self._answers[setting.name]
+            copies = {
+                each.id: each.model_copy(update={"target": answers[each.id]})
+                for each in examples
+                if answers.get(each.id, "").strip()
+            }
+            found.append(Copy(setting.name, view, own, copies))
+        return found
+
+    def compare(
+        self, example: Example, attribution: Attribution, copies: Mapping[str, Attribution]
+    ) -> dict[str, float]:
+        """Every metric, and under ``auprc@SETTING`` and so on the figures of each setting."""
+        own = self._figures(example, attribution)
+        found: dict[str, list[float]] = {metric.name: [] for metric in DECODING}
+        values = {f"{name}@{GREEDY.name}": value for name, value in own.items()}
+        for name, each in copies.items():
+            same = each.token_ids == attribution.token_ids
+            kind = "stayed" if same else "changed"
+            figures = self._figures(example, each)
+            values |= {f"{figure}@{name}": value for figure, value in figures.items()}
+            values[f"stayed@{name}"] = float(same)
+            found[kind].append(_ranks(attribution, each))
+            for metric, figure in (("alignment", "auprc"), ("faithfulness", "comprehensiveness")):
+                found[f"{metric}_{kind}"].append(abs(figures[figure] - own[figure]))
+            if same:
+                found["stayed_moved_raw"].append(float((each.scores - attribution.scores).abs().max()))
+        most = found.pop("stayed_moved_raw")
+        return {
+            **{name: mean_defined(each) for name, each in found.items()},
+            "stayed_moved_raw": max(most, default=float("nan")),
+            **values,
+        }
+
+    def aggregates(self, rows: Sequence[Score], clusters: Sequence[str], seed: int) -> dict[str, Interval]:
+        """Largest relative variation of a mean over the settings, of all answers and of those that stayed."""
+        names = [setting.name for setting in self._options.settings]
+        found = {}
+        for figure in _FIGURES:
+            values = np.array(
+                [[_value(row, f"{figure}@{name}") for name in (GREEDY.name, *names)] for row in rows]
+            )
+            stayed = np.array([[_value(row, f"stayed@{name}") for name in names] for row in rows]) == 1
+            # Where the text changed, the greedy figure stands in: what is left are the scores' own movements.
+            only = np.concatenate([values[:, :1], np.where(stayed, values[:, 1:], values[:, :1])], axis=1)
+            found[f"{figure}_variation"] = _interval(values, clusters, seed)
+            found[f"{figure}_variation_stayed"] = _interval(only, clusters, seed)
+        return found
+
+    def _figures(self, example: Example, attribution: Attribution) -> dict[str, float]:
+        faithful = self._faithfulness.measure(attribution)
+        gold, distractor = masks(example)
+        aligned = (
+            float("nan")
+            if example.gold is None
+            else auprc(example_scores(attribution, example), gold, distractor)
+        )
+        return {
+            "auprc": aligned,
+            "comprehensiveness": faithful["comprehensiveness"],
+            "soft_nc": faithful["soft_nc"],
+        }
+
+
+def _ranks(one: Attribution, other: Attribution) -> float:
+    """Spearman over the tokens both contexts have, mean over targets that both have."""
+    pairs = zip(token_scores(one), token_scores(other), strict=False)
+    return mean_defined([spearman(a[: len(b)], b[: len(a)]) for a, b in pairs])
+
+
+def _value(row: Score, name: str) -> float:
+    value = row.values.get(name)
+    return float("nan") if value is None else value
+
+
+def _interval(values: Values, clusters: Sequence[str], seed: int) -> Interval:
+    """`relative_variation` with a percentile bootstrap, texts drawn whole."""
+    defined = np.asarray(~np.isnan(values).any(axis=1))
+    texts: dict[str, list[int]] = defaultdict(list)
+    for index in np.flatnonzero(defined).tolist():
+        texts[clusters[index]].append(index)
+    value = relative_variation(values)
+    mean = None if np.isnan(value) else value
+    low: float | None = None
+    high: float | None = None
+    if mean is not None and len(texts) > 1:
+        sums = np.stack([values[rows].sum(axis=0) for rows in texts.values()])
+        drawn = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
+        totals = sums[drawn].sum(axis=1)
+        kept = totals[totals[:, 0] != 0]
+        shares = np.abs(kept[:, 1:] - kept[:, :1]).max(axis=1, initial=0.0) / np.abs(kept[:, 0])
+        low, high = (float(each) for each in np.quantile(shares, (0.025, 0.975)))
+    return Interval(mean=mean, low=low, high=high, n=int(defined.sum()), undefined=int((~defined).sum()))

@@ -1,0 +1,62 @@
+"""What the probes will cost: every copy of an example is attributed like the example itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, get_args
+
+from evaluate.plan import MethodPlan, plan
+from evaluate.robustness.edits import EDITS
+from evaluate.robustness.options import Options, Probe
+from evaluate.robustness.paraphrase import ParaphraseMeasure, paraphraser
+from evaluate.store import Target
+from evaluate.tasks.task import Example
+
+if TYPE_CHECKING:
+    from heat import LanguageModel
+
+
+def attributions_per_example(examples: Sequence[Example], probe: Probe, options: Options) -> float:
+    """How many attributions one method computes for an example, mean over examples, before any is found stored.
+
+    Rewritings are counted as made; those that the prediction does not survive will not be attributed.
+    """
+    from evaluate.robustness.view import NoiseKind
+
+    found = 0.0
+    if probe != "decoding":
+        found += 1  # the examples themselves, shared by all probes on the given target
+    if probe in ("perturbation", "all"):
+        found += len(get_args(NoiseKind)) * options.draws
+        found += sum(edit(each) is not None for each in examples for edit in EDITS.values()) / len(examples)
+    if probe in ("paraphrase", "all"):
+        measure = ParaphraseMeasure([paraphraser(name) for name in options.paraphrasers])
+        found += sum(map(len, measure.rewritings(examples))) / len(examples)
+    if probe in ("decoding", "all"):
+        found += 1 + len(options.settings)
+    return found
+
+
+def robustness_plan(
+    lm: LanguageModel,
+    examples: Sequence[Example],
+    methods: Sequence[str],
+    target: Target,
+    probe: Probe,
+    options: Options,
+) -> list[MethodPlan]:
+    """`evaluate.plan.plan` for all copies; faithfulness in the decoding probe is not in it.
+
+    Raises:
+        NothingScoredError: No example fits the model.
+    """
+    copies = attributions_per_example(examples, probe, options)
+    return [
+        replace(
+            row,
+            forward_equivalents={part: cost * copies for part, cost in row.forward_equivalents.items()},
+            seconds=row.seconds * copies,
+        )
+        for row in plan(lm, examples, methods, target)
+    ]
