@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from annotate.files import canonical_hash
 from evaluate.evaluation import Copies, Measure
 from evaluate.runner import Progress, attributions, no_progress, prepare
-from evaluate.store import ScoreStatus, Settings, Store, item_key
+from evaluate.store import Item, ScoreStatus, Settings, Store, item_key
 from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:
@@ -75,6 +75,10 @@ class CopyMeasure(Measure):
             copies: Name of a copy to its attribution.
         """
 
+    def survives(self, clean: Item, changed: Item) -> bool:
+        """Whether the model still says the same first token."""
+        return clean.answered == changed.answered
+
     def begin(
         self,
         store: Store,
@@ -92,7 +96,7 @@ class CopyMeasure(Measure):
             changed = [copy.examples[each.id] for each in asked]
             items = prepare(store, copy.lm, changed, copy.settings, no_progress)
             taken = {
-                each.id: item.answered == store.items[item_key(each, settings)].answered
+                each.id: self.survives(store.items[item_key(each, settings)], item)
                 for each, item in zip(asked, items, strict=True)
                 if item.status == "ok"
             }

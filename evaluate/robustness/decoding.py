@@ -21,7 +21,7 @@ from evaluate.robustness.copies import Copy, CopyMeasure, Values, mean_defined, 
 from evaluate.robustness.metrics import DECODING, relative_variation, spearman
 from evaluate.robustness.options import GREEDY, DecodingSetting, Options
 from evaluate.runner import Progress, no_progress, settings_of
-from evaluate.store import Score, Settings
+from evaluate.store import Item, Score, Settings
 from evaluate.tasks.task import Example, Task
 
 if TYPE_CHECKING:
@@ -234,6 +234,10 @@ class DecodingMeasure(CopyMeasure):
             }
             found.append(Copy(setting.name, view, own, copies))
         return found
+
+    def survives(self, clean: Item, changed: Item) -> bool:
+        """Whether what was drawn begins with the greedy answer's first token."""
+        return clean.expected == changed.expected
 
     def compare(
         self, example: Example, attribution: Attribution, copies: Mapping[str, Attribution]

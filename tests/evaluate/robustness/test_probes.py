@@ -245,7 +245,10 @@ def test_a_decoding_dependent_method_is_caught(results: dict[str, Evaluation]) -
     assert by_name["decoder"].aggregates["auprc_variation_stayed"].mean > 0
     assert by_name["decoder"].aggregates["auprc_variation"].mean >= 0
     assert result.frame.set_index("method").loc["decoder", "auprc_variation"] > 0
-    assert "hot-1" in {each.name for each in result.copies}
+    # A hot draw of a random model says something else; one that is all but cold says what greedy search says.
+    counts = {each.name: each for each in result.copies}
+    assert counts["hot-1"].survived < counts["hot-1"].made
+    assert counts["cold"].survived == counts["cold"].made
 
 
 @pytest.mark.parametrize("probe", ["paraphrase", "decoding"])
