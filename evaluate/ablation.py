@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
+    from evaluate.engine import Engine
     from heat import LanguageModel
 
 # In the poster's order (section 6).
@@ -65,7 +66,7 @@ class Ablation(Record):
 
 def ablation(
     task: Task,
-    lm: LanguageModel,
+    lm: LanguageModel | Engine,
     *,
     out: Path,
     options: Options | None = None,

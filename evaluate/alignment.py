@@ -16,6 +16,7 @@ from evaluate.store import ScoreStatus, Target
 from evaluate.tasks.task import Example, Task
 
 if TYPE_CHECKING:
+    from evaluate.engine import Engine
     from heat import Attribution, LanguageModel
 
 
@@ -62,7 +63,7 @@ class Alignment(Measure):
 
 def alignment(
     task: Task,
-    lm: LanguageModel,
+    lm: LanguageModel | Engine,
     methods: Sequence[str],
     *,
     out: Path,

@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -16,20 +17,22 @@ from pydantic import Field
 from annotate.files import canonical_hash, read_records, write_atomic, write_records
 from annotate.schema import Record
 from evaluate.comparison import Difference, differences, ranks
+from evaluate.engine import Engine, engine_of, only
 from evaluate.errors import EvaluateError, NothingScoredError
 from evaluate.intervals import Interval, log_ratio_interval, mean_interval
 from evaluate.metrics.metric import Metric
-from evaluate.runner import Progress, attributions, chunks, default_config, no_progress, prepare, settings_of
+from evaluate.runner import Progress, default_config, no_progress, prepare, settings_of
+from evaluate.scoring import score_methods
 from evaluate.store import (
     Item,
     Score,
     ScoreStatus,
+    Scratch,
     Settings,
     Store,
     Target,
     Timing,
     attribution_key,
-    score_key,
 )
 from evaluate.tasks.task import Example, GoldSource, Task
 from evaluate.versions import versions
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from heat import Attribution, LanguageModel
 
 Values = NDArray[np.float64]
+
+UNSCORED = ("refused", "failed")
 
 
 class Measure(ABC):
@@ -58,7 +63,7 @@ class Measure(ABC):
     def begin(
         self,
         store: Store,
-        lm: LanguageModel,
+        engine: Engine,
         examples: Sequence[Example],
         settings: Settings,
         on_progress: Progress,
@@ -66,7 +71,9 @@ class Measure(ABC):
         """What is made once for all methods; called with the examples that the model can take."""
         return None
 
-    def attribute_copies(self, store: Store, examples: Sequence[Example], method: str) -> int:
+    def attribute_copies(
+        self, store: Scratch, lm: LanguageModel, examples: Sequence[Example], method: str
+    ) -> int:
         """Attribute what a chunk of examples is compared with; how many attributions were computed."""
         return 0
 
@@ -128,8 +135,8 @@ class MethodResult(Record):
         ranks: Metric name to the best and worst place that the examples allow.
         constant: Examples whose words or tokens all got the same score.
         not_finite: Examples with a score that is not a number; metrics that have a worst value hold it there.
-        refused: Examples that the method did not take; they are in no mean.
-        refused_example: Why it did not take one of them.
+        refused: Examples that the method did not take, or that broke it; they are in no mean.
+        refused_example: Why, of one of them.
         seconds_per_1000: Wall-clock seconds for 1,000 examples, as measured when they were computed. Not
             part of the file, which is to be the same when made again; `with_seconds` finds it again.
     """
@@ -250,7 +257,7 @@ def _flat(metrics: Mapping[str, Interval]) -> dict[str, float | None]:
 def evaluate(
     measure: Measure,
     task: Task,
-    lm: LanguageModel,
+    lm: LanguageModel | Engine,
     methods: Sequence[str],
     *,
     out: Path,
@@ -260,6 +267,7 @@ def evaluate(
     single_token: bool | None = None,
     options: Mapping[str, Any] | None = None,
     command: str = "",
+    retry_failed: bool = False,
     on_progress: Progress = no_progress,
 ) -> Evaluation:
     """Score attribution methods on a task; what the store in ``out`` holds already is not computed again.
@@ -267,7 +275,7 @@ def evaluate(
     Args:
         measure: Which family of metrics.
         task: Examples.
-        lm: The model whose answers are attributed.
+        lm: The model whose answers are attributed, or an engine that holds it.
         methods: Registered names.
         out: Results folder; made where it is missing.
         target: ``"first"`` attributes the first target token, ``"all"`` every one.
@@ -277,6 +285,7 @@ def evaluate(
         single_token: Leave out examples whose target is more than one token; ``None``: as the task has it.
         options: What the measure was asked for, kept with the result.
         command: How this was called, kept with the result.
+        retry_failed: Try again what failed in an earlier run.
         on_progress: Told how far the work has come.
 
     Returns:
@@ -289,13 +298,16 @@ def evaluate(
     """
     names = list(dict.fromkeys(methods))
     configs = {name: default_config(name) for name in names}
-    settings = settings_of(lm, seed=seed, target=target)
+    engine = engine_of(lm)
+    settings = only(engine, partial(settings_of, target=target), seed)
     only_correct = task.only_correct if only_correct is None else only_correct
     single_token = task.single_token if single_token is None else single_token
     with Store(out) as store:
-        items = prepare(store, lm, task.examples, settings, on_progress)
+        if retry_failed:
+            store.forget_failed()
+        items = prepare(store, engine, task.examples, settings, on_progress)
         able = [each for each, item in zip(task.examples, items, strict=True) if item.status == "ok"]
-        measure.begin(store, lm, able, settings, on_progress)
+        measure.begin(store, engine, able, settings, on_progress)
         obstacles = [
             _obstacle(measure, example, item, only_correct, single_token)
             for example, item in zip(task.examples, items, strict=True)
@@ -314,13 +326,7 @@ def evaluate(
             name: [attribution_key(example, settings, name, configs[name]) for example in usable]
             for name in names
         }
-        rows: dict[str, list[Score]] = {}
-        computed = 0
-        for name in names:
-            new, rows[name] = _score_method(
-                measure, store, lm, usable, keys[name], name, settings, on_progress
-            )
-            computed += new
+        computed, rows = score_methods(measure, store, engine, usable, names, settings, on_progress)
         timings = store.timings
     texts = [example.text_key for example in usable]
     results = _summarise(measure, rows, keys, configs, texts, timings, seed)
@@ -382,60 +388,6 @@ def _obstacle(
     return measure.obstacle(example)
 
 
-def _score_method(
-    measure: Measure,
-    store: Store,
-    lm: LanguageModel,
-    examples: Sequence[Example],
-    keys: Sequence[str],
-    method: str,
-    settings: Settings,
-    on_progress: Progress,
-) -> tuple[int, list[Score]]:
-    """Add the score rows a method lacks; how many attributions had to be computed, and all rows in order."""
-    from heat.errors import HeatError, NonFiniteError
-
-    config = default_config(method)
-    wanted = [
-        score_key(key, measure.kind, measure.depends(each)) for key, each in zip(keys, examples, strict=True)
-    ]
-    computed = done = 0
-    on_progress(method, done, len(examples))
-    for chunk in chunks(range(len(examples))):
-        missing = [index for index in chunk if wanted[index] not in store.scores]
-        if missing:
-            together = [examples[index] for index in chunk]
-            found, new = attributions(store, lm, together, method, settings)
-            computed += new + measure.attribute_copies(store, together, method)
-            by_index = dict(zip(chunk, found, strict=True))
-            rows = []
-            for index in missing:
-                attribution, detail = by_index[index], ""
-                if not isinstance(attribution, HeatError):
-                    values, status = measure.score(lm, examples[index], attribution)
-                elif isinstance(attribution, NonFiniteError):
-                    values, status = measure.score(lm, examples[index], None)
-                else:
-                    values, status, detail = {}, "refused", str(attribution)
-                rows.append(
-                    Score(
-                        key=wanted[index],
-                        attribution=keys[index],
-                        kind=measure.kind,
-                        example_id=examples[index].id,
-                        method=method,
-                        config=config,
-                        values={name: None if math.isnan(v) else v for name, v in values.items()},
-                        status=status,
-                        detail=detail,
-                    )
-                )
-            store.add_scores(rows)
-        done += len(chunk)
-        on_progress(method, done, len(examples))
-    return computed, [store.scores[key] for key in wanted]
-
-
 def _column(rows: Sequence[Score], name: str) -> Values:
     return np.array([math.nan if (v := row.values.get(name)) is None else v for row in rows])
 
@@ -486,8 +438,8 @@ def _summarise(
                 ranks=places[name],
                 constant=statuses["constant"],
                 not_finite=statuses["not_finite"],
-                refused=statuses["refused"],
-                refused_example=next((row.detail for row in each if row.status == "refused"), ""),
+                refused=statuses["refused"] + statuses["failed"],
+                refused_example=next((row.detail for row in each if row.status in UNSCORED), ""),
                 seconds_per_1000=_seconds_per_1000(keys[name], timings),
             )
         )
@@ -514,7 +466,7 @@ def _best_baselines(measure: Measure, rows: Mapping[str, Sequence[Score]]) -> di
             for name, each in rows.items()
             if kinds[name].kind == "baseline"
             and not np.isnan(column := _column(each, metric.name)).all()
-            and not any(row.status in ("not_finite", "refused") for row in each)
+            and not any(row.status in ("not_finite", *UNSCORED) for row in each)
         }
         if means:
             found[metric.name] = max(means, key=lambda name: (means[name], name))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from evaluate.engine import Engine, Failed
 from evaluate.errors import EvaluateError, StoreError
 from evaluate.projection import projection
-from evaluate.store import Item, Settings, Store, Target, Timing, attribution_key, item_key
+from evaluate.store import FAILED, Item, Scratch, Settings, Store, Target, Timing, attribution_key, item_key
 from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def chunks(examples: Sequence[T]) -> list[Sequence[T]]:
     return [examples[start : start + CHUNK] for start in range(0, len(examples), CHUNK)]
 
 
-def settings_of(lm: LanguageModel, *, seed: int = 0, target: Target = "first") -> Settings:
+def settings_of(lm: LanguageModel, seed: int = 0, *, target: Target = "first") -> Settings:
     """What the attributions of one run have in common.
 
     Raises:
@@ -146,7 +147,7 @@ def encode(lm: LanguageModel, example: Example, target: Target) -> Encoded:
 
 def prepare(
     store: Store,
-    lm: LanguageModel,
+    engine: Engine,
     examples: Sequence[Example],
     settings: Settings,
     on_progress: Progress = no_progress,
@@ -156,16 +157,41 @@ def prepare(
     Returns:
         One item an example, in order. What cannot be run is a row with a reason, never left out.
     """
-    done = 0
-    for chunk in chunks(examples):
-        fresh = [each for each in chunk if item_key(each, settings) not in store.items]
-        if fresh:
-            store.add_items([_item(lm, example, settings) for example in fresh])
+    fresh = [each for each in examples if item_key(each, settings) not in store.items]
+    done = len(examples) - len(fresh)
+    if done:
+        on_progress("answers", done, len(examples))
+    broken: list[Example] = []
+    work = partial(_items, settings=settings)
+    for chunk, found in engine.map(work, chunks(fresh)):
+        if isinstance(found, Failed):
+            broken += chunk
+            continue
+        store.add_items(found)
         done += len(chunk)
+        on_progress("answers", done, len(examples))
+    # One bad example must not take the others of its chunk with it.
+    for chunk, found in engine.map(work, [[each] for each in broken]):
+        store.add_items([_failed(chunk[0], settings, found)] if isinstance(found, Failed) else found)
+        done += 1
         on_progress("answers", done, len(examples))
     return [
         store.items[item_key(each, settings)].model_copy(update={"example_id": each.id}) for each in examples
     ]
+
+
+def _items(lm: LanguageModel, examples: Sequence[Example], settings: Settings) -> list[Item]:
+    return [_item(lm, example, settings) for example in examples]
+
+
+def _failed(example: Example, settings: Settings, failed: Failed) -> Item:
+    return Item(
+        key=item_key(example, settings),
+        example_id=example.id,
+        status="skipped",
+        reason=FAILED,
+        detail=f"tried {failed.tries} times: {failed.error}",
+    )
 
 
 def _item(lm: LanguageModel, example: Example, settings: Settings) -> Item:
@@ -219,7 +245,7 @@ def _kind(error: Exception) -> str:
 
 
 def attributions(
-    store: Store,
+    store: Store | Scratch,
     lm: LanguageModel,
     chunk: Sequence[Example],
     method: str,
@@ -243,12 +269,11 @@ def attributions(
         The attributions in order, in place of one the error by which the method refused it or gave numbers
         that are not finite; and how many were computed for the store.
     """
-    import heat
     from heat.errors import HeatError
 
     config = default_config(method)
     keys = [attribution_key(example, settings, method, config) for example in chunk]
-    missing = {key for key in keys if not store.attribution_path(key).exists()}
+    missing = {key for key in keys if not store.has(key)}
     failed: dict[str, HeatError] = {}
     if missing:
         started = clock()
@@ -258,14 +283,11 @@ def attributions(
             if isinstance(attribution, HeatError):
                 failed[key] = attribution
             elif key in missing:
-                # Its time goes to the timings alone, so that every run writes the same file.
-                replace(attribution, seconds=None).save(store.attribution_path(key))
+                store.save(key, attribution)
         store.add_timings(
             [Timing(attribution=key, method=method, seconds=seconds) for key in sorted(missing)]
         )
-    return [failed.get(key) or heat.Attribution.load(store.attribution_path(key)) for key in keys], len(
-        missing
-    )
+    return [failed.get(key) or store.load(key) for key in keys], len(missing)
 
 
 def _compute(

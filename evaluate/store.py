@@ -20,21 +20,28 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from annotate.files import canonical_hash, read_records, repair_tail, sweep, write_atomic
 from annotate.schema import Record
 from evaluate.errors import StoreError
 from evaluate.tasks.task import Example
 
+if TYPE_CHECKING:
+    from heat import Attribution
+
 # Part of every key: raise it when the same input comes to give other results, and nothing old is reused.
 SCHEMA_VERSION = 2
 KEY_LENGTH = 32
 
+# Reason of an example that broke the program where its prompt was read.
+FAILED = "failed"
+
 Target = Literal["first", "all"]
 
-ScoreStatus = Literal["ok", "undecided", "constant", "not_finite", "refused"]
+ScoreStatus = Literal["ok", "undecided", "constant", "not_finite", "refused", "failed"]
 
 
 class Settings(Record):
@@ -94,8 +101,9 @@ class Score(Record):
         kind: Which family of metrics: ``"alignment"`` or ``"faithfulness"``.
         values: Metric name to value; ``None`` where it is not defined.
         status: ``"undecided"`` where gold is empty or full, ``"constant"`` where all scores are equal,
-            ``"not_finite"`` where one is not a number, ``"refused"`` where the method did not take the example.
-        detail: Why it refused.
+            ``"not_finite"`` where one is not a number, ``"refused"`` where the method did not take the example,
+            ``"failed"`` where it broke, however often it was tried.
+        detail: Why it refused or broke.
     """
 
     schema_version: Literal[2] = 2
@@ -194,14 +202,34 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def attribution_path(self, key: str) -> Path:
-        """Where the attribution of that key is or will be."""
-        return self.folder / "attributions" / f"{key}.safetensors"
+    def has(self, key: str) -> bool:
+        """Whether the attribution of that key is in the folder."""
+        return attribution_path(self.folder, key).exists()
+
+    def load(self, key: str) -> Attribution:
+        """The attribution of that key."""
+        import heat
+
+        return heat.Attribution.load(attribution_path(self.folder, key))
+
+    def save(self, key: str, attribution: Attribution) -> None:
+        """Write an attribution, whole or not at all; its seconds go to the timings, so that bytes repeat."""
+        replace(attribution, seconds=None).save(attribution_path(self.folder, key))
 
     def add_items(self, rows: Sequence[Item]) -> None:
         """Append rows, on disk before this returns."""
         self._append("items", rows)
         self.items.update({row.key: row for row in rows})
+
+    def forget_failed(self) -> int:
+        """Take what failed for not done yet; how much that is. The rows stay, and later ones replace them."""
+        failed = [key for key, row in self.scores.items() if row.status == "failed"]
+        broken = [key for key, row in self.items.items() if row.reason == FAILED]
+        for key in failed:
+            del self.scores[key]
+        for key in broken:
+            del self.items[key]
+        return len(failed) + len(broken)
 
     def add_scores(self, rows: Sequence[Score]) -> None:
         """Append rows, on disk before this returns."""
@@ -231,6 +259,45 @@ class Store:
         except OSError as error:
             error.filename = str(path)
             raise
+
+
+def attribution_path(folder: Path, key: str) -> Path:
+    """Where a results folder keeps the attribution of that key."""
+    return folder / "attributions" / f"{key}.safetensors"
+
+
+class Scratch:
+    """What a piece of work adds to a results folder, in memory until the one process that may write takes it.
+
+    What the folder holds already is read from there, as far as it can be seen from where the work is done.
+
+    Args:
+        folder: The results folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.attributions: dict[str, Attribution] = {}
+        self.timings: list[Timing] = []
+
+    def has(self, key: str) -> bool:
+        """Whether the attribution of that key is here or in the folder."""
+        return key in self.attributions or attribution_path(self.folder, key).exists()
+
+    def load(self, key: str) -> Attribution:
+        """The attribution of that key."""
+        import heat
+
+        found = self.attributions.get(key)
+        return found or heat.Attribution.load(attribution_path(self.folder, key))
+
+    def save(self, key: str, attribution: Attribution) -> None:
+        """Keep an attribution."""
+        self.attributions[key] = attribution
+
+    def add_timings(self, rows: Sequence[Timing]) -> None:
+        """Keep timings."""
+        self.timings += rows
 
 
 def _check_version(path: Path) -> None:

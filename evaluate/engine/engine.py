@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from evaluate.errors import EngineError, EvaluateError
 
 if TYPE_CHECKING:
     from heat import LanguageModel
@@ -28,9 +30,13 @@ class Failed:
     tries: int
 
 
-@runtime_checkable
 class Engine(Protocol):
     """Does pieces of work with a model. What a piece gives depends on the piece alone, not on where it is done."""
+
+    @property
+    def lm(self) -> LanguageModel:
+        """The model in this process; an engine that works elsewhere loads it when it is asked for."""
+        ...
 
     def map(
         self, work: Callable[[LanguageModel, Job], Result], jobs: Iterable[Job]
@@ -47,6 +53,13 @@ class Engine(Protocol):
         ...
 
 
+def engine_of(lm: LanguageModel | Engine) -> Engine:
+    """An engine as it is, and for a model the one that works in this process."""
+    from heat import LanguageModel
+
+    return LocalEngine(lm) if isinstance(lm, LanguageModel) else lm
+
+
 class LocalEngine:
     """Does the work in this process, in order.
 
@@ -56,7 +69,7 @@ class LocalEngine:
     """
 
     def __init__(self, lm: LanguageModel, tries: int = TRIES) -> None:
-        self._lm = lm
+        self.lm = lm
         self._tries = tries
 
     def map(
@@ -64,17 +77,23 @@ class LocalEngine:
     ) -> Iterator[tuple[Job, Result | Failed]]:
         """See `Engine`."""
         for job in jobs:
-            yield job, attempt(work, self._lm, job, self._tries)
+            yield job, attempt(work, self.lm, job, self._tries)
 
 
 def attempt(
     work: Callable[[LanguageModel, Job], Result], lm: LanguageModel, job: Job, tries: int
 ) -> Result | Failed:
-    """Try a piece of work so often; whatever it raises is told, not raised."""
+    """Try a piece of work so often; what it raises is told, not raised.
+
+    Raises:
+        EvaluateError: It was asked for something that cannot be, which would be the same for every piece.
+    """
     error = ""
     for _ in range(tries):
         try:
             return work(lm, job)
+        except EvaluateError:
+            raise
         except Exception as raised:  # whatever one item breaks, the others go on
             error = " ".join(f"{type(raised).__name__}: {raised}".split())
     return Failed(error, tries)
@@ -86,8 +105,6 @@ def only(engine: Engine, work: Callable[[LanguageModel, Job], Result], job: Job)
     Raises:
         EngineError: It failed.
     """
-    from evaluate.errors import EngineError
-
     ((_, result),) = engine.map(work, [job])
     if isinstance(result, Failed):
         raise EngineError(f"a worker failed {result.tries} times: {result.error}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -46,9 +47,15 @@ class _Worker:
         torch.set_num_threads(threads)
         self._lm = load()
         self._tries = tries
+        self._known: tuple[Any, Callable[[LanguageModel, Any], Any]] | None = None
 
-    def run(self, work: Callable[[LanguageModel, Any], Any], job: Any) -> Any:
-        return attempt(work, self._lm, job, self._tries)
+    def run(self, shipped: list[Any], job: Any) -> Any:
+        import ray
+
+        (ref,) = shipped
+        if self._known is None or self._known[0] != ref:
+            self._known = (ref, ray.get(ref))  # once: what it carries, and keeps, may be large
+        return attempt(self._known[1], self._lm, job, self._tries)
 
 
 class RayEngine:
@@ -71,6 +78,11 @@ class RayEngine:
         self._cluster = cluster
         self._tries = tries
         self._workers: list[Any] = []
+
+    @cached_property
+    def lm(self) -> LanguageModel:
+        """The model, loaded in this process too."""
+        return self._load()
 
     def __enter__(self) -> Self:
         try:
@@ -127,7 +139,7 @@ class RayEngine:
         # One piece at a time a worker: what waits at a worker that dies would count as tried.
         free = list(self._workers)
         pending: dict[Any, tuple[Job, Any]] = {}
-        shipped = ray.put(work)
+        shipped = [ray.put(work)]  # in a list, as Ray would else unpack it for every job
         for job in jobs:
             done = [] if free else [self._next(pending, free)]
             worker = free.pop()
@@ -145,6 +157,8 @@ class RayEngine:
         free.append(worker)
         try:
             return job, ray.get(ref)
+        except ray.exceptions.RayTaskError as error:
+            raise error.cause from error
         except ray.exceptions.RayActorError as error:
             reason = " ".join(str(error).split())
             if "creation task" in reason or "__init__" in reason:

@@ -16,6 +16,8 @@ from evaluate.store import ScoreStatus, Target
 from evaluate.tasks.task import Example, Task
 
 if TYPE_CHECKING:
+    from evaluate.engine import Engine
+    from evaluate.faithfulness.measure import Faithfulness
     from heat import Attribution, LanguageModel
 
 # Raise it when the same input comes to give other figures.
@@ -31,7 +33,6 @@ class FaithfulnessMeasure(Measure):
     """What becomes of the prediction when tokens are taken away.
 
     Args:
-        lm: The model that was explained.
         options: What is done.
         seed: Seed of every draw.
     """
@@ -40,11 +41,14 @@ class FaithfulnessMeasure(Measure):
     metrics = METRICS
     ratios = ("soft_nc", "soft_ns", "reagent_nc", "reagent_ns")
 
-    def __init__(self, lm: LanguageModel, options: Options, seed: int) -> None:
-        from evaluate.faithfulness.measure import Faithfulness
-
+    def __init__(self, options: Options, seed: int) -> None:
         self._options = options
-        self._faithfulness = Faithfulness(lm, options, seed)
+        self._seed = seed
+        self._faithfulness: Faithfulness | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what belongs to this process's model."""
+        return self.__dict__ | {"_faithfulness": None}
 
     def depends(self, example: Example) -> dict[str, Any]:
         """The options; model and seed are in the attribution's own key."""
@@ -59,12 +63,16 @@ class FaithfulnessMeasure(Measure):
         first, last = attribution.target_span
         rows = [attribution.scores[row, : first + row].numpy() for row in range(last - first)]
         constant = all(bool(np.all(row == row[0])) for row in rows)
+        if self._faithfulness is None or self._faithfulness.lm is not lm:
+            from evaluate.faithfulness.measure import Faithfulness
+
+            self._faithfulness = Faithfulness(lm, self._options, self._seed)
         return self._faithfulness.measure(attribution), "constant" if constant else "ok"
 
 
 def faithfulness(
     task: Task,
-    lm: LanguageModel,
+    lm: LanguageModel | Engine,
     methods: Sequence[str],
     *,
     out: Path,
@@ -80,7 +88,7 @@ def faithfulness(
 
     Args:
         task: Examples; they need no gold.
-        lm: The model that is explained, and asked again.
+        lm: The model that is explained, and asked again, or an engine that holds it.
         methods: Registered names.
         out: Results folder.
         options: What is taken away, how often; ``None`` for the defaults.
@@ -93,7 +101,7 @@ def faithfulness(
     """
     options = options or Options()
     return evaluate(
-        FaithfulnessMeasure(lm, options, seed),
+        FaithfulnessMeasure(options, seed),
         task,
         lm,
         methods,

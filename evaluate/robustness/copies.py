@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotate.files import canonical_hash
+from evaluate.engine import Engine, LocalEngine
 from evaluate.evaluation import Copies, Measure
 from evaluate.runner import Progress, attributions, no_progress, prepare
-from evaluate.store import Item, ScoreStatus, Settings, Store, item_key
+from evaluate.store import Item, ScoreStatus, Scratch, Settings, Store, item_key
 from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:
@@ -32,14 +33,14 @@ class Copy:
 
     Attributes:
         name: What was changed.
-        lm: The model that the copies are put to; a view of the caller's where its embeddings are disturbed.
+        view: Makes of the caller's model the one that the copies are put to; ``None`` for itself.
         settings: What their attributions have in common; another revision or seed than the clean ones'.
         examples: Id of an example to its copy; an example without one is not in it.
         pairs: Id to pairs of words, the example's and the copy's; empty where the words are the same.
     """
 
     name: str
-    lm: LanguageModel
+    view: Callable[[LanguageModel], LanguageModel] | None
     settings: Settings
     examples: Mapping[str, Example]
     pairs: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
@@ -58,6 +59,22 @@ class CopyMeasure(Measure):
         self._copies: tuple[Copy, ...] = ()
         self._counts: tuple[Copies, ...] = ()
         self._found: dict[tuple[str, str], Attribution | HeatError] = {}
+        self._views: dict[str, LanguageModel] = {}
+        self._viewed: LanguageModel | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what belongs to this process's model."""
+        return self.__dict__ | {"_found": {}, "_views": {}, "_viewed": None}
+
+    def _view(self, lm: LanguageModel, copy: Copy) -> LanguageModel:
+        """The model that a copy is put to, made once for each model."""
+        if copy.view is None:
+            return lm
+        if self._viewed is not lm:
+            self._views, self._viewed = {}, lm
+        if copy.name not in self._views:
+            self._views[copy.name] = copy.view(lm)
+        return self._views[copy.name]
 
     @abstractmethod
     def make(self, lm: LanguageModel, examples: Sequence[Example], settings: Settings) -> list[Copy]:
@@ -65,11 +82,16 @@ class CopyMeasure(Measure):
 
     @abstractmethod
     def compare(
-        self, example: Example, attribution: Attribution, copies: Mapping[str, Attribution]
+        self,
+        lm: LanguageModel,
+        example: Example,
+        attribution: Attribution,
+        copies: Mapping[str, Attribution],
     ) -> dict[str, float]:
         """Every metric; ``nan`` where it is not defined.
 
         Args:
+            lm: The model.
             example: The example.
             attribution: Its own, with scores that are not all equal.
             copies: Name of a copy to its attribution.
@@ -82,19 +104,20 @@ class CopyMeasure(Measure):
     def begin(
         self,
         store: Store,
-        lm: LanguageModel,
+        engine: Engine,
         examples: Sequence[Example],
         settings: Settings,
         on_progress: Progress,
     ) -> None:
         """Make the copies, and ask the model what it says to each."""
         kept, counts = [], []
+        lm = engine.lm
         made = self.make(lm, examples, settings)
         on_progress("copies", 0, len(made))
         for done, copy in enumerate(made, 1):
             asked = [each for each in examples if each.id in copy.examples]
             changed = [copy.examples[each.id] for each in asked]
-            items = prepare(store, copy.lm, changed, copy.settings, no_progress)
+            items = prepare(store, LocalEngine(self._view(lm, copy)), changed, copy.settings, no_progress)
             taken = {
                 each.id: self.survives(store.items[item_key(each, settings)], item)
                 for each, item in zip(asked, items, strict=True)
@@ -104,7 +127,7 @@ class CopyMeasure(Measure):
             kept.append(
                 Copy(
                     copy.name,
-                    copy.lm,
+                    copy.view,
                     copy.settings,
                     {name: each for name, each in copy.examples.items() if name in usable},
                     copy.pairs,
@@ -126,7 +149,9 @@ class CopyMeasure(Measure):
             on_progress("copies", done, len(made))
         self._copies, self._counts = tuple(kept), tuple(counts)
 
-    def attribute_copies(self, store: Store, examples: Sequence[Example], method: str) -> int:
+    def attribute_copies(
+        self, store: Scratch, lm: LanguageModel, examples: Sequence[Example], method: str
+    ) -> int:
         """Attribute the copies of a chunk, kind by kind, each in the batches of the runner."""
         computed = 0
         self._found = {}
@@ -135,7 +160,7 @@ class CopyMeasure(Measure):
             if not own:
                 continue
             found, new = attributions(
-                store, copy.lm, [copy.examples[name] for name in own], method, copy.settings
+                store, self._view(lm, copy), [copy.examples[name] for name in own], method, copy.settings
             )
             computed += new
             self._found.update(zip(((name, copy.name) for name in own), found, strict=True))
@@ -194,7 +219,7 @@ class CopyMeasure(Measure):
         if all(np.ptp(row) == 0 for row in token_scores(attribution)):
             return {metric.name: float("nan") for metric in self.metrics}, "constant"
         copies = {name: each for name, each in found.items() if not isinstance(each, Exception)}
-        return self.compare(example, attribution, copies), "ok"
+        return self.compare(lm, example, attribution, copies), "ok"
 
 
 def token_scores(attribution: Attribution) -> list[Values]:

@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -200,7 +201,6 @@ class DecodingMeasure(CopyMeasure):
     generation config is the setting's, with the setting's seed: a method that reads either is found out.
 
     Args:
-        lm: The model.
         options: Settings.
         answers: Setting to example id to answer.
         seed: Of the run.
@@ -209,14 +209,14 @@ class DecodingMeasure(CopyMeasure):
     kind = "robustness-decoding"
     metrics = DECODING
 
-    def __init__(
-        self, lm: LanguageModel, options: Options, answers: Mapping[str, Mapping[str, str]], seed: int
-    ) -> None:
+    def __init__(self, options: Options, answers: Mapping[str, Mapping[str, str]], seed: int) -> None:
         super().__init__()
-        from evaluate.faithfulness.measure import Faithfulness
+        self._options, self._answers, self._seed = options, answers, seed
+        self._faithfulness: Faithfulness | None = None
 
-        self._lm, self._options, self._answers = lm, options, answers
-        self._faithfulness: Faithfulness = Faithfulness(lm, _FAITHFULNESS, seed)
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what belongs to this process's model."""
+        return super().__getstate__() | {"_faithfulness": None}
 
     def make(self, lm: LanguageModel, examples: Sequence[Example], settings: Settings) -> list[Copy]:
         """The same prompts with the answers of each setting."""
@@ -224,8 +224,8 @@ class DecodingMeasure(CopyMeasure):
 
         found = []
         for setting in self._options.settings:
-            view = decoding(lm, generation_config(lm, setting, self._options.answer_tokens))
-            own = settings_of(view, seed=settings.seed + setting.seed, target=settings.target)
+            view = partial(decoding, config=generation_config(lm, setting, self._options.answer_tokens))
+            own = settings_of(view(lm), seed=settings.seed + setting.seed, target=settings.target)
             answers = self._answers[setting.name]
             copies = {
                 each.id: each.model_copy(update={"target": answers[each.id]})
@@ -240,16 +240,20 @@ class DecodingMeasure(CopyMeasure):
         return clean.expected == changed.expected
 
     def compare(
-        self, example: Example, attribution: Attribution, copies: Mapping[str, Attribution]
+        self,
+        lm: LanguageModel,
+        example: Example,
+        attribution: Attribution,
+        copies: Mapping[str, Attribution],
     ) -> dict[str, float]:
         """Every metric, and under ``auprc@SETTING`` and so on the figures of each setting."""
-        own = self._figures(example, attribution)
+        own = self._figures(lm, example, attribution)
         found: dict[str, list[float]] = {metric.name: [] for metric in DECODING}
         values = {f"{name}@{GREEDY.name}": value for name, value in own.items()}
         for name, each in copies.items():
             same = each.token_ids == attribution.token_ids
             kind = "stayed" if same else "changed"
-            figures = self._figures(example, each)
+            figures = self._figures(lm, example, each)
             values |= {f"{figure}@{name}": value for figure, value in figures.items()}
             values[f"stayed@{name}"] = float(same)
             found[kind].append(_ranks(attribution, each))
@@ -279,7 +283,11 @@ class DecodingMeasure(CopyMeasure):
             found[f"{figure}_variation_stayed"] = _interval(only, clusters, seed)
         return found
 
-    def _figures(self, example: Example, attribution: Attribution) -> dict[str, float]:
+    def _figures(self, lm: LanguageModel, example: Example, attribution: Attribution) -> dict[str, float]:
+        if self._faithfulness is None or self._faithfulness.lm is not lm:
+            from evaluate.faithfulness.measure import Faithfulness
+
+            self._faithfulness = Faithfulness(lm, _FAITHFULNESS, self._seed)
         faithful = self._faithfulness.measure(attribution)
         gold, distractor = masks(example)
         aligned = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -46,13 +47,17 @@ class NoiseMeasure(CopyMeasure):
         found = []
         for kind in get_args(NoiseKind):
             for draw in range(1, self._options.draws + 1):
-                view = noisy(lm, Noise(kind, self._options.radius, settings.seed + draw))
-                own = settings_of(view, seed=settings.seed + draw, target=settings.target)
+                view = partial(noisy, noise=Noise(kind, self._options.radius, settings.seed + draw))
+                own = settings_of(view(lm), seed=settings.seed + draw, target=settings.target)
                 found.append(Copy(f"{kind}-{draw}", view, own, {each.id: each for each in examples}))
         return found
 
     def compare(
-        self, example: Example, attribution: Attribution, copies: Mapping[str, Attribution]
+        self,
+        lm: LanguageModel,
+        example: Example,
+        attribution: Attribution,
+        copies: Mapping[str, Attribution],
     ) -> dict[str, float]:
         """Every metric of `NOISE`; with several targets the mean over them."""
         rows = [

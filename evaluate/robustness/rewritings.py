@@ -48,7 +48,7 @@ class RewritingMeasure(CopyMeasure):
         return [
             Copy(
                 name,
-                lm,
+                None,
                 settings,
                 {key: each.example for key, each in changed[name].items()},
                 {key: each.pairs for key, each in changed[name].items()},
@@ -58,7 +58,11 @@ class RewritingMeasure(CopyMeasure):
         ]
 
     def compare(
-        self, example: Example, attribution: Attribution, copies: Mapping[str, Attribution]
+        self,
+        lm: LanguageModel,
+        example: Example,
+        attribution: Attribution,
+        copies: Mapping[str, Attribution],
     ) -> dict[str, float]:
         """Every metric, mean over the rewritings."""
         own = word_means(attribution, example)

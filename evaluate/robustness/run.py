@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from evaluate.engine import Engine, engine_of
 from evaluate.evaluation import Evaluation, evaluate
 from evaluate.metrics.metric import Metric
 from evaluate.robustness.copies import CopyMeasure
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 def robustness(
     task: Task,
-    lm: LanguageModel,
+    lm: LanguageModel | Engine,
     methods: Sequence[str],
     *,
     out: Path,
@@ -41,7 +42,7 @@ def robustness(
 
     Args:
         task: Examples; gold is used by the decoding probe alone, where there is some.
-        lm: The model; left as it is.
+        lm: The model, left as it is, or an engine that holds it.
         methods: Registered names.
         out: Results folder.
         probe: Which probe; ``perturbation`` is two tables, noise and edits.
@@ -90,8 +91,8 @@ def robustness(
     if probe in ("decoding", "all"):
         from evaluate.robustness.decoding import DecodingMeasure, answered
 
-        said, answers = answered(task, lm, options, seed, out, on_progress)
-        decoding = DecodingMeasure(lm, options, answers, seed)
+        said, answers = answered(task, engine_of(lm).lm, options, seed, out, on_progress)
+        decoding = DecodingMeasure(options, answers, seed)
         found.append(
             evaluate(
                 decoding,
