@@ -75,6 +75,7 @@ def ablation(
     only_correct: bool | None = None,
     single_token: bool | None = None,
     command: str = "",
+    retry_failed: bool = False,
     on_progress: Progress = no_progress,
 ) -> tuple[Ablation, Evaluation, Evaluation]:
     """Score the six rows for faithfulness and alignment; see `evaluate` for the arguments.
@@ -93,6 +94,7 @@ def ablation(
         "only_correct": only_correct,
         "single_token": single_token,
         "command": command,
+        "retry_failed": retry_failed,
         "on_progress": on_progress,
     }
     aligned = alignment(task, lm, [*ROWS, "random"], **common)  # type: ignore[arg-type]

@@ -72,6 +72,7 @@ def alignment(
     only_correct: bool | None = None,
     single_token: bool | None = None,
     command: str = "",
+    retry_failed: bool = False,
     on_progress: Progress = no_progress,
 ) -> Evaluation:
     """Score attribution methods against the gold words of a task; the arguments are those of `evaluate`.
@@ -89,6 +90,7 @@ def alignment(
         only_correct=only_correct,
         single_token=single_token,
         command=command,
+        retry_failed=retry_failed,
         on_progress=on_progress,
     )
 

@@ -15,6 +15,7 @@ from annotate.console import command_line, print_json, progress, run
 from annotate.errors import AnnotateError
 from evaluate.errors import EvaluateError
 from evaluate.faithfulness.options import Erasure, Options
+from evaluate.options import EngineOptions, ModelOptions, bundled
 from evaluate.reader.cli import app as reader
 from evaluate.robustness.options import Options as RobustnessOptions
 from evaluate.robustness.options import Probe
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
     from rich.table import Table
 
+    from evaluate.engine import Engine
     from evaluate.evaluation import Evaluation
     from evaluate.metrics.metric import Metric
     from evaluate.plan import MethodPlan
@@ -58,17 +60,6 @@ MethodOption = Annotated[
         help="Method; repeat for several; all: every one that costs at most ten times integrated gradients. "
         "Default: heat. random is always beside them."
     ),
-]
-ModelOption = Annotated[
-    str | None, typer.Option(help="Folder or hub name of a causal model. Default: the embedded reader.")
-]
-DtypeOption = Annotated[
-    str | None,
-    typer.Option(help="Number format of the weights: float32, bfloat16. Default: the model's own."),
-]
-DeviceOption = Annotated[
-    str | None,
-    typer.Option(help="Where the model is put: cpu, cuda, or auto for all there are. Default: cpu."),
 ]
 LimitOption = Annotated[int | None, typer.Option(min=1, help="Use the first so many examples only.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the methods and of all statistics.")]
@@ -119,17 +110,19 @@ def root() -> None:
     "  evaluate alignment --method heat --method integrated-gradients --limit 50\n"
     "  evaluate alignment --method all --benchmark real --model MODEL --out real-results"
 )
+@bundled
 def alignment(
     benchmark: BenchmarkOption = None,
     source: SourceOption = "sample",
     method: MethodOption = None,
-    model: ModelOption = None,
+    model: ModelOptions = ModelOptions(),
     limit: LimitOption = None,
     seed: SeedOption = 0,
     target: TargetOption = "first",
     gold: GoldOption = "auto",
     only_correct: CorrectOption = None,
     single_token: SingleOption = None,
+    engine: EngineOptions = EngineOptions(),
     out: OutOption = Path("results"),
     html: HtmlOption = None,
     plan: PlanOption = False,
@@ -145,14 +138,14 @@ def alignment(
     from evaluate.alignment import alignment as align
     from evaluate.metrics.alignment import METRICS
 
-    task, lm, names = _opened(benchmark, source, gold, limit, seed, model, method, json or quiet)
-    if plan:
-        _plan(task, lm, names, target, as_json=json)
-        return
-    with _bars(quiet or json) as on_progress:
+    opened = _opened(benchmark, source, gold, limit, seed, model, method, json or quiet, engine)
+    with opened as (task, worker, names), _bars(quiet or json) as on_progress:
+        if plan:
+            _plan(task, worker.lm, names, target, as_json=json)
+            return
         result = align(
             task,
-            lm,
+            worker,
             names,
             out=out,
             target=target,
@@ -160,6 +153,7 @@ def alignment(
             only_correct=only_correct,
             single_token=single_token,
             command=command_line(),
+            retry_failed=engine.retry_failed,
             on_progress=on_progress,
         )
     if html is not None:
@@ -177,17 +171,19 @@ def alignment(
     "  evaluate faithfulness --method heat --erase attention\n"
     "  evaluate faithfulness --benchmark tellmewhy --source test.jsonl --model MODEL"
 )
+@bundled
 def faithfulness(
     benchmark: BenchmarkOption = None,
     source: SourceOption = "sample",
     method: MethodOption = None,
-    model: ModelOption = None,
+    model: ModelOptions = ModelOptions(),
     limit: LimitOption = None,
     seed: SeedOption = 0,
     target: TargetOption = "first",
     only_correct: CorrectOption = None,
     single_token: SingleOption = None,
     erase: EraseOption = "delete",
+    engine: EngineOptions = EngineOptions(),
     out: OutOption = Path("results"),
     plan: PlanOption = False,
     json: JsonOption = False,
@@ -203,14 +199,14 @@ def faithfulness(
     from evaluate.faithfulness.run import faithfulness as be_faithful
     from evaluate.metrics.faithfulness import METRICS
 
-    task, lm, names = _opened(benchmark, source, "none", limit, seed, model, method, json or quiet)
-    if plan:
-        _plan(task, lm, names, target, as_json=json)
-        return
-    with _bars(quiet or json) as on_progress:
+    opened = _opened(benchmark, source, "none", limit, seed, model, method, json or quiet, engine)
+    with opened as (task, worker, names), _bars(quiet or json) as on_progress:
+        if plan:
+            _plan(task, worker.lm, names, target, as_json=json)
+            return
         result = be_faithful(
             task,
-            lm,
+            worker,
             names,
             out=out,
             options=Options(erase=erase),
@@ -219,6 +215,7 @@ def faithfulness(
             only_correct=only_correct,
             single_token=single_token,
             command=command_line(),
+            retry_failed=engine.retry_failed,
             on_progress=on_progress,
         )
     _show(result, METRICS, out, json, quiet)
@@ -230,11 +227,12 @@ def faithfulness(
     "  evaluate robustness --method all --limit 50 --plan\n"
     "  evaluate robustness --probe paraphrase --benchmark tellmewhy --source test.jsonl --model MODEL"
 )
+@bundled
 def robustness(
     benchmark: BenchmarkOption = None,
     source: SourceOption = "sample",
     method: MethodOption = None,
-    model: ModelOption = None,
+    model: ModelOptions = ModelOptions(),
     limit: LimitOption = None,
     seed: SeedOption = 0,
     target: TargetOption = "first",
@@ -249,6 +247,7 @@ def robustness(
     paraphraser: Annotated[
         list[str] | None, typer.Option(help="sample, rules; repeat for several. Default: both.")
     ] = None,
+    engine: EngineOptions = EngineOptions(),
     out: OutOption = Path("results"),
     plan: PlanOption = False,
     json: JsonOption = False,
@@ -269,16 +268,16 @@ def robustness(
     if paraphraser:
         chosen = chosen.model_copy(update={"paraphrasers": tuple(dict.fromkeys(paraphraser))})
     needs_gold = probe in ("decoding", "all")
-    task, lm, names = _opened(
-        benchmark, source, gold if needs_gold else "none", limit, seed, model, method, json or quiet
-    )
-    if plan:
-        _print_plan(robustness_plan(lm, task.examples, names, target, probe, chosen), as_json=json)
-        return
-    with _bars(quiet or json) as on_progress:
+    kind = gold if needs_gold else "none"
+    opened = _opened(benchmark, source, kind, limit, seed, model, method, json or quiet, engine)
+    with opened as (task, worker, names), _bars(quiet or json) as on_progress:
+        if plan:
+            rows = robustness_plan(worker.lm, task.examples, names, target, probe, chosen)
+            _print_plan(rows, as_json=json)
+            return
         results = be_robust(
             task,
-            lm,
+            worker,
             names,
             out=out,
             probe=probe,
@@ -288,6 +287,7 @@ def robustness(
             only_correct=only_correct,
             single_token=single_token,
             command=command_line(),
+            retry_failed=engine.retry_failed,
             on_progress=on_progress,
         )
     if json:
@@ -298,10 +298,11 @@ def robustness(
 
 
 @app.command(epilog="Example: evaluate ablation --limit 100")
+@bundled
 def ablation(
     benchmark: BenchmarkOption = None,
     source: SourceOption = "sample",
-    model: ModelOption = None,
+    model: ModelOptions = ModelOptions(),
     limit: LimitOption = None,
     seed: SeedOption = 0,
     target: TargetOption = "first",
@@ -309,6 +310,7 @@ def ablation(
     only_correct: CorrectOption = None,
     single_token: SingleOption = None,
     erase: EraseOption = "delete",
+    engine: EngineOptions = EngineOptions(),
     out: OutOption = Path("results"),
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -320,11 +322,11 @@ def ablation(
     from evaluate.metrics.alignment import METRICS
     from evaluate.table import notes
 
-    task, lm, _ = _opened(benchmark, source, gold, limit, seed, model, ["heat"], json or quiet)
-    with _bars(quiet or json) as on_progress:
+    opened = _opened(benchmark, source, gold, limit, seed, model, ["heat"], json or quiet, engine)
+    with opened as (task, worker, _), _bars(quiet or json) as on_progress:
         found, aligned, _ = take_apart(
             task,
-            lm,
+            worker,
             out=out,
             options=Options(erase=erase),
             target=target,
@@ -332,6 +334,7 @@ def ablation(
             only_correct=only_correct,
             single_token=single_token,
             command=command_line(),
+            retry_failed=engine.retry_failed,
             on_progress=on_progress,
         )
     if json:
@@ -342,11 +345,12 @@ def ablation(
 
 
 @app.command(epilog="Example: evaluate sanity --method all --limit 5")
+@bundled
 def sanity(
     benchmark: BenchmarkOption = None,
     source: SourceOption = "sample",
     method: MethodOption = None,
-    model: ModelOption = None,
+    model: ModelOptions = ModelOptions(),
     limit: LimitOption = 5,
     seed: SeedOption = 0,
     target: TargetOption = "first",
@@ -366,9 +370,9 @@ def sanity(
     from evaluate.sanity import sanity as check
     from evaluate.sanity import sanity_table, write_sanity
 
-    task, lm, names = _opened(benchmark, source, "none", limit, seed, model, method, json or quiet)
-    with _bars(quiet or json) as on_progress:
-        rows = check(task, lm, names, seed=seed, target=target, on_progress=on_progress)
+    opened = _opened(benchmark, source, "none", limit, seed, model, method, json or quiet)
+    with opened as (task, worker, names), _bars(quiet or json) as on_progress:
+        rows = check(task, worker.lm, names, seed=seed, target=target, on_progress=on_progress)
     if out is not None:
         write_sanity(rows, out, command_line())
     if json:
@@ -382,6 +386,7 @@ def sanity(
     "  evaluate efficiency --method heat --method integrated-gradients --length 64 --length 256\n"
     "  evaluate efficiency --length 512 --length 2048 --random-weights 2048 --plot cost.svg"
 )
+@bundled
 def efficiency(
     benchmark: BenchmarkOption = None,
     source: SourceOption = "sample",
@@ -395,9 +400,7 @@ def efficiency(
             min=8, help="Tokens of the text, answer token included; repeat for several. Default: 64, 256."
         ),
     ] = None,
-    model: ModelOption = None,
-    dtype: DtypeOption = None,
-    device_map: DeviceOption = None,
+    model: ModelOptions = ModelOptions(),
     random_weights: Annotated[
         int | None,
         typer.Option(min=8, help="Give the model's shape random weights and a context of so many tokens."),
@@ -426,12 +429,11 @@ def efficiency(
         check_picture(plot)
     silent = json or quiet
     methods = method or ["all"]
-    task, lm, names = _opened(
-        benchmark, source, "none", None, seed, model, methods, silent, dtype, device_map
-    )
-    if random_weights is not None:
-        lm = with_random_weights(lm, random_weights, seed=seed)
-    with _bars(quiet or json) as on_progress:
+    opened = _opened(benchmark, source, "none", None, seed, model, methods, silent)
+    with opened as (task, worker, names), _bars(quiet or json) as on_progress:
+        lm = worker.lm
+        if random_weights is not None:
+            lm = with_random_weights(lm, random_weights, seed=seed)
         found = measure(
             task,
             lm,
@@ -458,6 +460,7 @@ def efficiency(
     "  evaluate reproduce --quick\n"
     "  evaluate reproduce --model MODEL --rows longra=questions-words.txt --out MODEL-results"
 )
+@bundled
 def reproduce(
     benchmark: BenchmarkOption = None,
     rows: Annotated[
@@ -466,9 +469,7 @@ def reproduce(
             help="NAME=WHERE, the rows of longra, tellmewhy or wikibio: sample, hub, or a file. Default: sample."
         ),
     ] = None,
-    model: ModelOption = None,
-    dtype: DtypeOption = None,
-    device_map: DeviceOption = None,
+    model: ModelOptions = ModelOptions(),
     small: Annotated[
         bool, typer.Option("--quick", help="A few examples and the main methods, in minutes.")
     ] = False,
@@ -490,12 +491,12 @@ def reproduce(
 
     others = other_tasks(rows or [], seed=seed)
     silent = json or quiet
-    task, lm, _ = _opened(benchmark, "sample", "auto", None, seed, model, ["heat"], silent, dtype, device_map)
-    with _bars(silent) as on_progress:
+    opened = _opened(benchmark, "sample", "auto", None, seed, model, ["heat"], silent)
+    with opened as (task, worker, _), _bars(silent) as on_progress:
         found = set_beside(
             task,
             others,
-            lm,
+            worker.lm,
             QUICK if small else FULL,
             out=out,
             quick=small,
@@ -508,6 +509,30 @@ def reproduce(
         return
     _print(terminal_table(found), [] if quiet else found.remarks)
     _speaker(quiet)(f"page: {out / 'reproduce.html'} (also .md, .json)")
+
+
+@app.command(epilog="Example: evaluate merge --out whole part-1 part-2 part-3")
+def merge(
+    parts: Annotated[list[Path], typer.Argument(help="Results folders of parts, as --shard leaves them.")],
+    out: OutOption = Path("results"),
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Put the work of several results folders into one.
+
+    The commands that made the parts, without --shard and with this --out, then find all of it done
+    and only average and compare.
+    """
+    from evaluate.shards import merge as put_together
+
+    found = put_together(out, parts)
+    if json:
+        print_json(asdict(found))
+        return
+    typer.echo(
+        f"new in {out}: {found.items} examples, {found.attributions} attributions, {found.scores} rows of scores; "
+        "next: the parts' command without --shard"
+    )
 
 
 @app.command(epilog="Example: evaluate methods --tokens 300")
@@ -566,34 +591,39 @@ def report(
         typer.echo(write_report(folders[0], html, out, command_line()))
 
 
+@contextmanager
 def _opened(
     benchmark: str | None,
     source: str,
     gold: str,
     limit: int | None,
     seed: int,
-    model: str | None,
+    model: ModelOptions,
     method: Sequence[str] | None,
     silent: bool,
-    dtype: str | None = None,
-    device: str | None = None,
-) -> tuple[Task, LanguageModel, list[str]]:
-    """Benchmark, model and methods, wrong names reported before anything is loaded that takes long."""
+    engine: EngineOptions = EngineOptions(),
+) -> Iterator[tuple[Task, Engine, list[str]]]:
+    """Benchmark, engine and methods, wrong names reported before anything is loaded that takes long."""
     from evaluate.tasks.catalog import load_task
 
     if benchmark is None:
         benchmark = "./curated" if Path("curated").exists() else "curated"
     say = _speaker(silent)
     task = load_task(benchmark, source=source, gold=gold, limit=limit, seed=seed)
+    if engine.shard is not None:
+        from evaluate.shards import shard_of
+
+        task = shard_of(task, engine.shard)
     say(f"benchmark: {task.name}, {len(task.examples)} examples from {task.source}")
-    import heat
-    from evaluate.runner import chosen_methods, without_obstacle
+    from evaluate.engine.choose import open_engine
+    from evaluate.runner import chosen_methods, settings_on, without_obstacle
 
     names = chosen_methods(method or ["heat"])
-    lm = heat.load(model, dtype=dtype, device=device)
-    names = without_obstacle(names, lm, named=[] if method is None else method)
-    say(f"model: {lm.name} (revision {lm.revision}, {str(lm.dtype).removeprefix('torch.')})")
-    return task, lm, names
+    with open_engine(model, engine) as worker:
+        names = without_obstacle(names, worker, named=[] if method is None else method)
+        settings = settings_on(worker)
+        say(f"model: {settings.model} (revision {settings.revision}, {settings.dtype})")
+        yield task, worker, names
 
 
 def _plan(task: Task, lm: LanguageModel, names: list[str], target: Target, *, as_json: bool) -> None:

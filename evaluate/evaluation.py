@@ -6,7 +6,6 @@ import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -17,11 +16,11 @@ from pydantic import Field
 from annotate.files import canonical_hash, read_records, write_atomic, write_records
 from annotate.schema import Record
 from evaluate.comparison import Difference, differences, ranks
-from evaluate.engine import Engine, engine_of, only
+from evaluate.engine import Engine, engine_of
 from evaluate.errors import EvaluateError, NothingScoredError
 from evaluate.intervals import Interval, log_ratio_interval, mean_interval
 from evaluate.metrics.metric import Metric
-from evaluate.runner import Progress, default_config, no_progress, prepare, settings_of
+from evaluate.runner import Progress, default_config, no_progress, prepare, settings_on
 from evaluate.scoring import score_methods
 from evaluate.store import (
     Item,
@@ -299,7 +298,7 @@ def evaluate(
     names = list(dict.fromkeys(methods))
     configs = {name: default_config(name) for name in names}
     engine = engine_of(lm)
-    settings = only(engine, partial(settings_of, target=target), seed)
+    settings = settings_on(engine, seed, target=target)
     only_correct = task.only_correct if only_correct is None else only_correct
     single_token = task.single_token if single_token is None else single_token
     with Store(out) as store:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from evaluate.engine import Engine, Failed
+from evaluate.engine import Engine, Failed, engine_of, only
 from evaluate.errors import EvaluateError, StoreError
 from evaluate.projection import projection
 from evaluate.store import FAILED, Item, Scratch, Settings, Store, Target, Timing, attribution_key, item_key
@@ -102,25 +102,37 @@ def chosen_methods(names: Sequence[str]) -> list[str]:
     return [method.name for method in found]
 
 
-def without_obstacle(names: Sequence[str], lm: LanguageModel, named: Sequence[str] = ()) -> list[str]:
+def settings_on(engine: Engine, seed: int = 0, *, target: Target = "first") -> Settings:
+    """`settings_of` the model that an engine holds."""
+    return only(engine, partial(settings_of, target=target), seed)
+
+
+def without_obstacle(
+    names: Sequence[str], lm: LanguageModel | Engine, named: Sequence[str] = ()
+) -> list[str]:
     """The methods that can explain a model.
 
     Args:
         names: Methods.
-        lm: The model.
+        lm: The model, or an engine that holds it.
         named: Those among them that the user asked for by name.
 
     Raises:
         UnsupportedModelError: One of these cannot.
     """
-    import heat
     from heat.errors import UnsupportedModelError
 
-    obstacles = {name: heat.methods()[name].obstacle(lm) for name in names}
+    obstacles = only(engine_of(lm), _obstacles, names)
     for name, obstacle in obstacles.items():
         if obstacle and name in named:
             raise UnsupportedModelError(f"{obstacle}; use another method")
     return [name for name in names if not obstacles[name]]
+
+
+def _obstacles(lm: LanguageModel, names: Sequence[str]) -> dict[str, str]:
+    import heat
+
+    return {name: heat.methods()[name].obstacle(lm) for name in names}
 
 
 def default_config(method: str) -> dict[str, Any]:

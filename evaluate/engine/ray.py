@@ -62,7 +62,8 @@ class RayEngine:
     """Does the work on the workers of a Ray cluster; a context manager.
 
     A worker that dies is started anew by Ray, and what it was doing is done again, so often; then the piece is given
-    up as `Failed`. A node that is lost is a worker that dies.
+    up as `Failed`. A node that is lost is a worker that dies. A program that has joined a cluster already uses that
+    one, and stays in it.
 
     Args:
         load: Loads the model; called once on every worker.
@@ -94,13 +95,15 @@ class RayEngine:
         if cluster.address is None:
             cores = cluster.num_workers * cluster.cpus_per_worker
             local = {"num_cpus": cores, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+        self._own = not ray.is_initialized()
         try:
-            ray.init(
-                address=cluster.address or "local",
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                **local,
-            )
+            if self._own:
+                ray.init(
+                    address=cluster.address or "local",
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    **local,
+                )
         except (ConnectionError, ValueError) as error:
             raise EngineError(f"cannot join a Ray cluster at {cluster.address!r}: {error}") from error
         try:
@@ -117,7 +120,7 @@ class RayEngine:
                 for _ in range(cluster.num_workers)
             ]
         except BaseException:
-            ray.shutdown()
+            self._leave()
             raise
         return self
 
@@ -128,7 +131,14 @@ class RayEngine:
 
         for worker in self._workers:
             ray.kill(worker)
-        ray.shutdown()
+        self._leave()
+
+    def _leave(self) -> None:
+        """A cluster that was joined before stays joined."""
+        import ray
+
+        if self._own:
+            ray.shutdown()
 
     def map(
         self, work: Callable[[LanguageModel, Job], Result], jobs: Iterable[Job]

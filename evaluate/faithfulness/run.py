@@ -82,6 +82,7 @@ def faithfulness(
     only_correct: bool | None = None,
     single_token: bool | None = None,
     command: str = "",
+    retry_failed: bool = False,
     on_progress: Progress = no_progress,
 ) -> Evaluation:
     """Score attribution methods by what the model says without the tokens they name; see `evaluate`.
@@ -97,6 +98,7 @@ def faithfulness(
         only_correct: See `evaluate`.
         single_token: See `evaluate`.
         command: How this was called.
+        retry_failed: See `evaluate`.
         on_progress: Told how far the work has come.
     """
     options = options or Options()
@@ -112,5 +114,6 @@ def faithfulness(
         single_token=single_token,
         options=options.model_dump(mode="json"),
         command=command,
+        retry_failed=retry_failed,
         on_progress=on_progress,
     )

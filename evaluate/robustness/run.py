@@ -36,6 +36,7 @@ def robustness(
     only_correct: bool | None = None,
     single_token: bool | None = None,
     command: str = "",
+    retry_failed: bool = False,
     on_progress: Progress = no_progress,
 ) -> list[Evaluation]:
     """Score attribution methods by how far their scores move; see `evaluate` for the arguments.
@@ -52,6 +53,7 @@ def robustness(
         only_correct: See `evaluate`; the decoding probe explains whatever the model says.
         single_token: See `evaluate`; not for the decoding probe.
         command: How this was called.
+        retry_failed: See `evaluate`.
         on_progress: Told how far the work has come.
 
     Returns:
@@ -68,6 +70,7 @@ def robustness(
         "seed": seed,
         "options": options.model_dump(mode="json"),
         "command": command,
+        "retry_failed": retry_failed,
     }
     paraphrasers = [paraphraser(name) for name in options.paraphrasers]
     measures: list[CopyMeasure] = []
