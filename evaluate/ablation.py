@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from annotate.files import write_atomic
 from annotate.schema import Record
@@ -82,12 +82,12 @@ def ablation(
 
     Returns:
         The table, and the two evaluations it is taken from. It is also in ``out``, as ``ablation.json`` and
-        ``ablation.csv``.
+        ``ablation.csv``, beside ``ablation-alignment`` and ``ablation-faithfulness``.
 
     Raises:
         NothingScoredError: No example has gold, which DSA needs.
     """
-    common = {
+    common: dict[str, Any] = {
         "out": out,
         "target": target,
         "seed": seed,
@@ -97,8 +97,9 @@ def ablation(
         "retry_failed": retry_failed,
         "on_progress": on_progress,
     }
-    aligned = alignment(task, lm, [*ROWS, "random"], **common)  # type: ignore[arg-type]
-    faithful = faithfulness(task, lm, [*ROWS, "random"], options=options, **common)  # type: ignore[arg-type]
+    methods = [*ROWS, "random"]
+    aligned = alignment(task, lm, methods, name="ablation-alignment", **common)
+    faithful = faithfulness(task, lm, methods, options=options, name="ablation-faithfulness", **common)
     dsa = {row.method: row.metrics["dsa"] for row in aligned.methods}
     soft = {row.method: row for row in faithful.methods}
     found = Ablation(

@@ -73,6 +73,7 @@ def alignment(
     single_token: bool | None = None,
     command: str = "",
     retry_failed: bool = False,
+    name: str = "",
     on_progress: Progress = no_progress,
 ) -> Evaluation:
     """Score attribution methods against the gold words of a task; the arguments are those of `evaluate`.
@@ -91,6 +92,7 @@ def alignment(
         single_token=single_token,
         command=command,
         retry_failed=retry_failed,
+        name=name,
         on_progress=on_progress,
     )
 

@@ -267,6 +267,7 @@ def evaluate(
     options: Mapping[str, Any] | None = None,
     command: str = "",
     retry_failed: bool = False,
+    name: str = "",
     on_progress: Progress = no_progress,
 ) -> Evaluation:
     """Score attribution methods on a task; what the store in ``out`` holds already is not computed again.
@@ -285,6 +286,7 @@ def evaluate(
         options: What the measure was asked for, kept with the result.
         command: How this was called, kept with the result.
         retry_failed: Try again what failed in an earlier run.
+        name: Name of the files it leaves; the family's by default.
         on_progress: Told how far the work has come.
 
     Returns:
@@ -364,7 +366,7 @@ def evaluate(
         reused=len(names) * sum(1 + measure.n_copies(example) for example in usable) - computed,
     )
     write_records(out / result.examples, usable)
-    _write(result, measure.metrics, out)
+    _write(result, measure.metrics, out, name or result.kind)
     return result
 
 
@@ -477,15 +479,13 @@ def _seconds_per_1000(keys: Sequence[str], timings: Mapping[str, Timing]) -> flo
     return 1000 * sum(seconds) / len(seconds) if seconds else None
 
 
-def _write(result: Evaluation, metrics: Sequence[Metric], out: Path) -> None:
+def _write(result: Evaluation, metrics: Sequence[Metric], out: Path, name: str) -> None:
     from evaluate.table import as_latex, as_markdown
 
-    write_atomic(out / f"{result.kind}.json", result.model_dump_json(indent=2) + "\n")
-    write_atomic(
-        out / f"{result.kind}.csv", result.frame.drop(columns="seconds_per_1000").to_csv(index=False)
-    )
-    write_atomic(out / f"{result.kind}.md", as_markdown(result, metrics))
-    write_atomic(out / f"{result.kind}.tex", as_latex(result, metrics))
+    write_atomic(out / f"{name}.json", result.model_dump_json(indent=2) + "\n")
+    write_atomic(out / f"{name}.csv", result.frame.drop(columns="seconds_per_1000").to_csv(index=False))
+    write_atomic(out / f"{name}.md", as_markdown(result, metrics))
+    write_atomic(out / f"{name}.tex", as_latex(result, metrics))
 
 
 def read_result(folder: Path, kind: str = "alignment") -> Evaluation:

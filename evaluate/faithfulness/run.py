@@ -83,6 +83,7 @@ def faithfulness(
     single_token: bool | None = None,
     command: str = "",
     retry_failed: bool = False,
+    name: str = "",
     on_progress: Progress = no_progress,
 ) -> Evaluation:
     """Score attribution methods by what the model says without the tokens they name; see `evaluate`.
@@ -99,6 +100,7 @@ def faithfulness(
         single_token: See `evaluate`.
         command: How this was called.
         retry_failed: See `evaluate`.
+        name: See `evaluate`.
         on_progress: Told how far the work has come.
     """
     options = options or Options()
@@ -115,5 +117,6 @@ def faithfulness(
         options=options.model_dump(mode="json"),
         command=command,
         retry_failed=retry_failed,
+        name=name,
         on_progress=on_progress,
     )

@@ -201,6 +201,10 @@ def test_ablation_has_the_poster_s_rows_and_columns(task: Task, lm: LanguageMode
     # Within a text a uniform transition ranks and shares as no gate does.
     assert found.rows["uniform-transition"]["dsa"].mean == pytest.approx(found.rows["no-gate"]["dsa"].mean)
     assert (tmp_path / "ablation.csv").read_text().count("\n") == 7
+    # What other commands leave in the folder is not written over.
+    assert not (tmp_path / "alignment.json").exists()
+    assert (tmp_path / "ablation-alignment.json").exists()
+    assert (tmp_path / "ablation-faithfulness.md").exists()
 
 
 def test_sanity_tells_the_model_blind_the_changing_and_the_incomplete(
