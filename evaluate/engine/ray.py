@@ -107,7 +107,7 @@ class RayEngine:
         except (ConnectionError, ValueError) as error:
             raise EngineError(f"cannot join a Ray cluster at {cluster.address!r}: {error}") from error
         try:
-            self._check_room(dict(ray.cluster_resources()))  # type: ignore[no-untyped-call]
+            self._check_room(dict(ray.cluster_resources()))
             worker = ray.remote(_Worker).options(
                 num_cpus=cluster.cpus_per_worker,
                 num_gpus=cluster.gpus_per_worker,
