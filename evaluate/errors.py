@@ -37,3 +37,7 @@ class EngineError(EvaluateError):
 
 class ReportError(EvaluateError):
     """A report cannot be made from what was given."""
+
+
+class PlanError(EvaluateError):
+    """What a plan was asked for cannot be read."""
