@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from heat.shape import Shape
     from heat.variants import Rate, Variant
 
-# A device's sustained speed where nobody measured: about 40 % of an H100's 989e12 in bfloat16, 60 % of its 67e12 in float32.
+# A device's sustained speed where nobody measured: 40 % of an H100's 989e12 in bfloat16, 60 % of its 67e12 in float32.
 FLOPS = 400e12
 FLOPS_FLOAT32 = 40e12
 _UNITS = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}

@@ -308,10 +308,10 @@ def _curvature(
         graph = _components(shape, "second", second_terms(shape, texts, n_tokens, 0), number)
         held = _components(shape, "second", second_terms(shape, texts, n_tokens, together), number)
     if rank is not None:
-        # Q while products are made; and when they are done Q in the layout of a text, Q T, and its squares too.
+        # Q while products are made; and when they are done Q, Q T, and its squares.
         factors = number * texts * n_tokens * shape.width * rank
         spent = sum(held.values()) - sum(graph.values())
-        held["low-rank factors"] = factors + max(0.0, 3.0 * factors - spent)
+        held["low-rank factors"] = factors + max(0.0, 2.0 * factors - spent)
     return held
 
 

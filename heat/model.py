@@ -59,6 +59,10 @@ class LanguageModel:
     @property
     def device(self) -> torch.device:
         """Device that takes the inputs (a dispatched model may go on to others)."""
+        if self._embedding.is_meta:
+            # Offloaded weights are nowhere between calls; the hook knows where they are called.
+            hook: Any = self.model.get_input_embeddings()._hf_hook
+            return torch.device(hook.execution_device)
         return self._embedding.device
 
     @property

@@ -84,7 +84,7 @@ def load_config(name_or_path: str | Path) -> PretrainedConfig:
     known = known_configs()
     source = str(known.get(str(name_or_path).lower(), name_or_path))
     try:
-        return AutoConfig.from_pretrained(source)
+        config: PretrainedConfig = AutoConfig.from_pretrained(source)
     except OSError as error:
         raise ModelNotFoundError(
             f"there is no config '{name_or_path}' here, and none could be fetched from the hub; give a config.json, a "
@@ -93,6 +93,7 @@ def load_config(name_or_path: str | Path) -> PretrainedConfig:
     except (ValueError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UnsupportedModelError(f"'{name_or_path}' is no config that can be read: {reason}") from error
+    return config
 
 
 def shape_of(config: Any, name: str) -> Shape:

@@ -327,7 +327,9 @@ class Text:
             attention_mask=self.batch.attention_mask[:, :-1],
         )
         weight: Any = self.model.get_input_embeddings().weight
-        values = explained(self.model, context.repeated(len(embeddings)), embeddings.to(weight))
+        # To the inputs' device and not the weight's: an offloaded weight is nowhere between calls.
+        given = embeddings.to(self.batch.token_ids.device, weight.dtype)
+        values = explained(self.model, context.repeated(len(embeddings)), given)
         return values.to(embeddings.device)
 
 

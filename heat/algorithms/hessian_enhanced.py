@@ -10,7 +10,7 @@ from torch import Tensor
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.components.curvature import LONGEST_SECOND_DERIVATIVE, Mode, Products, curvature
 from heat.components.information import Mask, information
-from heat.components.prefix import suffix_passes
+from heat.components.prefix import suffix_cost
 from heat.components.transition import Kind, Residual, flow, shares, transition
 from heat.components.windows import Windows, windows_of
 from heat.errors import ConfigError
@@ -94,10 +94,12 @@ class _Curvature(_Exact):
         if self.mode == "row":
             return n_targets * _products_cost(self.products, self.n_probes, n_tokens)
         if _way(self.products, n_tokens) not in ("batched", "double-backward"):
-            return n_targets * _products_cost(self.products, self.n_probes * n_tokens, n_tokens)
+            n_products = self.n_probes * (n_tokens + n_targets)
+            return n_targets * _products_cost(self.products, n_products, n_tokens)
         # A pass for the prefixes; a gradient and m products for each token, through the text behind it alone.
-        suffixes = suffix_passes(n_tokens, max(1, DEFAULT_BATCH_TOKENS // self.n_probes))
-        return n_targets * (1.0 + suffixes * (2.0 + 2.0 * self.n_probes))
+        budget = max(1, DEFAULT_BATCH_TOKENS // self.n_probes)
+        suffixes = sum(suffix_cost(n_tokens, each, budget) for each in range(1, n_targets + 1))
+        return n_targets + suffixes * (2.0 + 2.0 * self.n_probes)
 
 
 @dataclass(frozen=True)
@@ -115,8 +117,11 @@ class _Information(Method):
 
     def _information_cost(self, n_tokens: int, n_targets: int) -> float:
         # One unmasked pass, which leaves the prefixes too, and what stands behind them.
-        passes = 1.0 + suffix_passes(n_tokens, DEFAULT_BATCH_TOKENS)
-        return passes * (n_targets if self.mask == "mean" else 1)
+        if self.mask == "mean":
+            return sum(
+                1.0 + suffix_cost(n_tokens, each, DEFAULT_BATCH_TOKENS) for each in range(1, n_targets + 1)
+            )
+        return 1.0 + suffix_cost(n_tokens, n_targets, DEFAULT_BATCH_TOKENS)
 
 
 @dataclass(frozen=True)
@@ -234,7 +239,7 @@ class HeatLayerSampling(Heat):
     def costs_in(self, n_tokens: int, n_targets: int, n_layers: int) -> dict[str, float]:
         """Forward-equivalents of each part; see `Method.costs_in`. Backward passes end at the lowest block taken."""
         share = min(1.0, self.layers / n_layers)
-        n_products = self.n_probes * (n_tokens if self.mode == "block" else 1)
+        n_products = self.n_probes * (n_tokens + n_targets if self.mode == "block" else 1)
         costs = super().costs(n_tokens, n_targets)
         if self.transition == "gradient":
             costs["transition"] = 1.0 + share * n_targets
@@ -293,7 +298,7 @@ class HeatWindowed(Heat):
         one = super().costs(width, 1)
         span = self._span(n_tokens)
         if span > 1:
-            masked = suffix_passes(width, DEFAULT_BATCH_TOKENS)
+            masked = suffix_cost(width, 1, DEFAULT_BATCH_TOKENS)
             one["information"] = 1.0 + masked / span + masked / 5
         share = windows * width / n_tokens * n_targets
         return {name: cost * share for name, cost in one.items()}
