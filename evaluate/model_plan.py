@@ -73,6 +73,7 @@ class ModelPlan:
             "dtype": one.dtype,
             "quantization": one.quantization,
             "devices": one.n_devices,
+            "batch_tokens": one.batch_tokens,
             "forward_equivalents": one.forward_equivalents,
             "flops": one.flops,
             "seconds": one.seconds * self.examples,
@@ -124,7 +125,7 @@ def plan_model(
     from heat.footprint import itemsize
     from heat.registry import build
     from heat.shape import load_config, shape_of
-    from heat.variants import HEAT_FORMS, Rate, cheapest, smallest_that_fits, variant
+    from heat.variants import HEAT_FORMS, Rate, cheapest, fitted
 
     room = parse_bytes(memory)
     built = [build(name, {}) for name in methods or HEAT_FORMS]
@@ -145,21 +146,14 @@ def plan_model(
         raise PlanError(
             f"unknown number format '{dtype}'; use float32, bfloat16, float16 or float64"
         ) from None
+    asked: dict[str, Any] = {"memory": room, "most": gpus, "dtype": dtype}
     rows = [
-        smallest_that_fits(
-            variant(shape, each, rate, n_tokens, n_targets, dtype=dtype, quantization=quantization),
-            room,
-            gpus,
-        )
-        for each in built
+        fitted(shape, each, rate, n_tokens, n_targets, quantization=quantization, **asked) for each in built
     ]
-    forms = [build(name, {}) for name in HEAT_FORMS]
     candidates = [
-        smallest_that_fits(
-            variant(shape, each, rate, n_tokens, n_targets, dtype=dtype, quantization=squeezed), room, gpus
-        )
+        fitted(shape, build(name, {}), rate, n_tokens, n_targets, quantization=squeezed, **asked)
         for squeezed in (None, "8bit", "4bit")
-        for each in forms
+        for name in HEAT_FORMS
     ]
     whole = [each for each in candidates if each.quantization is None]
     return ModelPlan(

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.constants import HF_HUB_OFFLINE
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 from transformers.pytorch_utils import Conv1D
 
 from heat.errors import ModelNotFoundError, UnsupportedModelError
+from heat.model import check_reachable
 from heat.shipped import shipped
 
 
@@ -83,13 +85,19 @@ def load_config(name_or_path: str | Path) -> PretrainedConfig:
     """
     known = known_configs()
     source = str(known.get(str(name_or_path).lower(), name_or_path))
+    absent = (
+        f"there is no config '{name_or_path}'; give a config.json, a model folder, a hub name, or one of: "
+    )
+    absent += ", ".join(known)
+    if not Path(source).exists():
+        if source.endswith(".json") or source.count("/") > 1:
+            raise ModelNotFoundError(absent)
+        if not HF_HUB_OFFLINE:
+            check_reachable(source)
     try:
         config: PretrainedConfig = AutoConfig.from_pretrained(source)
     except OSError as error:
-        raise ModelNotFoundError(
-            f"there is no config '{name_or_path}' here, and none could be fetched from the hub; give a config.json, a "
-            f"model folder, a hub name where there is a network, or one of: {', '.join(known)}"
-        ) from error
+        raise ModelNotFoundError(absent) from error
     except (ValueError, KeyError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UnsupportedModelError(f"'{name_or_path}' is no config that can be read: {reason}") from error

@@ -36,6 +36,7 @@ class Variant:
         dtype: Number format of the weights.
         quantization: `4bit`, `8bit` or None.
         n_devices: Devices that share one copy of the model.
+        batch_tokens: Tokens that one pass may hold.
         parts: Memory of each part on one device that held everything.
         peak_bytes: Peak on the fullest of the devices.
         forward_equivalents: Forward passes over the text; a backward pass counts 1.
@@ -48,6 +49,7 @@ class Variant:
     dtype: str
     quantization: str | None
     n_devices: int
+    batch_tokens: int
     parts: Sequence[Footprint]
     peak_bytes: int
     forward_equivalents: float
@@ -113,6 +115,7 @@ def variant(
         dtype=dtype,
         quantization=quantization,
         n_devices=n_devices,
+        batch_tokens=batch_tokens,
         parts=parts,
         peak_bytes=max(part.on_each(n_devices) for part in parts),
         forward_equivalents=sum(costs.values()),
@@ -122,22 +125,56 @@ def variant(
     )
 
 
-def smallest_that_fits(one: Variant, memory: int, most: int) -> Variant:
-    """The same on as few devices as hold it: 1, 2, 4, ...; on the most there may be where none does.
+def fitted(
+    shape: Shape,
+    method: Method,
+    rate: Rate,
+    n_tokens: int,
+    n_targets: int = 1,
+    *,
+    memory: int,
+    most: int,
+    dtype: str = "bfloat16",
+    quantization: str | None = None,
+) -> Variant:
+    """The same as `variant` on as few devices as hold it (1, 2, 4, ...), and there with as full passes as fit.
+
+    What runs out of memory is halved and goes on (`heat.memory`), so passes down to an eighth of the usual are tried.
 
     Args:
-        one: The variant.
+        shape: The model's sizes.
+        method: The method with its options.
+        rate: Speed of a device.
+        n_tokens: Length of the prompt.
+        n_targets: Number of targets.
         memory: Bytes of a device.
         most: Devices there are.
+        dtype: Number format of the weights.
+        quantization: `4bit`, `8bit` or None.
 
     Returns:
-        The variant with its number of devices and the peak on each.
+        The variant; where nothing fits, that with the smallest passes on the most devices.
     """
-    numbers = [1 << power for power in range(most.bit_length()) if 1 << power <= most]
-    found = [
-        replace(one, n_devices=n, peak_bytes=max(part.on_each(n) for part in one.parts)) for n in numbers
+    tried = [
+        variant(
+            shape,
+            method,
+            rate,
+            n_tokens,
+            n_targets,
+            dtype=dtype,
+            quantization=quantization,
+            batch_tokens=DEFAULT_BATCH_TOKENS >> halvings,
+        )
+        for halvings in range(4)
     ]
-    return next((each for each in found if each.peak_bytes <= memory), found[-1])
+    numbers = [1 << power for power in range(most.bit_length())]
+    spread = [
+        replace(one, n_devices=n, peak_bytes=max(part.on_each(n) for part in one.parts))
+        for n in numbers
+        for one in tried
+    ]
+    return next((each for each in spread if each.peak_bytes <= memory), spread[-1])
 
 
 def cheapest(variants: Iterable[Variant], memory: int) -> Variant | None:
