@@ -37,7 +37,21 @@ SIZES: dict[str, dict[str, int]] = {
         "num_key_value_heads": 2,
     },
 }
-METHODS = ["heat", "heat-low-rank", "gradient-norm", "integrated-gradients", "kl-only", "occlusion"]
+# Few steps are as full as many, and quicker.
+OPTIONS: dict[str, dict[str, int]] = {
+    "integrated-gradients": {"n_steps": 20},
+    "heat-low-rank": {"rank": 16},
+    "heat-windowed": {"window": 64, "tail": 16},
+}
+METHODS = [
+    "heat",
+    "heat-low-rank",
+    "heat-windowed",
+    "gradient-norm",
+    "integrated-gradients",
+    "kl-only",
+    "occlusion",
+]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -71,9 +85,7 @@ def test_the_peak_is_within_15_percent(method: str, family: str, n: int) -> None
     if family != "gpt2":
         changes["num_hidden_layers"] = 3
     lm = tiny_lm(family, vocab_size=1500, **changes)
-    # Few steps are as full as many, and quicker.
-    options = {"integrated-gradients": {"n_steps": 20}, "heat-low-rank": {"rank": 16}}.get(method, {})
-    chosen = heat.methods()[method](**options)
+    chosen = heat.methods()[method](**OPTIONS.get(method, {}))
     with LiveBytes() as live:
         heat.attribute(lm, [3 + 7 * i % 300 for i in range(n)], [7], chosen)
     shape = shape_of(lm.model.config, family)
