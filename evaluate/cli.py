@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -43,6 +43,9 @@ app = typer.Typer(
 )
 
 app.add_typer(reader, name="reader")
+
+# That of heat.model, which would take torch with it.
+Quantization = Literal["4bit", "8bit"]
 
 BenchmarkOption = Annotated[
     str | None,
@@ -552,6 +555,70 @@ def methods(
         print_json([asdict(row) for row in rows])
         return
     _print(methods_table(rows, tokens), [])
+
+
+@app.command(
+    name="plan",
+    epilog="\b\nExamples:\n"
+    "  evaluate plan --model llama-3.1-70b --memory 80GB --gpus 8\n"
+    "  evaluate plan --model ./my-model --tokens 2000 --calibrate\n"
+    "  evaluate plan --model config.json --method heat-windowed --tokens 100000 --flops 350e12",
+)
+def plan_of_model(
+    model: Annotated[
+        str,
+        typer.Option(
+            help="config.json, model folder, hub name, or gpt-j-6b, phi-3-medium-14b, llama-3.1-70b, qwen2.5-3b."
+        ),
+    ],
+    memory: Annotated[str, typer.Option(help="Memory of one GPU, as 80GB or 40GiB.")] = "80GB",
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs that may share one copy of the model.")] = 8,
+    tokens: Annotated[int, typer.Option(min=1, help="Length of a prompt in tokens.")] = 300,
+    targets: Annotated[int, typer.Option(min=1, help="Target tokens of a prompt.")] = 1,
+    examples: Annotated[int, typer.Option(min=1, help="Number of prompts.")] = 1000,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Method; repeat for several. Default: the forms of HEAT.")
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(help="Number format of the weights. Default: bfloat16, or the model's own.")
+    ] = None,
+    quantization: Annotated[Quantization | None, typer.Option(help="Squeeze the weights.")] = None,
+    flops: Annotated[
+        float | None, typer.Option(help="Operations a second that a GPU sustains. Default: 400e12 (H100).")
+    ] = None,
+    flops_float32: Annotated[
+        float | None, typer.Option(help="The same in float32, for second derivatives. Default: 40e12.")
+    ] = None,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Load the model and time it here; needs its weights.")
+    ] = False,
+    json: JsonOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Say what a model will cost in memory and time, and which form of HEAT fits.
+
+    Needs the model's config alone, and no weights.
+    """
+    from evaluate.model_plan import model_plan_notes, model_plan_table, plan_model
+
+    found = plan_model(
+        model,
+        memory=memory,
+        gpus=gpus,
+        n_tokens=tokens,
+        n_targets=targets,
+        examples=examples,
+        methods=method or [],
+        dtype=dtype,
+        quantization=quantization,
+        flops=flops,
+        flops_float32=flops_float32,
+        measure=calibrate,
+    )
+    if json:
+        print_json(found.as_json())
+        return
+    _print(model_plan_table(found), model_plan_notes(found))
 
 
 @app.command(

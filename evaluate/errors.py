@@ -41,3 +41,7 @@ class ReportError(EvaluateError):
 
 class LengthError(EvaluateError):
     """A text of the wanted length cannot be put to the model."""
+
+
+class PlanError(EvaluateError):
+    """What a plan was asked for cannot be read."""

@@ -106,6 +106,19 @@ class Method(ABC):
             Name of the part to forward-equivalents.
         """
 
+    def costs_in(self, n_tokens: int, n_targets: int, n_layers: int) -> dict[str, float]:
+        """The same as `costs`, for a model whose depth is known; less where a method goes through some blocks only.
+
+        Args:
+            n_tokens: Length of the context.
+            n_targets: Number of targets.
+            n_layers: Number of the model's blocks.
+
+        Returns:
+            Name of the part to forward-equivalents.
+        """
+        return self.costs(n_tokens, n_targets)
+
     def cost(self, n_tokens: int, n_targets: int) -> float:
         """Work for one text in all, in forward passes over it.
 

@@ -59,6 +59,10 @@ class LanguageModel:
     @property
     def device(self) -> torch.device:
         """Device that takes the inputs (a dispatched model may go on to others)."""
+        if self._embedding.is_meta:
+            # Offloaded weights are nowhere between calls; the hook knows where they are called.
+            hook: Any = self.model.get_input_embeddings()._hf_hook
+            return torch.device(hook.execution_device)
         return self._embedding.device
 
     @property
@@ -112,7 +116,7 @@ def load(
     folder = _folder(name_or_path)
     source = str(folder) if folder is not None else str(name_or_path)
     if folder is None and not (offline or HF_HUB_OFFLINE):
-        _check_reachable(source)
+        check_reachable(source)
     if folder is not None and revision is not None:
         raise ModelNotFoundError(
             f"'{source}' is a folder and has no revisions; give a hub name, or no revision"
@@ -189,10 +193,16 @@ def _folder(name_or_path: str | Path | None) -> Path | None:
     return None
 
 
-def _check_reachable(name: str) -> None:
+def check_reachable(name: str) -> None:
     """The hub must answer for `name`: what was fetched before is not taken for the newest without a word.
 
     Asked once and with a limit: the loaders would try for half a minute, file by file, and say so each time.
+
+    Args:
+        name: Hub name.
+
+    Raises:
+        ModelNotFoundError: It does not answer.
     """
     try:
         HfApi().model_info(name, timeout=_HUB_SECONDS)

@@ -4,21 +4,21 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, collate, rows_within
-from heat.components.curvature import LONGEST_SECOND_DERIVATIVE
 from heat.encoding import Encoded
+from heat.footprint import footprints
 from heat.forward import embed, target_log_probs
 from heat.method import Method
 from heat.model import LanguageModel
+from heat.shape import shape_of
 from heat.state import frozen
 
 CALIBRATION_SECONDS = 2.0
 # Parts that pass a text through the model alone; the others fill a batch.
-_ONE_BY_ONE = frozenset({"log-probability", "transition", "curvature", "attention"})
+ONE_BY_ONE = frozenset({"log-probability", "transition", "curvature", "attention"})
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Plan:
         n_targets: Number of target tokens.
         forward_equivalents: Part to forward passes over the text; a backward pass counts 1.
         seconds: Part to estimated seconds.
-        peak_bytes: Rough peak of memory, weights included.
+        peak_bytes: Peak of memory, weights included; see `heat.footprint`.
     """
 
     method: str
@@ -107,22 +107,21 @@ def plan(
         The plan; its seconds are estimates from forward passes alone.
     """
     n_tokens, n_targets = encoded.n_prompt, encoded.n_targets
-    costs = {"log-probability": 1.0, **method.costs(n_tokens, n_targets)}
+    shape = shape_of(lm.model.config, lm.name)
+    costs = {"log-probability": 1.0, **method.costs_in(n_tokens, n_targets, shape.n_layers)}
     seconds = {
-        part: cost * n_tokens * (speed.single if part in _ONE_BY_ONE else speed.batched)
+        part: cost * n_tokens * (speed.single if part in ONE_BY_ONE else speed.batched)
         for part, cost in costs.items()
     }
-    width = n_tokens
-    window = getattr(method, "window", None)
-    if window is not None:
-        width = min(width, window + getattr(method, "tail", 0))
+    dtype = str(lm.dtype).removeprefix("torch.")
+    parts = footprints(shape, method, n_tokens, n_targets, dtype=dtype, batch_tokens=batch_tokens)
     return Plan(
         method=method.name,
         n_tokens=n_tokens,
         n_targets=n_targets,
         forward_equivalents=costs,
         seconds=seconds,
-        peak_bytes=_peak(lm, method, width, batch_tokens),
+        peak_bytes=max(part.total for part in parts),
     )
 
 
@@ -141,36 +140,3 @@ def _seconds_per_token(
             float(target_log_probs(lm.model, batch, embed(lm.model, batch)).sum())
             taken.append(clock() - start)
     return statistics.median(taken) / ids.numel()
-
-
-def _peak(lm: LanguageModel, method: Method, n_tokens: int, batch_tokens: int) -> int:
-    """Weights, and the greatest of the parts' activations, counted by hand from the shapes of a block.
-
-    A rough figure: what a block keeps for one token is taken as 16 vectors of the width and 4 of the inner width, and
-    3 rows of attention weights where attention is plain.
-    """
-    config: Any = lm.model.config.get_text_config()
-    width, layers, heads = config.hidden_size, config.num_hidden_layers, config.num_attention_heads
-    inner = getattr(config, "intermediate_size", None) or getattr(config, "ffn_dim", None) or 4 * width
-    weights = sum(tensor.numel() * tensor.element_size() for tensor in lm.model.parameters())
-    number = max(4, torch.finfo(lm.dtype).bits // 8)
-    block = 16 * width + 4 * inner
-    pass_of = {"forward": max(n_tokens, batch_tokens) * block}
-    needs: Any = set(method.needs)
-    if {"gradients", "attention"} & needs:
-        pass_of["first derivatives"] = max(n_tokens, batch_tokens) * layers * block
-    if "second-derivatives" in needs:
-        options = method.config()
-        differences = options.get("products") == "finite-difference" or (
-            options.get("products") == "auto" and n_tokens > LONGEST_SECOND_DERIVATIVE
-        )
-        if differences:
-            pass_of["second derivatives"] = max(n_tokens, batch_tokens) * layers * block
-        else:
-            texts = rows_within(batch_tokens, n_tokens * options.get("n_probes", 1))
-            kept = block + 3 * heads * n_tokens
-            graph = 2 * texts * n_tokens * layers * kept
-            pass_of["second derivatives"] = graph + max(texts * n_tokens, batch_tokens) * 2 * kept
-        if lm.dtype == torch.bfloat16:
-            weights += 2 * weights
-    return int(weights + number * max(pass_of.values()))

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from math import log, sqrt
 from typing import Annotated, Literal
 
 import numpy as np
@@ -85,8 +86,14 @@ class ContextCite(Method):
         return Scores(scores)
 
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`. A pass over a share of the tokens counts as that share."""
-        return {"ablations": self.keep * self.n_ablations * n_targets}
+        """Forward-equivalents; see `Method.costs`. A pass over a share of the tokens counts as that share.
+
+        An estimate: the texts of a pass are padded to the longest of them, about √(2 ln m) standard deviations above
+        the mean of m binomials.
+        """
+        together = min(self.n_ablations, rows_within(DEFAULT_BATCH_TOKENS, n_tokens))
+        deviation = sqrt(2 * log(max(2, together)) * self.keep * (1 - self.keep) / max(1, n_tokens))
+        return {"ablations": min(1.0, self.keep + deviation) * self.n_ablations * n_targets}
 
 
 def sources_of(lm: LanguageModel, token_ids: list[int], kind: Sources) -> list[int]:

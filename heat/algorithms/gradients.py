@@ -185,8 +185,17 @@ class LayerIntegratedGradientsMethod(Method):
         )
 
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`. The backward pass ends at the block, so this is an upper bound."""
-        return {"gradients": (2.0 + 2.0 * self.n_steps) * n_targets}
+        """Forward-equivalents; see `Method.costs`. At the middle block of an even number, or else at the first."""
+        return self._costs_above(0.5 if self.layer is None else 1.0, n_targets)
+
+    def costs_in(self, n_tokens: int, n_targets: int, n_layers: int) -> dict[str, float]:
+        """Forward-equivalents; see `Method.costs_in`. The backward pass ends at the block."""
+        layer = n_layers // 2 if self.layer is None else self.layer
+        return self._costs_above(max(0.0, 1.0 - layer / n_layers), n_targets)
+
+    def _costs_above(self, share: float, n_targets: int) -> dict[str, float]:
+        """Two passes for the ends of the path, and a gradient through a share of the blocks for each step."""
+        return {"gradients": (2.0 + (1.0 + share) * self.n_steps) * n_targets}
 
 
 @register("gradient-shap")
@@ -318,7 +327,9 @@ class Text:
             attention_mask=self.batch.attention_mask[:, :-1],
         )
         weight: Any = self.model.get_input_embeddings().weight
-        values = explained(self.model, context.repeated(len(embeddings)), embeddings.to(weight))
+        # To the inputs' device and not the weight's: an offloaded weight is nowhere between calls.
+        given = embeddings.to(self.batch.token_ids.device, weight.dtype)
+        values = explained(self.model, context.repeated(len(embeddings)), given)
         return values.to(embeddings.device)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.components.curvature import LONGEST_SECOND_DERIVATIVE, Mode, Products, curvature
 from heat.components.information import Mask, information
-from heat.components.prefix import suffix_passes
+from heat.components.prefix import suffix_cost
 from heat.components.transition import Kind, Residual, flow, shares, transition
 from heat.components.windows import Windows, windows_of
 from heat.errors import ConfigError
@@ -91,10 +91,15 @@ class _Curvature(_Exact):
         )
 
     def _curvature_cost(self, n_tokens: int, n_targets: int) -> float:
-        if self.mode == "block":
-            # A gradient and m products for each token, through the text behind it alone.
-            return n_targets * suffix_passes(n_tokens, DEFAULT_BATCH_TOKENS) * (2.0 + 2.0 * self.n_probes)
-        return n_targets * _products_cost(self.products, self.n_probes, n_tokens)
+        if self.mode == "row":
+            return n_targets * _products_cost(self.products, self.n_probes, n_tokens)
+        if _way(self.products, n_tokens) not in ("batched", "double-backward"):
+            n_products = self.n_probes * (n_tokens + n_targets)
+            return n_targets * _products_cost(self.products, n_products, n_tokens)
+        # A pass for the prefixes; a gradient and m products for each token, through the text behind it alone.
+        budget = max(1, DEFAULT_BATCH_TOKENS // self.n_probes)
+        suffixes = sum(suffix_cost(n_tokens, each, budget) for each in range(1, n_targets + 1))
+        return n_targets + suffixes * (2.0 + 2.0 * self.n_probes)
 
 
 @dataclass(frozen=True)
@@ -111,9 +116,12 @@ class _Information(Method):
         return information(lm.model, batch, mask=self.mask, batch_tokens=batch_tokens)
 
     def _information_cost(self, n_tokens: int, n_targets: int) -> float:
-        # One unmasked pass, one for the prefixes, and what stands behind them.
-        passes = 2.0 + suffix_passes(n_tokens, DEFAULT_BATCH_TOKENS)
-        return passes * (n_targets if self.mask == "mean" else 1)
+        # One unmasked pass, which leaves the prefixes too, and what stands behind them.
+        if self.mask == "mean":
+            return sum(
+                1.0 + suffix_cost(n_tokens, each, DEFAULT_BATCH_TOKENS) for each in range(1, n_targets + 1)
+            )
+        return 1.0 + suffix_cost(n_tokens, n_targets, DEFAULT_BATCH_TOKENS)
 
 
 @dataclass(frozen=True)
@@ -224,6 +232,21 @@ class HeatLayerSampling(Heat):
     def _top_layers(self) -> int | None:
         return self.layers
 
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents of each part in a model of so few blocks; a deeper one costs less, see `costs_in`."""
+        return self.costs_in(n_tokens, n_targets, self.layers)
+
+    def costs_in(self, n_tokens: int, n_targets: int, n_layers: int) -> dict[str, float]:
+        """Forward-equivalents of each part; see `Method.costs_in`. Backward passes end at the lowest block taken."""
+        share = min(1.0, self.layers / n_layers)
+        n_products = self.n_probes * (n_tokens + n_targets if self.mode == "block" else 1)
+        costs = super().costs(n_tokens, n_targets)
+        if self.transition == "gradient":
+            costs["transition"] = 1.0 + share * n_targets
+        # One more pass finds what enters the block.
+        costs["curvature"] = n_targets * (1.0 + _products_cost(self.products, n_products, n_tokens, share))
+        return costs
+
 
 @register("heat-windowed")
 @dataclass(frozen=True)
@@ -275,8 +298,8 @@ class HeatWindowed(Heat):
         one = super().costs(width, 1)
         span = self._span(n_tokens)
         if span > 1:
-            masked = suffix_passes(width, DEFAULT_BATCH_TOKENS)
-            one["information"] = 2.0 + masked / span + masked / 5
+            masked = suffix_cost(width, 1, DEFAULT_BATCH_TOKENS)
+            one["information"] = 1.0 + masked / span + masked / 5
         share = windows * width / n_tokens * n_targets
         return {name: cost * share for name, cost in one.items()}
 
@@ -444,17 +467,23 @@ class KlOnly(_Information):
         return {"information": self._information_cost(n_tokens, n_targets)}
 
 
-def _products_cost(products: Products, n_products: int, n_tokens: int) -> float:
-    """Forward-equivalents of so many Hessian-vector products of one text."""
-    if products == "auto":
-        products = "batched" if n_tokens <= LONGEST_SECOND_DERIVATIVE else "finite-difference"
+def _way(products: Products, n_tokens: int) -> Products:
+    """How products are made at a length; batched ones cost what those one by one do."""
+    if products != "auto":
+        return products
+    return "batched" if n_tokens <= LONGEST_SECOND_DERIVATIVE else "finite-difference"
+
+
+def _products_cost(products: Products, n_products: int, n_tokens: int, share: float = 1.0) -> float:
+    """Forward-equivalents of so many Hessian-vector products of one text, backward through a share of the blocks."""
     # The weights take no gradient, so a backward pass costs what a forward does, and a double backward twice that.
+    gradient = 1.0 + share
     shared, each = {
-        "double-backward": (2.0, 2.0),
-        "batched": (2.0, 2.0),
-        "forward-over-reverse": (0.0, 4.0),
-        "finite-difference": (0.0, 4.0),
-    }[products]
+        "double-backward": (gradient, 2.0 * share),
+        "batched": (gradient, 2.0 * share),
+        "forward-over-reverse": (0.0, 2.0 * gradient),
+        "finite-difference": (0.0, 2.0 * gradient),
+    }[_way(products, n_tokens)]
     return shared + each * n_products
 
 

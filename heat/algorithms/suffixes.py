@@ -10,7 +10,7 @@ from torch import Tensor
 
 from heat.algorithms.draws import generator_of
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
-from heat.components.prefix import suffix_parts, suffix_passes
+from heat.components.prefix import suffix_cost, suffix_parts
 from heat.forward import Replacement, embed, log_probs, replacement
 from heat.memory import in_parts
 from heat.method import Method, Scores
@@ -326,8 +326,8 @@ class _Backward(Method):
 
         return read
 
-    def _sweep_cost(self, n_tokens: int) -> float:
-        return 1.0 + suffix_passes(n_tokens, DEFAULT_BATCH_TOKENS)
+    def _sweep_cost(self, n_tokens: int, n_targets: int) -> float:
+        return 1.0 + suffix_cost(n_tokens, n_targets, DEFAULT_BATCH_TOKENS)
 
 
 @register("tdd-forward")
@@ -379,7 +379,7 @@ class TddBackward(_Backward):
 
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         """Forward-equivalents; see `Method.costs`. A suffix serves all targets behind it."""
-        return {"suffixes": self._sweep_cost(n_tokens)}
+        return {"suffixes": self._sweep_cost(n_tokens, n_targets)}
 
 
 @register("tdd-bidirectional")
@@ -404,7 +404,7 @@ class TddBidirectional(_Backward):
 
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         """Forward-equivalents; see `Method.costs`."""
-        return {"suffixes": self._sweep_cost(n_tokens), "predictions": 1.0}
+        return {"suffixes": self._sweep_cost(n_tokens, n_targets), "predictions": 1.0}
 
 
 @register("context-length-probing")
@@ -451,4 +451,4 @@ class ContextLengthProbing(_Backward):
 
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         """Forward-equivalents; see `Method.costs`. A suffix serves all targets behind it."""
-        return {"suffixes": 1.0 + self._sweep_cost(n_tokens)}
+        return {"suffixes": 1.0 + self._sweep_cost(n_tokens, n_targets)}

@@ -221,7 +221,8 @@ def _suffix_block_size(model: PreTrainedModel, batch: Batch, probes: Tensor, bat
             )
         whole = keys_and_values(cache)
         tokens = batch.context[row].nonzero()[:, 0]
-        for some in suffix_parts(tokens, batch.token_ids.shape[1], batch_tokens // len(probes)):
+        end = int(batch.positions[row]) + 1
+        for some in suffix_parts(tokens, end, max(1, batch_tokens // len(probes))):
 
             def work(part: Tensor, row: int = row, whole: Any = whole) -> tuple[Tensor, Tensor]:
                 return part, _blocks_of(model, batch, embeddings, row, part, whole, probes)

@@ -45,12 +45,24 @@ def suffix_parts(tokens: Tensor, end: int, budget: int) -> Iterator[Tensor]:
         done += size
 
 
-def suffix_passes(n_tokens: int, budget: int) -> float:
-    """Work of one suffix for each of n tokens, in passes over all n."""
+def suffix_cost(n_tokens: int, n_targets: int, budget: int) -> float:
+    """Work of one suffix for each token before the last of some targets.
+
+    A suffix ends where the last target is read, so the other targets stand in it too.
+
+    Args:
+        n_tokens: Tokens before the first target.
+        n_targets: Number of targets.
+        budget: Tokens that one pass may hold.
+
+    Returns:
+        In passes over the n tokens.
+    """
+    end = n_tokens + n_targets - 1
     work = done = 0
-    while done < n_tokens:
-        size = min(suffix_rows(n_tokens - done, budget), n_tokens - done)
-        work += size * (n_tokens - done)
+    while done < end:
+        size = min(suffix_rows(end - done, budget), end - done)
+        work += size * (end - done)
         done += size
     return work / n_tokens
 
