@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import secrets
 import shlex
@@ -90,7 +91,8 @@ def review(
         tell("Ctrl-C stops it; every action is on the disk by then")
         if browser:
             webbrowser.open(address)
-        serve(create_app(session, secret, own_port), listener)
+        with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C before the server listens for it
+            serve(create_app(session, secret, own_port), listener)
     tell(_result(benchmark, paragraphs))
 
 

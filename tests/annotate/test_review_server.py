@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 from labelled import make_benchmark, make_label, make_paragraphs
@@ -287,6 +288,7 @@ class TestCommand:
     def test_starts_and_stops(self, tmp_path) -> None:
         running = Reviewing(make_labelled(tmp_path / "b"))
         with socket.create_connection(("127.0.0.1", running.port), timeout=5):
+            urllib.request.urlopen(running.url, timeout=30).close()  # it serves, and a connection is open
             printed = running.interrupt()
         assert running.process.returncode == 0
         assert "stopped; 0 of 4 paragraphs done" in printed
