@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annotate.files import canonical_hash, read_records, repair_tail
+from annotate.files import append_records, canonical_hash, read_records, repair_tail
 from annotate.schema import Record
 from evaluate.alignment import example_scores, masks
 from evaluate.faithfulness.options import Options as FaithfulnessOptions
@@ -104,8 +104,8 @@ def answered(
                 fresh.append(Answer(key=key, text=known[key]))
             own[example.id] = known[key]
             on_progress(f"answers, {setting.name}", done, len(task.examples))
-        with path.open("ab") as stream:
-            stream.write("".join(row.model_dump_json() + "\n" for row in fresh).encode())
+        if fresh:
+            append_records(path, fresh)
         found[setting.name] = own
     silent = tuple(name for name, text in found[GREEDY.name].items() if not text.strip())
     examples = tuple(
