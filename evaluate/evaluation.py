@@ -116,12 +116,14 @@ class Copies(Record):
         made: Examples that have such a copy which the model can take.
         survived: Copies on which the model still says the same first token.
         coverage: Mean share of an example's words that have a partner in the copy.
+        failed: Why a copy could not be had, to how many examples; only where someone is asked for it.
     """
 
     name: str
     made: int
     survived: int
     coverage: float
+    failed: dict[str, int] = Field(default_factory=dict)
 
 
 class MethodResult(Record):

@@ -11,9 +11,10 @@ from evaluate.evaluation import Evaluation, evaluate
 from evaluate.metrics.metric import Metric
 from evaluate.robustness.copies import CopyMeasure
 from evaluate.robustness.edits import EDITS
+from evaluate.robustness.llm import Asking
 from evaluate.robustness.metrics import DECODING, NOISE, rewriting_metrics
 from evaluate.robustness.options import Options, Probe
-from evaluate.robustness.paraphrase import VOICE, ParaphraseMeasure, paraphraser
+from evaluate.robustness.paraphrase import VOICE, ParaphraseMeasure, kinds_of, paraphraser
 from evaluate.robustness.perturbation import EditsMeasure, NoiseMeasure
 from evaluate.runner import Progress, no_progress
 from evaluate.store import Target
@@ -36,6 +37,7 @@ def robustness(
     only_correct: bool | None = None,
     single_token: bool | None = None,
     command: str = "",
+    asking: Asking | None = None,
     on_progress: Progress = no_progress,
 ) -> list[Evaluation]:
     """Score attribution methods by how far their scores move; see `evaluate` for the arguments.
@@ -52,6 +54,7 @@ def robustness(
         only_correct: See `evaluate`; the decoding probe explains whatever the model says.
         single_token: See `evaluate`; not for the decoding probe.
         command: How this was called.
+        asking: How language models are asked for paraphrases; ``None`` for the defaults.
         on_progress: Told how far the work has come.
 
     Returns:
@@ -60,6 +63,7 @@ def robustness(
     Raises:
         NothingScoredError: A probe finds no example it can change.
         EvaluateError: There is no such paraphraser.
+        AnnotateError: A language model was asked for paraphrases, and the asking ended early; see `LLMParaphraser`.
     """
     options = options or Options()
     common: dict[str, Any] = {
@@ -69,7 +73,8 @@ def robustness(
         "options": options.model_dump(mode="json"),
         "command": command,
     }
-    paraphrasers = [paraphraser(name) for name in options.paraphrasers]
+    asking = asking or Asking(on_progress=on_progress)
+    paraphrasers = [paraphraser(name, out, asking) for name in options.paraphrasers]
     measures: list[CopyMeasure] = []
     if probe in ("perturbation", "all"):
         measures += [NoiseMeasure(options), EditsMeasure()]
@@ -111,7 +116,7 @@ def robustness(
 def metrics_of(result: Evaluation) -> tuple[Metric, ...]:
     """The metrics of a robustness table."""
     options = Options.model_validate(result.options)
-    kinds = dict.fromkeys(kind for name in options.paraphrasers for kind in paraphraser(name).kinds)
+    kinds = dict.fromkeys(kind for name in options.paraphrasers for kind in kinds_of(name))
     by_kind: Mapping[str, tuple[Metric, ...]] = {
         "robustness-noise": NOISE,
         "robustness-edits": rewriting_metrics(tuple(EDITS)),

@@ -1,5 +1,7 @@
 """Edits and paraphrases: what they say, and which word is which."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,6 +11,7 @@ from annotate.words import split_words
 from evaluate.errors import EvaluateError
 from evaluate.robustness.edits import EDITS
 from evaluate.robustness.lemma import align, lemma
+from evaluate.robustness.llm import Asking
 from evaluate.robustness.paraphrase import ParaphraseMeasure, paraphraser
 from evaluate.robustness.rewriting import Change, Rewriting, rewritten
 from evaluate.robustness.rules import RULES, RuleParaphraser, clause, contraction, voice
@@ -230,8 +233,8 @@ def test_only_lemmas_that_occur_as_often_are_aligned() -> None:
 def test_of_two_rewritings_of_a_kind_the_first_paraphraser_s_counts() -> None:
     example = asked("The dog chased the cat. The ant carries the gout in dry weather.\nWho?")
     for names in (("sample", "rules"), ("rules", "sample")):
-        measure = ParaphraseMeasure([paraphraser(name) for name in names])
+        measure = ParaphraseMeasure([paraphraser(name, Path(), Asking()) for name in names])
         found = {each.name: each for each in measure.rewritings([example])[0]}
         assert ("chased by" in said(found["voice"])) == (names[0] == "rules")
     with pytest.raises(EvaluateError, match="there are: sample, rules"):
-        paraphraser("nobody")
+        paraphraser("nobody", Path(), Asking())
