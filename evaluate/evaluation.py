@@ -183,6 +183,7 @@ class Evaluation(Record):
         best_baseline: Metric name to the method that the others are compared with.
         copies: What the examples were compared with; empty where a metric looks at them alone.
         methods: Rows, best first.
+        rows: Method to one row of values an example, of the call that made it; not part of the file.
         computed: Attributions computed by this call; not part of the file, which is to be the same when made
             again.
         reused: Attributions found in the store.
@@ -212,6 +213,7 @@ class Evaluation(Record):
     copies: tuple[Copies, ...] = ()
     methods: tuple[MethodResult, ...]
     versions: dict[str, str]
+    rows: dict[str, tuple[Score, ...]] = Field(default_factory=dict, exclude=True, repr=False)
     computed: int = Field(default=0, exclude=True)
     reused: int = Field(default=0, exclude=True)
 
@@ -363,6 +365,7 @@ def evaluate(
         copies=measure.copies(),
         methods=results,
         versions=versions(),
+        rows={name: tuple(each) for name, each in rows.items()},
         computed=computed,
         reused=len(names) * sum(1 + measure.n_copies(example) for example in usable) - computed,
     )

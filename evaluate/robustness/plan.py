@@ -29,8 +29,9 @@ def attributions_per_example(examples: Sequence[Example], probe: Probe, options:
     found = 0.0
     if probe != "decoding":
         found += 1  # the examples themselves, shared by all probes on the given target
-    if probe in ("perturbation", "all"):
+    if probe in ("noise", "perturbation", "all"):
         found += len(get_args(NoiseKind)) * options.draws
+    if probe in ("edits", "perturbation", "all"):
         found += sum(edit(each) is not None for each in examples for edit in EDITS.values()) / len(examples)
     if probe in ("paraphrase", "all"):
         offline = [name for name in options.paraphrasers if not is_llm(name)]

@@ -47,7 +47,7 @@ def robustness(
         lm: The model, left as it is, or an engine that holds it.
         methods: Registered names.
         out: Results folder.
-        probe: Which probe; ``perturbation`` is two tables, noise and edits.
+        probe: Which probe; ``perturbation`` is noise and edits.
         options: What is disturbed; ``None`` for the defaults.
         target: Which target tokens are attributed.
         seed: Seed of noise, drawing, methods and statistics.
@@ -76,8 +76,10 @@ def robustness(
     asking = asking or Asking(on_progress=on_progress)
     paraphrasers = [paraphraser(name, out, asking) for name in options.paraphrasers]
     measures: list[CopyMeasure] = []
-    if probe in ("perturbation", "all"):
-        measures += [NoiseMeasure(options), EditsMeasure()]
+    if probe in ("noise", "perturbation", "all"):
+        measures.append(NoiseMeasure(options))
+    if probe in ("edits", "perturbation", "all"):
+        measures.append(EditsMeasure())
     if probe in ("paraphrase", "all"):
         measures.append(ParaphraseMeasure(paraphrasers))
     found = [
