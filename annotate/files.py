@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -109,11 +109,24 @@ def repair_tail(path: Path) -> None:
 
 def append_record(path: Path, record: BaseModel) -> None:
     """Append ``record`` to ``path`` as one line and fsync before returning."""
+    append_records(path, [record])
+
+
+def append_records(path: Path, records: Sequence[BaseModel]) -> None:
+    """Append ``records`` to ``path``, one line each, with one write and one fsync before returning.
+
+    Raises:
+        OSError: The disk is full or the file cannot be written; names ``path``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as stream:
-        stream.write(record.model_dump_json().encode("utf-8") + b"\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    try:
+        with path.open("ab") as stream:
+            stream.write("".join(record.model_dump_json() + "\n" for record in records).encode("utf-8"))
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from annotate.cli import DEFAULT_BASE_URL, ConcurrencyOption, MaxCostOption
 from annotate.console import command_line, print_json, progress, run
 from annotate.errors import AnnotateError
 from evaluate.errors import EvaluateError
@@ -248,9 +249,16 @@ def robustness(
     ] = RobustnessOptions().radius,
     draws: Annotated[int, typer.Option(min=2, help="Noisy copies of each kind.")] = RobustnessOptions().draws,
     paraphraser: Annotated[
-        list[str] | None, typer.Option(help="sample, rules; repeat for several. Default: both.")
+        list[str] | None,
+        typer.Option(help="sample, rules, openai:MODEL; repeat for several. Default: sample and rules."),
     ] = None,
     engine: EngineOptions = EngineOptions(),
+    base_url: Annotated[
+        str,
+        typer.Option(envvar="OPENAI_BASE_URL", help="Endpoint of openai: paraphrasers, up to and with /v1."),
+    ] = DEFAULT_BASE_URL,
+    concurrency: ConcurrencyOption = 8,
+    max_cost: MaxCostOption = None,
     out: OutOption = Path("results"),
     plan: PlanOption = False,
     json: JsonOption = False,
@@ -263,6 +271,9 @@ def robustness(
     other words. decoding: the answer drawn otherwise. Attributions of the undisturbed texts that other
     evaluations left in the results folder are used again.
     """
+    from annotate.limits import Budget, Limits
+    from annotate.transport import Endpoint
+    from evaluate.robustness.llm import Asking, spent
     from evaluate.robustness.plan import robustness_plan
     from evaluate.robustness.run import metrics_of
     from evaluate.robustness.run import robustness as be_robust
@@ -291,8 +302,13 @@ def robustness(
             single_token=single_token,
             command=command_line(),
             retry_failed=engine.retry_failed,
+            asking=Asking(
+                Endpoint(base_url), Limits(concurrency, max_cost=max_cost), Budget(max_cost), on_progress
+            ),
             on_progress=on_progress,
         )
+    for line in spent(out):
+        _speaker(json or quiet)(line)
     if json:
         print_json({result.kind: result.as_json() for result in results})
         return

@@ -115,12 +115,14 @@ class Copies(Record):
         made: Examples that have such a copy which the model can take.
         survived: Copies on which the model still says the same first token.
         coverage: Mean share of an example's words that have a partner in the copy.
+        failed: Why a copy could not be had, to how many examples; only where someone is asked for it.
     """
 
     name: str
     made: int
     survived: int
     coverage: float
+    failed: dict[str, int] = Field(default_factory=dict)
 
 
 class MethodResult(Record):
@@ -180,6 +182,7 @@ class Evaluation(Record):
         best_baseline: Metric name to the method that the others are compared with.
         copies: What the examples were compared with; empty where a metric looks at them alone.
         methods: Rows, best first.
+        rows: Method to one row of values an example, of the call that made it; not part of the file.
         computed: Attributions computed by this call; not part of the file, which is to be the same when made
             again.
         reused: Attributions found in the store.
@@ -209,6 +212,7 @@ class Evaluation(Record):
     copies: tuple[Copies, ...] = ()
     methods: tuple[MethodResult, ...]
     versions: dict[str, str]
+    rows: dict[str, tuple[Score, ...]] = Field(default_factory=dict, exclude=True, repr=False)
     computed: int = Field(default=0, exclude=True)
     reused: int = Field(default=0, exclude=True)
 
@@ -362,6 +366,7 @@ def evaluate(
         copies=measure.copies(),
         methods=results,
         versions=versions(),
+        rows={name: tuple(each) for name, each in rows.items()},
         computed=computed,
         reused=len(names) * sum(1 + measure.n_copies(example) for example in usable) - computed,
     )

@@ -18,13 +18,12 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
-from annotate.files import canonical_hash, read_records, repair_tail, sweep, write_atomic
+from annotate.files import append_records, canonical_hash, read_records, repair_tail, sweep, write_atomic
 from annotate.schema import Record
 from evaluate.errors import StoreError
 from evaluate.tasks.task import Example
@@ -250,15 +249,7 @@ class Store:
 
     def _append(self, name: str, rows: Sequence[Record]) -> None:
         # One write and one fsync for a whole batch: a row at a time costs more than the metrics.
-        path = self._rows(name)
-        try:
-            with path.open("ab") as stream:
-                stream.write("".join(row.model_dump_json() + "\n" for row in rows).encode("utf-8"))
-                stream.flush()
-                os.fsync(stream.fileno())
-        except OSError as error:
-            error.filename = str(path)
-            raise
+        append_records(self._rows(name), rows)
 
 
 def attribution_path(folder: Path, key: str) -> Path:

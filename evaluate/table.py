@@ -11,7 +11,7 @@ from evaluate.metrics.metric import Metric
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from evaluate.evaluation import Evaluation, MethodResult
+    from evaluate.evaluation import Copies, Evaluation, MethodResult
     from evaluate.intervals import Interval
 
 
@@ -157,7 +157,7 @@ def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
         lines.append(f"Skipped: {reasons}; {result.skipped_example}.")
     lines.extend(
         f"{each.name}: {each.made} copies, the model's first token is the same on {each.survived}; "
-        f"{each.coverage:.0%} of the words have a partner."
+        f"{each.coverage:.0%} of the words have a partner{_failed(each)}."
         for each in result.copies
     )
     if result.copies:
@@ -186,6 +186,11 @@ def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
                 f"{row.refused_example}."
             )
     return lines
+
+
+def _failed(copies: Copies) -> str:
+    reasons = ", ".join(f"{count} {reason}" for reason, count in copies.failed.items())
+    return f"; no copy could be had of {sum(copies.failed.values())} texts ({reasons})" if reasons else ""
 
 
 def _named(result: Evaluation, metrics: Sequence[Metric]) -> str:

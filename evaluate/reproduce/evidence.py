@@ -19,10 +19,12 @@ from evaluate.intervals import Interval, mean_interval
 from evaluate.metrics.alignment import METRICS as ALIGNMENT
 from evaluate.metrics.faithfulness import METRICS as FAITHFULNESS
 from evaluate.metrics.metric import Metric
+from evaluate.robustness.metrics import NOISE, rewriting_metrics
 from evaluate.store import Score, attribution_key, score_key
 from evaluate.tasks.task import Example
 
 Values = NDArray[np.float64]
+METRICS = (*ALIGNMENT, *FAITHFULNESS, *NOISE, *rewriting_metrics(("voice",)))
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,11 @@ class Measured:
 
     def metric(self, name: str) -> Metric:
         """A metric of this kind by its name."""
-        return next(each for each in (*ALIGNMENT, *FAITHFULNESS) if each.name == name)
+        return next(each for each in METRICS if each.name == name)
+
+    def best_baseline(self, metric: str) -> str | None:
+        """The method of kind baseline with the best mean; ``None`` where none has one."""
+        return self.result.best_baseline.get(metric)
 
     def values(self, method: str, metric: str) -> Values:
         """One value an example; ``nan`` where it is not defined."""

@@ -77,13 +77,21 @@ def gather(
     key = f"{CURATED}-faithfulness"
     found = _faithfulness(cut, lm, methods, out, seed, _one_bar(key, len(methods), on_progress))
     _keep(key, found, evaluations, missing)
+    few = without_obstacle(chosen_methods(scope.robust_methods), lm)
+    cut = replace(curated, examples=curated.examples[: scope.robust_limit])
     for probe in PROBES:
-        _keep(
-            f"robustness-{probe}",
-            robustness(cut, lm, methods, probe, out=out, seed=seed),
-            evaluations,
-            missing,
+        key = f"robustness-{probe}"
+        found = robustness(
+            cut,
+            lm,
+            few,
+            probe,
+            options=scope.robust_options,
+            out=out,
+            seed=seed,
+            on_progress=on_progress,
         )
+        _keep(key, found, evaluations, missing)
     agreement, remark = _agreement(curated.folder)
     return Evidence(
         evaluations=evaluations,

@@ -72,6 +72,9 @@ def _above(check: Above, evidence: Evidence) -> tuple[str, Verdict]:
         if found is None:
             verdicts.append(not_run(evidence.missing.get(name, f"the evaluation {name}")))
             continue
+        if BEST_BASELINE in (check.shows, *check.than) and found.best_baseline(check.metric) is None:
+            verdicts.append(not_comparable(f"{check.metric} of {name} is not defined for any baseline here"))
+            continue
         needed = [_named(each, found, check.metric) for each in (check.shows, check.better, *check.than)]
         absent = [each for each in needed if each not in found.scores]
         if absent:
@@ -88,13 +91,16 @@ def _above(check: Above, evidence: Evidence) -> tuple[str, Verdict]:
 
 
 def _named(method: str, found: Measured, metric: str) -> str:
-    return found.result.best_baseline[metric] if method == BEST_BASELINE else method
+    return (found.best_baseline(metric) or "") if method == BEST_BASELINE else method
 
 
 def _figure(check: Above, found: Measured) -> str:
     shown = _named(check.shows, found, check.metric)
     if check.figure == "mean":
-        return in_words(found.mean(shown, check.metric)) + (f" ({shown})" if shown != check.shows else "")
+        small = found.metric(check.metric).small
+        return in_words(found.mean(shown, check.metric), small=small) + (
+            f" ({shown})" if shown != check.shows else ""
+        )
     # A cell about the claim's better method is set against the other one, a cell about another against the better.
     other = check.better if shown != check.better else _named(check.than[-1], found, check.metric)
     above, below = (found.mean(each, check.metric).mean for each in (shown, other))

@@ -287,6 +287,6 @@ def command_of(check: Check, length: int) -> str:
 def _evaluation_command(name: str, methods: str) -> str:
     benchmark, _, kind = name.rpartition("-")
     if name.startswith("robustness-"):
-        return f"evaluate robustness --probe {kind}"
+        return f"evaluate robustness --probe {kind}{methods}"
     where = f" --benchmark {benchmark}" if benchmark not in ("curated", "long") else ""
     return f"evaluate {kind}{where}{methods}"

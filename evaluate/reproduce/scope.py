@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from evaluate.robustness.options import SETTINGS, Options
+
 HEAT_FORMS = ("heat", "heat-low-rank", "heat-layer-sampling", "heat-windowed", "heat-lr-win")
 ABLATION = ("transition-only", "hessian-only", "kl-only", "no-gate", "uniform-transition")
 GRADIENTS = ("integrated-gradients", "input-x-gradient", "gradient-norm")
 FEW = (*HEAT_FORMS, *ABLATION, *GRADIENTS, "attention-rollout", "reagent", "random")
 # The benchmarks beside the curated one are for one claim each.
 OTHERS = ("heat", "reagent", *GRADIENTS, "attention-rollout", "random")
+# Every copy of a text is attributed anew, and ReAgent alone would cost ten times all of these.
+ROBUST = ("heat", *GRADIENTS, "attention-rollout", "random")
+# The poster's settings: temperature, top-p, top-k.
+_DRAWN = tuple(each for each in SETTINGS if each.name in ("temperature-1.5", "top-p-0.9", "top-k-10"))
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,9 @@ class Scope:
         limit: Examples of it.
         others_limit: Examples of each other benchmark.
         other_methods: Methods of these.
+        robust_methods: Methods whose robustness is probed.
+        robust_limit: Examples of the curated benchmark that are disturbed.
+        robust_options: How, and how often.
         timed: Methods timed on the short text.
         repeats: Timed runs of each.
         length: Tokens of the short text.
@@ -32,6 +41,9 @@ class Scope:
     limit: int
     others_limit: int
     other_methods: tuple[str, ...]
+    robust_methods: tuple[str, ...]
+    robust_limit: int
+    robust_options: Options
     timed: tuple[str, ...]
     repeats: int
     length: int
@@ -44,6 +56,9 @@ QUICK = Scope(
     limit=6,
     others_limit=1,
     other_methods=OTHERS,
+    robust_methods=ROBUST,
+    robust_limit=6,
+    robust_options=Options(draws=2, settings=_DRAWN),
     timed=(*HEAT_FORMS, *GRADIENTS, "attention-rollout", "reagent", "random"),
     repeats=2,
     length=64,
@@ -55,6 +70,9 @@ FULL = Scope(
     limit=40,
     others_limit=8,
     other_methods=OTHERS,
+    robust_methods=ROBUST,
+    robust_limit=20,
+    robust_options=Options(),
     timed=("all",),
     repeats=3,
     length=128,

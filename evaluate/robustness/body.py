@@ -8,10 +8,9 @@ from evaluate.tasks.task import Example
 
 
 def body_sentences(example: Example) -> list[list[Span]]:
-    """Sentences of the part that tells, line by line.
+    """Sentences of the part of an example that tells, line by line, see `body_lines`.
 
-    The last line is the question and stays out; so does, in a text of one line, the last sentence, which the target
-    follows. What stands behind the last word (the cue) is neither.
+    What stands behind the last word (the cue) is no part of it.
 
     Args:
         example: The example.
@@ -19,7 +18,21 @@ def body_sentences(example: Example) -> list[list[Span]]:
     Returns:
         Spans of the sentences of each line that has one.
     """
-    text = example.prompt[: example.words[-1][1]]
+    return body_lines(example.prompt[: example.words[-1][1]])
+
+
+def body_lines(text: str) -> list[list[Span]]:
+    """Sentences of the part of a text that tells, line by line.
+
+    The last line is the question and stays out; so does, in a text of one line, the last sentence, which the target
+    follows.
+
+    Args:
+        text: Up to its last word.
+
+    Returns:
+        Spans of the sentences of each line that has one.
+    """
     lines: list[list[Span]] = []
     last = 0
     for start, end in split_sentences(text):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from annotate.files import canonical_hash, read_records, repair_tail
+from annotate.files import append_records, canonical_hash, read_records, repair_tail
 from annotate.schema import Record
 from evaluate.alignment import example_scores, masks
 from evaluate.faithfulness.options import Options as FaithfulnessOptions
@@ -104,8 +104,8 @@ def answered(
                 fresh.append(Answer(key=key, text=known[key]))
             own[example.id] = known[key]
             on_progress(f"answers, {setting.name}", done, len(task.examples))
-        with path.open("ab") as stream:
-            stream.write("".join(row.model_dump_json() + "\n" for row in fresh).encode())
+        if fresh:
+            append_records(path, fresh)
         found[setting.name] = own
     silent = tuple(name for name, text in found[GREEDY.name].items() if not text.strip())
     examples = tuple(
@@ -273,14 +273,12 @@ class DecodingMeasure(CopyMeasure):
         names = [setting.name for setting in self._options.settings]
         found = {}
         for figure in _FIGURES:
-            values = np.array(
-                [[_value(row, f"{figure}@{name}") for name in (GREEDY.name, *names)] for row in rows]
-            )
+            values = figures_by_setting(rows, figure, self._options)
             stayed = np.array([[_value(row, f"stayed@{name}") for name in names] for row in rows]) == 1
             # Where the text changed, the greedy figure stands in: what is left are the scores' own movements.
             only = np.concatenate([values[:, :1], np.where(stayed, values[:, 1:], values[:, :1])], axis=1)
-            found[f"{figure}_variation"] = _interval(values, clusters, seed)
-            found[f"{figure}_variation_stayed"] = _interval(only, clusters, seed)
+            found[f"{figure}_variation"] = variation(values, clusters, seed)
+            found[f"{figure}_variation_stayed"] = variation(only, clusters, seed)
         return found
 
     def _figures(self, lm: LanguageModel, example: Example, attribution: Attribution) -> dict[str, float]:
@@ -308,26 +306,82 @@ def _ranks(one: Attribution, other: Attribution) -> float:
     return mean_defined([spearman(a[: len(b)], b[: len(a)]) for a, b in pairs])
 
 
+def figures_by_setting(rows: Sequence[Score], figure: str, options: Options) -> Values:
+    """A figure of every answer.
+
+    Args:
+        rows: One an example.
+        figure: ``auprc``, ``comprehensiveness`` or ``soft_nc``.
+        options: The settings.
+
+    Returns:
+        [examples, 1 + settings], the greedy answer's first; ``nan`` where it is not defined.
+    """
+    names = (GREEDY.name, *(setting.name for setting in options.settings))
+    return np.array([[_value(row, f"{figure}@{name}") for name in names] for row in rows])
+
+
+def variation(values: Values, clusters: Sequence[str], seed: int) -> Interval:
+    """`relative_variation` with a 95 % percentile bootstrap, texts drawn whole.
+
+    Args:
+        values: See `figures_by_setting`; examples with a ``nan`` are left out.
+        clusters: Text of each example.
+        seed: Seed of the draws.
+    """
+    kept, texts = _defined(values, clusters)
+    drawn = _shares(_resampled(kept, texts, seed))
+    return _percentiles(relative_variation(kept), drawn, len(kept), len(values))
+
+
+def variation_difference(one: Values, other: Values, clusters: Sequence[str], seed: int) -> Interval:
+    """`relative_variation` of one method minus that of another, both of the same texts in every draw.
+
+    Args:
+        one: See `figures_by_setting`; examples where either has a ``nan`` are left out.
+        other: Of the same examples and settings.
+        clusters: Text of each example.
+        seed: Seed of the draws.
+    """
+    width = one.shape[1]
+    kept, texts = _defined(np.concatenate([one, other], axis=1), clusters)
+    totals = _resampled(kept, texts, seed)
+    difference = relative_variation(kept[:, :width]) - relative_variation(kept[:, width:])
+    drawn = _shares(totals[:, :width]) - _shares(totals[:, width:])
+    return _percentiles(difference, drawn, len(kept), len(one))
+
+
 def _value(row: Score, name: str) -> float:
     value = row.values.get(name)
     return float("nan") if value is None else value
 
 
-def _interval(values: Values, clusters: Sequence[str], seed: int) -> Interval:
-    """`relative_variation` with a percentile bootstrap, texts drawn whole."""
-    defined = np.asarray(~np.isnan(values).any(axis=1))
+def _defined(values: Values, clusters: Sequence[str]) -> tuple[Values, list[str]]:
+    """The examples without a ``nan``, and their texts."""
+    kept = [index for index, row in enumerate(values) if not np.isnan(row).any()]
+    return values[kept], [clusters[index] for index in kept]
+
+
+def _resampled(values: Values, clusters: Sequence[str], seed: int) -> Values:
+    """Sums over the texts of each draw: [draws, columns]; no draws where there is only one text."""
     texts: dict[str, list[int]] = defaultdict(list)
-    for index in np.flatnonzero(defined).tolist():
-        texts[clusters[index]].append(index)
-    value = relative_variation(values)
+    for row, text in enumerate(clusters):
+        texts[text].append(row)
+    if len(texts) < 2:
+        return np.empty((0, values.shape[1]))
+    sums = np.stack([values[rows].sum(axis=0) for rows in texts.values()])
+    drawn = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
+    return np.asarray(sums[drawn].sum(axis=1))
+
+
+def _shares(totals: Values) -> Values:
+    """Relative variation of each draw; ``nan`` where the greedy sum is 0."""
+    reference = np.where(totals[:, 0] == 0, np.nan, totals[:, 0])
+    return np.asarray(np.abs(totals[:, 1:] - totals[:, :1]).max(axis=1, initial=0.0) / np.abs(reference))
+
+
+def _percentiles(value: float, drawn: Values, n: int, of: int) -> Interval:
     mean = None if np.isnan(value) else value
-    low: float | None = None
-    high: float | None = None
-    if mean is not None and len(texts) > 1:
-        sums = np.stack([values[rows].sum(axis=0) for rows in texts.values()])
-        drawn = np.random.default_rng(seed).integers(0, len(sums), (RESAMPLES, len(sums)))
-        totals = sums[drawn].sum(axis=1)
-        kept = totals[totals[:, 0] != 0]
-        shares = np.abs(kept[:, 1:] - kept[:, :1]).max(axis=1, initial=0.0) / np.abs(kept[:, 0])
-        low, high = (float(each) for each in np.quantile(shares, (0.025, 0.975)))
-    return Interval(mean=mean, low=low, high=high, n=int(defined.sum()), undefined=int((~defined).sum()))
+    kept = drawn[~np.isnan(drawn)]
+    low, high = (None, None) if mean is None or not len(kept) else np.quantile(kept, (0.025, 0.975)).tolist()
+    return Interval(mean=mean, low=low, high=high, n=n, undefined=of - n)

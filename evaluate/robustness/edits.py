@@ -36,15 +36,13 @@ def case(example: Example) -> Rewriting | None:
 
 
 def punctuation(example: Example) -> Rewriting | None:
-    """Commas of the body go, and full stops that end a sentence become exclamation marks."""
-    ends = {end for line in body_sentences(example) for _, end in line}
-    found = []
-    for start, end in _body_words(example):
-        mark = example.prompt[start:end]
-        if mark == ",":
-            found.append(Change(start, end, ""))
-        elif mark == "." and end in ends:
-            found.append(_swap(start, end, "!"))
+    """Commas of the body go, where they are words of their own.
+
+    No mark is put in: one that a model has never read is no small edit to it.
+    """
+    found = [
+        Change(start, end, "") for start, end in _body_words(example) if example.prompt[start:end] == ","
+    ]
     return rewritten(example, "punctuation", found)
 
 

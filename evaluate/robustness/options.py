@@ -8,7 +8,7 @@ from pydantic import Field
 
 from annotate.schema import Record
 
-Probe = Literal["perturbation", "paraphrase", "decoding", "all"]
+Probe = Literal["noise", "edits", "perturbation", "paraphrase", "decoding", "all"]
 
 
 class DecodingSetting(Record):

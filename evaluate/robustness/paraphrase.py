@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Any, Protocol
 
 from evaluate.errors import EvaluateError
+from evaluate.evaluation import Copies
+from evaluate.robustness.llm import SCHEME, Asking, LLMParaphraser
 from evaluate.robustness.rewriting import Rewriting
 from evaluate.robustness.rewritings import RewritingMeasure
 from evaluate.robustness.rules import RuleParaphraser
@@ -29,19 +32,50 @@ class Paraphraser(Protocol):
         ...
 
 
-def paraphraser(name: str) -> Paraphraser:
+_OFFLINE: dict[str, type[SampleParaphraser] | type[RuleParaphraser]] = {
+    "sample": SampleParaphraser,
+    "rules": RuleParaphraser,
+}
+
+
+def is_llm(name: str) -> bool:
+    """Whether a paraphraser of that name asks a language model."""
+    return name.startswith(SCHEME)
+
+
+def paraphraser(name: str, folder: Path, asking: Asking) -> Paraphraser:
     """A paraphraser by name.
 
     Args:
-        name: ``sample`` (texts of the sample world, words aligned exactly) or ``rules`` (English, aligned by lemma).
+        name: ``sample`` (texts of the sample world, words aligned exactly), ``rules`` (English, aligned by lemma) or
+            ``openai:MODEL`` (a language model, aligned by lemma).
+        folder: Results folder, where answers of language models are kept.
+        asking: How they are asked.
+
+    Raises:
+        EvaluateError: There is none of that name.
+        LabelError: An option of a language model is wrong.
+    """
+    if is_llm(name):
+        return LLMParaphraser(name, folder, asking)
+    return _offline(name)()
+
+
+def kinds_of(name: str) -> tuple[str, ...]:
+    """Names of the rewritings of a paraphraser, without making it.
 
     Raises:
         EvaluateError: There is none of that name.
     """
-    known: dict[str, type[Paraphraser]] = {"sample": SampleParaphraser, "rules": RuleParaphraser}
-    if name not in known:
-        raise EvaluateError(f"there is no paraphraser {name!r}; there are: {', '.join(known)}")
-    return known[name]()
+    return (name,) if is_llm(name) else _offline(name).kinds
+
+
+def _offline(name: str) -> type[SampleParaphraser] | type[RuleParaphraser]:
+    if name not in _OFFLINE:
+        raise EvaluateError(
+            f"there is no paraphraser {name!r}; there are: {', '.join(_OFFLINE)}, openai:MODEL"
+        )
+    return _OFFLINE[name]
 
 
 class ParaphraseMeasure(RewritingMeasure):
@@ -58,6 +92,10 @@ class ParaphraseMeasure(RewritingMeasure):
         super().__init__(tuple(kinds), leading=VOICE)
         self._paraphrasers = tuple(paraphrasers)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without whom it asked: the paraphrases are made before the work is handed out."""
+        return super().__getstate__() | {"_paraphrasers": ()}
+
     def rewritings(self, examples: Sequence[Example]) -> list[list[Rewriting]]:
         """What all paraphrasers say, without those of which no word has a partner."""
         found: list[dict[str, Rewriting]] = [{} for _ in examples]
@@ -67,3 +105,17 @@ class ParaphraseMeasure(RewritingMeasure):
                     if rewriting.pairs:
                         own.setdefault(rewriting.name, rewriting)
         return [list(own.values()) for own in found]
+
+    def copies(self) -> tuple[Copies, ...]:
+        """The copies; of a language model with those it failed to make."""
+        failed = {
+            each.kinds[0]: each.failed for each in self._paraphrasers if isinstance(each, LLMParaphraser)
+        }
+        return tuple(
+            row.model_copy(update={"failed": failed[row.name]}) if row.name in failed else row
+            for row in super().copies()
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the paraphrasers, which hold a client and are done when the copies are made."""
+        return super().__getstate__() | {"_paraphrasers": ()}

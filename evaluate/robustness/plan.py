@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from evaluate.plan import MethodPlan, plan
 from evaluate.robustness.edits import EDITS
+from evaluate.robustness.llm import Asking
 from evaluate.robustness.options import Options, Probe
-from evaluate.robustness.paraphrase import ParaphraseMeasure, paraphraser
+from evaluate.robustness.paraphrase import ParaphraseMeasure, is_llm, paraphraser
 from evaluate.store import Target
 from evaluate.tasks.task import Example
 
@@ -27,12 +29,15 @@ def attributions_per_example(examples: Sequence[Example], probe: Probe, options:
     found = 0.0
     if probe != "decoding":
         found += 1  # the examples themselves, shared by all probes on the given target
-    if probe in ("perturbation", "all"):
+    if probe in ("noise", "perturbation", "all"):
         found += len(get_args(NoiseKind)) * options.draws
+    if probe in ("edits", "perturbation", "all"):
         found += sum(edit(each) is not None for each in examples for edit in EDITS.values()) / len(examples)
     if probe in ("paraphrase", "all"):
-        measure = ParaphraseMeasure([paraphraser(name) for name in options.paraphrasers])
+        offline = [name for name in options.paraphrasers if not is_llm(name)]
+        measure = ParaphraseMeasure([paraphraser(name, Path(), Asking()) for name in offline])
         found += sum(map(len, measure.rewritings(examples))) / len(examples)
+        found += len(options.paraphrasers) - len(offline)  # nobody is asked for a plan
     if probe in ("decoding", "all"):
         found += 1 + len(options.settings)
     return found

@@ -11,9 +11,10 @@ from evaluate.evaluation import Evaluation, evaluate
 from evaluate.metrics.metric import Metric
 from evaluate.robustness.copies import CopyMeasure
 from evaluate.robustness.edits import EDITS
+from evaluate.robustness.llm import Asking
 from evaluate.robustness.metrics import DECODING, NOISE, rewriting_metrics
 from evaluate.robustness.options import Options, Probe
-from evaluate.robustness.paraphrase import VOICE, ParaphraseMeasure, paraphraser
+from evaluate.robustness.paraphrase import VOICE, ParaphraseMeasure, kinds_of, paraphraser
 from evaluate.robustness.perturbation import EditsMeasure, NoiseMeasure
 from evaluate.runner import Progress, no_progress
 from evaluate.store import Target
@@ -37,6 +38,7 @@ def robustness(
     single_token: bool | None = None,
     command: str = "",
     retry_failed: bool = False,
+    asking: Asking | None = None,
     on_progress: Progress = no_progress,
 ) -> list[Evaluation]:
     """Score attribution methods by how far their scores move; see `evaluate` for the arguments.
@@ -46,7 +48,7 @@ def robustness(
         lm: The model, left as it is, or an engine that holds it.
         methods: Registered names.
         out: Results folder.
-        probe: Which probe; ``perturbation`` is two tables, noise and edits.
+        probe: Which probe; ``perturbation`` is noise and edits.
         options: What is disturbed; ``None`` for the defaults.
         target: Which target tokens are attributed.
         seed: Seed of noise, drawing, methods and statistics.
@@ -54,6 +56,7 @@ def robustness(
         single_token: See `evaluate`; not for the decoding probe.
         command: How this was called.
         retry_failed: See `evaluate`.
+        asking: How language models are asked for paraphrases; ``None`` for the defaults.
         on_progress: Told how far the work has come.
 
     Returns:
@@ -62,6 +65,7 @@ def robustness(
     Raises:
         NothingScoredError: A probe finds no example it can change.
         EvaluateError: There is no such paraphraser.
+        AnnotateError: A language model was asked for paraphrases, and the asking ended early; see `LLMParaphraser`.
     """
     options = options or Options()
     common: dict[str, Any] = {
@@ -72,10 +76,13 @@ def robustness(
         "command": command,
         "retry_failed": retry_failed,
     }
-    paraphrasers = [paraphraser(name) for name in options.paraphrasers]
+    asking = asking or Asking(on_progress=on_progress)
+    paraphrasers = [paraphraser(name, out, asking) for name in options.paraphrasers]
     measures: list[CopyMeasure] = []
-    if probe in ("perturbation", "all"):
-        measures += [NoiseMeasure(options), EditsMeasure()]
+    if probe in ("noise", "perturbation", "all"):
+        measures.append(NoiseMeasure(options))
+    if probe in ("edits", "perturbation", "all"):
+        measures.append(EditsMeasure())
     if probe in ("paraphrase", "all"):
         measures.append(ParaphraseMeasure(paraphrasers))
     found = [
@@ -114,7 +121,7 @@ def robustness(
 def metrics_of(result: Evaluation) -> tuple[Metric, ...]:
     """The metrics of a robustness table."""
     options = Options.model_validate(result.options)
-    kinds = dict.fromkeys(kind for name in options.paraphrasers for kind in paraphraser(name).kinds)
+    kinds = dict.fromkeys(kind for name in options.paraphrasers for kind in kinds_of(name))
     by_kind: Mapping[str, tuple[Metric, ...]] = {
         "robustness-noise": NOISE,
         "robustness-edits": rewriting_metrics(tuple(EDITS)),

@@ -6,6 +6,7 @@ from pydantic import BaseModel
 from annotate.errors import AnnotateError, BenchmarkError
 from annotate.files import (
     append_record,
+    append_records,
     canonical_hash,
     file_hash,
     read_records,
@@ -39,6 +40,22 @@ def test_a_torn_last_line_is_left_out_and_cut_before_the_next_append(tmp_path: P
     repair_tail(path)
     append_record(path, Row(n=3))
     assert [row.n for row in read_records(path, Row)] == [1, 3]
+
+
+def test_a_batch_is_on_the_disk_before_it_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "new" / "log.jsonl"
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda handle: synced.append(path.read_bytes()))
+    append_records(path, [Row(n=1), Row(n=2)])
+    append_record(path, Row(n=3))
+    assert [row.n for row in read_records(path, Row)] == [1, 2, 3]
+    assert [data.count(b"\n") for data in synced] == [2, 3]
+
+
+def test_an_append_to_a_full_disk_names_the_file() -> None:
+    with pytest.raises(OSError, match="No space") as stop:
+        append_record(Path("/dev/full"), Row(n=1))
+    assert stop.value.filename == "/dev/full"
 
 
 def test_a_bad_line_is_named(tmp_path: Path) -> None:

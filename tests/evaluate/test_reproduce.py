@@ -8,12 +8,14 @@ import pytest
 
 from annotate.schema import Paragraph
 from evaluate.evaluation import read_result
-from evaluate.reproduce.evidence import Evidence, measured
+from evaluate.reproduce.evidence import Evidence, Measured, measured
 from evaluate.reproduce.judge import judge
 from evaluate.reproduce.others import other_tasks
 from evaluate.reproduce.poster import Above, load_poster
+from evaluate.reproduce.robustness import PROBES, Varied, robustness
 from evaluate.reproduce.run import Reproduction, reproduce
 from evaluate.reproduce.scope import Scope
+from evaluate.robustness.options import SETTINGS, Options
 from evaluate.tasks.errors import TaskError
 from evaluate.tasks.task import Example, GoldSource, Task
 from heat import LanguageModel
@@ -23,6 +25,9 @@ TINY = Scope(
     limit=2,
     others_limit=1,
     other_methods=("heat", "gradient-norm", "random"),
+    robust_methods=("heat", "gradient-norm", "random"),
+    robust_limit=2,
+    robust_options=Options(draws=2, settings=SETTINGS[5:7], answer_tokens=2),
     timed=("heat", "gradient-norm", "random"),
     repeats=1,
     length=24,
@@ -43,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def page(paragraphs: list[Paragraph], lm: LanguageModel, folder: Path) -> Reproduction:
+def task(paragraphs: list[Paragraph]) -> Task:
     examples = tuple(
         Example(
             id=p.id,
@@ -54,7 +59,11 @@ def page(paragraphs: list[Paragraph], lm: LanguageModel, folder: Path) -> Reprod
         )
         for p in paragraphs
     )
-    task = Task(name="made", source="by hand", examples=examples, gold=GOLD)
+    return Task(name="made", source="by hand", examples=examples, gold=GOLD)
+
+
+@pytest.fixture(scope="module")
+def page(task: Task, lm: LanguageModel, folder: Path) -> Reproduction:
     return reproduce(task, {}, lm, TINY, out=folder, quick=True, command="evaluate reproduce")
 
 
@@ -71,7 +80,11 @@ def test_every_cell_has_a_verdict_and_the_page_is_written(
     assert "same figures" in by["Windowing (512 tokens)", "AOPC"].verdict.why
     assert by["Alignment with human annotations", "F1, HEAT"].ours != "-"
     assert by["HEAT (Ours)", "TellMeWhy, Soft-NC"].verdict.word == "not run"
-    assert "this version does not have" in by["Input perturbations", "sensitivity"].verdict.why
+    assert "too few texts, n = 2" in by["Input perturbations", "sensitivity"].verdict.why
+    assert by["Input perturbations", "sensitivity"].ours != "-"
+    assert (
+        by["Input perturbations", "sensitivity"].command == "evaluate robustness --probe noise --method all"
+    )
     assert by["Low-Rank Hessian (rank=64)", "s per 1,000 examples"].verdict.word == "not run"
     assert "without --quick" in by["Full HEAT, 2048 tokens", "s per 1,000 examples"].verdict.why
     assert by["Full HEAT", "s per 1,000 examples"].ours.endswith("forward passes)")
@@ -103,6 +116,58 @@ def test_verdicts_follow_the_stored_scores(page: Reproduction, folder: Path) -> 
         judge(cell.model_copy(update={"check": check}), Evidence(evaluations={"x": gone}))[1].word
         == "not run"
     )
+
+
+def test_robustness_enters_by_its_probes(task: Task, lm: LanguageModel, tmp_path: Path) -> None:
+    methods, options = ["heat", "gradient-norm", "input-x-gradient", "random"], TINY.robust_options
+    found = {
+        probe: robustness(
+            replace(task, examples=task.examples[:3]),
+            lm,
+            methods,
+            probe,
+            options=options,
+            out=tmp_path,
+            seed=0,
+        )
+        for probe in PROBES
+    }
+    noise, varied = found["noise"], found["decoding"]
+    assert isinstance(noise, Measured)
+    rows = {row.method: row for row in noise.result.methods}
+    means = {name: row.metrics["gaussian_spread"].mean for name, row in rows.items()}
+    best = noise.best_baseline("gaussian_spread")
+    assert best == min(("gradient-norm", "input-x-gradient"), key=lambda name: means[name])
+    assert noise.better("heat", best, "gaussian_spread").mean == pytest.approx(means[best] - means["heat"])
+    assert isinstance(varied, Varied)
+    metric = "comprehensiveness_variation"
+    rows = {row.method: row for row in varied.result.methods}
+    moved = {name: row.aggregates[metric].mean for name, row in rows.items()}
+    least = varied.best_baseline(metric)
+    assert least == min(("gradient-norm", "input-x-gradient"), key=lambda name: moved[name])
+    assert varied.mean("heat", metric).mean == moved["heat"]
+    assert varied.better("heat", "random", metric).mean == pytest.approx(moved["random"] - moved["heat"])
+    assert len({*moved.values()}) > 1
+    assert "gradient-norm, input-x-gradient only" in varied.remark
+
+
+def test_a_probe_that_finds_nothing_says_so(lm: LanguageModel, tmp_path: Path) -> None:
+    short = Task(
+        name="made", source="", examples=(Example(id="a", prompt="one", target=" b", words=((0, 3),)),)
+    )
+    found = robustness(short, lm, ["random"], "paraphrase", options=Options(), out=tmp_path, seed=0)
+    assert isinstance(found, str)
+    assert "changed copy that the prediction survives" in found
+
+
+def test_a_metric_that_no_baseline_has_is_not_comparable(page: Reproduction, folder: Path) -> None:
+    found = measured(folder, read_result(folder, "faithfulness"))
+    bare = replace(found, result=found.result.model_copy(update={"best_baseline": {}}))
+    cell = next(cell for table in load_poster() for cell in table.cell if isinstance(cell.check, Above))
+    check = cell.check.model_copy(update={"evaluations": ("x",), "than": ("best baseline",)})
+    ours, verdict = judge(cell.model_copy(update={"check": check}), Evidence(evaluations={"x": bare}))
+    assert (ours, verdict.word) == ("-", "not comparable")
+    assert "not defined for any baseline" in verdict.why
 
 
 def test_rows_are_named_or_refused() -> None:

@@ -43,6 +43,8 @@ def answer_request(body: dict[str, Any]) -> str:
     if "do not stand in the text" in last and fault != "wrong":  # asked again: takes them back, all of them
         count = sum(line.startswith('"') for line in last.splitlines())
         return json.dumps({"spans": [{"quote": "", "occurrence": 1, "before": ""}] * count})
+    if '"paragraph"' in schema:
+        return json.dumps({"paragraph": reworded(text, body["messages"], fault)}, ensure_ascii=False)
     if '"i"' in schema:
         marks = [{"i": i, "word": text[slice(*split_words(text)[i])]} for i in words]
         return json.dumps({"words": marks * 2 if fault == "duplicate" else marks}, ensure_ascii=False)
@@ -53,6 +55,16 @@ def answer_request(body: dict[str, Any]) -> str:
     if fault == "wrong":
         marks = [{"quote": "zyzzyva quux", "occurrence": 1, "before": ""}, *marks]
     return json.dumps({"spans": marks * 2 if fault == "duplicate" else marks}, ensure_ascii=False)
+
+
+def reworded(text: str, messages: list[dict[str, str]], fault: str = "") -> str:
+    """``text`` with "As they say, " before every line but its unchanged end; "wrong" changes that as well."""
+    ends = re.findall(r"Stays exactly as it is: (.+)", "\n".join(each["content"] for each in messages))
+    end = ends[-1]
+    told = text.removesuffix(end)
+    lines = [f"As they say, {line[0].lower()}{line[1:]}" for line in told.strip().split("\n")]
+    gap = told[len(told.rstrip()) :]
+    return "\n".join(lines) + gap + (end.upper() if fault == "wrong" else end)
 
 
 def _quote(text: str, index: int) -> dict[str, Any]:

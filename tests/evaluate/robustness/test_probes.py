@@ -311,6 +311,18 @@ def test_answers_are_drawn_as_asked(lm: LanguageModel) -> None:
     assert generate(lm, prompt, DecodingSetting(name="nucleus", temperature=3.0, top_p=1e-6), 3) == greedy
 
 
+def test_answers_are_on_the_disk_setting_by_setting(
+    task: Task, lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "answers.jsonl"
+    synced = []
+    monkeypatch.setattr("os.fsync", lambda handle: synced.append(path.read_bytes()))
+    answered(task, lm, SMALL, 0, tmp_path)
+    assert [data.count(b"\n") for data in synced] == [4, 8, 12, 16]
+    answered(task, lm, SMALL, 0, tmp_path)
+    assert len(synced) == 4
+
+
 def test_examples_without_an_answer_are_named(task: Task, lm: LanguageModel, tmp_path: Path) -> None:
     long = task.examples[0].model_copy(update={"id": "long", "prompt": "The dog. " * 200})
     said, answers = answered(

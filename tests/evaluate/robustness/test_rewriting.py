@@ -1,14 +1,18 @@
 """Edits and paraphrases: what they say, and which word is which."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import heat
 from annotate.sources.sample import sample_passages
 from annotate.words import split_words
 from evaluate.errors import EvaluateError
 from evaluate.robustness.edits import EDITS
 from evaluate.robustness.lemma import align, lemma
+from evaluate.robustness.llm import Asking
 from evaluate.robustness.paraphrase import ParaphraseMeasure, paraphraser
 from evaluate.robustness.rewriting import Change, Rewriting, rewritten
 from evaluate.robustness.rules import RULES, RuleParaphraser, clause, contraction, voice
@@ -55,7 +59,7 @@ TEXT = "Many researchers agree, as ever. Tom ran home.\nIt rained. The Queen tal
     [
         ("synonym", "Numerous scientists concur, as ever. Tom ran home.\nIt rained. The Queen speaks.\nWho ran home?"),
         ("case", "many researchers agree, as ever. tom ran home.\nit rained. the queen talks.\nWho ran home?"),
-        ("punctuation", "Many researchers agree as ever! Tom ran home!\nIt rained! The Queen talks!\nWho ran home?"),
+        ("punctuation", "Many researchers agree as ever. Tom ran home.\nIt rained. The Queen talks.\nWho ran home?"),
         ("order", "Tom ran home. Many researchers agree, as ever.\nThe Queen talks. It rained.\nWho ran home?"),
     ],
 )  # fmt: skip
@@ -66,7 +70,6 @@ def test_edits(edit: str, expected: str) -> None:
     same = [(a, b) for a, b in paired(example, found) if a.lower() != b.lower()]
     assert same == {
         "synonym": [("Many", "Numerous"), ("researchers", "scientists"), ("agree", "concur"), ("talks", "speaks")],
-        "punctuation": [(".", "!")] * 4,
     }.get(edit, [])  # fmt: skip
     assert len(found.pairs) == len(example.words) - (edit == "punctuation")
 
@@ -230,8 +233,21 @@ def test_only_lemmas_that_occur_as_often_are_aligned() -> None:
 def test_of_two_rewritings_of_a_kind_the_first_paraphraser_s_counts() -> None:
     example = asked("The dog chased the cat. The ant carries the gout in dry weather.\nWho?")
     for names in (("sample", "rules"), ("rules", "sample")):
-        measure = ParaphraseMeasure([paraphraser(name) for name in names])
+        measure = ParaphraseMeasure([paraphraser(name, Path(), Asking()) for name in names])
         found = {each.name: each for each in measure.rewritings([example])[0]}
         assert ("chased by" in said(found["voice"])) == (names[0] == "rules")
     with pytest.raises(EvaluateError, match="there are: sample, rules"):
-        paraphraser("nobody")
+        paraphraser("nobody", Path(), Asking())
+
+
+def test_the_embedded_reader_stands_by_its_answer_without_commas() -> None:
+    lm = heat.load()
+
+    def first(prompt: str) -> int:
+        said = heat.encode(lm, prompt, None, max_targets=1)
+        return said.token_ids[said.n_prompt]
+
+    examples = load_task("curated", gold="none").examples[:20]
+    edited = [(each, made) for each in examples if (made := EDITS["punctuation"](each)) is not None]
+    assert len(edited) >= 15
+    assert sum(first(each.prompt) == first(made.example.prompt) for each, made in edited) >= len(edited) - 1
