@@ -92,10 +92,6 @@ class ParaphraseMeasure(RewritingMeasure):
         super().__init__(tuple(kinds), leading=VOICE)
         self._paraphrasers = tuple(paraphrasers)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without whom it asked: the paraphrases are made before the work is handed out."""
-        return super().__getstate__() | {"_paraphrasers": ()}
-
     def rewritings(self, examples: Sequence[Example]) -> list[list[Rewriting]]:
         """What all paraphrasers say, without those of which no word has a partner."""
         found: list[dict[str, Rewriting]] = [{} for _ in examples]
