@@ -19,7 +19,14 @@ import tempfile
 import time
 from pathlib import Path
 
-METHODS = ("heat", "hessian-only", "kl-only", "gradient-norm", "attention-rollout", "occlusion")
+METHODS = (
+    "heat",
+    "gradient-norm",
+    "attention-rollout",
+    "input-x-gradient",
+    "relevance",
+    "contrastive-gradient",
+)
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 ENGINE = ("--engine", "ray", "--num-workers", "2")
 
