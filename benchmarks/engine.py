@@ -146,11 +146,11 @@ def poison(place: Path, good: int, bad: int) -> None:
 
         def score(self, lm, batch, *, seed=0, batch_tokens=1):  # type: ignore[no-untyped-def]
             texts = [lm.tokenizer.decode(row) for row in batch.token_ids]
-            if any("broken" in text for text in texts):
+            if any("xqbroken" in text for text in texts):
                 raise RuntimeError("a bug")
             scores = batch.token_ids[batch.rows].float()
             for row, text in enumerate(texts):
-                if "missing" in text:
+                if "xqmissing" in text:
                     scores[row] = torch.nan
             return Scores(scores)
 
@@ -169,7 +169,7 @@ def poison(place: Path, good: int, bad: int) -> None:
     task = load_task(str(place / "many"), gold="evidence")
     every = (good + bad) // bad
     examples = []
-    kinds = ("long", "malformed", "broken", "missing")
+    kinds = ("long", "malformed", "xqbroken", "xqmissing")
     made = dict.fromkeys(kinds, 0)
     for index, example in enumerate(task.examples):
         if index % every == every - 1 and sum(made.values()) < bad:
