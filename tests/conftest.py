@@ -4,6 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples in every run, so that a change is what turns a test red; look for new ones with
+# HYPOTHESIS_PROFILE=search.
+settings.register_profile("fixed", derandomize=True)
+settings.register_profile("search", derandomize=False)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 # Tests run side by side in processes; threads inside each would only fight over the cores. Read when torch is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -175,11 +175,16 @@ class _Alignment:
         for i, following in pairwise(placed):
             gap = range(self.matches[i].words[-1] + 1, self.matches[following].words[0])
             between = [k for k in open_words if i < k < following]
-            if len(gap) <= _LOST and not any(self.options[k] for k in between):
+            if len(gap) > _LOST or any(self.options[k] for k in between):
+                continue
+            if len(gap) <= len(between) + 1:
                 # A mark is one piece: what it encloses in the text it marks, under whatever name.
                 open_words = [k for k in open_words if k not in between]
                 rungs.extend(["fuzzy"] * bool(gap or between))
                 words.update(gap)
+            else:
+                # Too many for what stands there: one of the neighbours may be another word.
+                yield LabelSpan(words=(), quote=self._original(gap[0], gap[-1]), rung="unresolved")
         if words:
             yield LabelSpan(words=tuple(sorted(words)), quote=self.copy[start:end], rung=weakest(rungs))
         for i in open_words:

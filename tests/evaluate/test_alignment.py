@@ -127,7 +127,7 @@ def test_a_rerun_computes_nothing_and_changes_no_byte(
     assert (again.computed, again.reused) == (0, 10)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     found = read_result(tmp_path)
-    assert found == again.model_copy(update={"reused": 0})
+    assert found == again.model_copy(update={"reused": 0, "rows": {}})
     assert found.methods[0].seconds_per_1000 == first.methods[0].seconds_per_1000 is not None
 
 
