@@ -373,6 +373,7 @@ def sanity(
     limit: LimitOption = 5,
     seed: SeedOption = 0,
     target: TargetOption = "first",
+    engine: EngineOptions = EngineOptions(),
     out: Annotated[
         Path | None, typer.Option(help="Results folder to leave sanity.json in, for the report.")
     ] = None,
@@ -389,9 +390,9 @@ def sanity(
     from evaluate.sanity import sanity as check
     from evaluate.sanity import sanity_table, write_sanity
 
-    opened = _opened(benchmark, source, "none", limit, seed, model, method, json or quiet)
+    opened = _opened(benchmark, source, "none", limit, seed, model, method, json or quiet, engine)
     with opened as (task, worker, names), _bars(quiet or json) as on_progress:
-        rows = check(task, worker.lm, names, seed=seed, target=target, on_progress=on_progress)
+        rows = check(task, worker, names, seed=seed, target=target, on_progress=on_progress)
     if out is not None:
         write_sanity(rows, out, command_line())
     if json:
@@ -493,6 +494,7 @@ def reproduce(
         bool, typer.Option("--quick", help="A few examples and the main methods, in minutes.")
     ] = False,
     seed: SeedOption = 0,
+    engine: EngineOptions = EngineOptions(),
     out: OutOption = Path("results"),
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -510,12 +512,12 @@ def reproduce(
 
     others = other_tasks(rows or [], seed=seed)
     silent = json or quiet
-    opened = _opened(benchmark, "sample", "auto", None, seed, model, ["heat"], silent)
+    opened = _opened(benchmark, "sample", "auto", None, seed, model, ["heat"], silent, engine)
     with opened as (task, worker, _), _bars(silent) as on_progress:
         found = set_beside(
             task,
             others,
-            worker.lm,
+            worker,
             QUICK if small else FULL,
             out=out,
             quick=small,

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from annotate.files import write_atomic
 from annotate.schema import Record
-from evaluate.errors import NothingScoredError
+from evaluate.engine import Engine, Failed, engine_of
+from evaluate.errors import EvaluateError, NothingScoredError
 from evaluate.intervals import Interval, mean_interval
 from evaluate.runner import Progress, encode, no_progress
 from evaluate.store import Target
 from evaluate.table import in_words
-from evaluate.tasks.task import Task
+from evaluate.tasks.task import Example, Task
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,7 +64,7 @@ def write_sanity(rows: Sequence[Sanity], out: Path, command: str) -> None:
 
 def sanity(
     task: Task,
-    lm: LanguageModel,
+    lm: LanguageModel | Engine,
     methods: Sequence[str],
     *,
     seed: int = 0,
@@ -73,7 +75,7 @@ def sanity(
 
     Args:
         task: Examples; those that do not fit the model are left out.
-        lm: The model.
+        lm: The model, or an engine that holds it.
         methods: Registered names.
         seed: Seed of the methods and of the shuffling.
         target: Which target tokens are attributed.
@@ -81,47 +83,80 @@ def sanity(
 
     Raises:
         NothingScoredError: No example fits the model.
+        EvaluateError: A method broke on an example.
     """
-    from dataclasses import replace
-
-    import heat
-    from evaluate.errors import EvaluateError
-    from heat.errors import HeatError
-
-    encodings = []
-    for example in task.examples:
-        try:
-            encoded = encode(lm, example, target)
-        except (HeatError, EvaluateError):
-            continue
-        if lm.context_length is None or len(encoded.token_ids) <= lm.context_length:
-            encodings.append(encoded)
-    if not encodings:
-        raise NothingScoredError(f"none of the {len(task.examples)} examples fits the model '{lm.name}'")
-    shuffled = replace(lm, model=_shuffled(lm.model, seed), revision="shuffled")
-    texts = [encoded.text for encoded in encodings]
+    engine, check = engine_of(lm), _Check(seed, target)
+    on_progress(methods[0], 0, len(task.examples))
+    found: dict[str, dict[str, _Checked]] = {name: {} for name in methods}
+    jobs = [(name, example) for name in methods for example in task.examples]
+    done = dict.fromkeys(methods, 0)
+    for (name, example), checked in engine.map(check, jobs):
+        if isinstance(checked, Failed):
+            raise EvaluateError(f"{name} failed on {example.id}: {checked.error}")
+        if checked is not None:
+            found[name][example.id] = checked
+        done[name] += 1
+        on_progress(name, done[name], len(task.examples))
+    fitting = [example for example in task.examples if example.id in found[methods[0]]]
+    if not fitting:
+        raise NothingScoredError(f"none of the {len(task.examples)} examples fits the model")
+    texts = [example.text_key for example in fitting]
     rows = []
     for name in methods:
-        on_progress(name, 0, len(encodings))
-        correlations, gaps, repeats = [], [], True
-        for done, encoded in enumerate(encodings, 1):
-            first, again = (heat.attribute(lm, encoded, None, name, seed=seed) for _ in range(2))
-            other = heat.attribute(shuffled, encoded, None, name, seed=seed)
-            repeats &= bool((first.scores == again.scores).all())
-            correlations.append(_correlation(first, other))
-            if heat.methods()[name].completeness:
-                gaps.append(_gap(lm, first))
-            on_progress(name, done, len(encodings))
+        own = [found[name][example.id] for example in fitting]
+        gaps = [each.gap for each in own if each.gap is not None]
         rows.append(
             Sanity(
                 method=name,
-                randomised=mean_interval(correlations, texts, seed=seed),
-                repeats=repeats,
+                randomised=mean_interval([each.correlation for each in own], texts, seed=seed),
+                repeats=all(each.repeats for each in own),
                 completeness=mean_interval(gaps, texts, seed=seed) if gaps else None,
-                examples=len(encodings),
+                examples=len(own),
             )
         )
     return rows
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What one example says of one method."""
+
+    correlation: float
+    repeats: bool
+    gap: float | None
+
+
+class _Check:
+    """Checks one method on one example; ``None`` where the example does not fit the model."""
+
+    def __init__(self, seed: int, target: Target) -> None:
+        self._seed, self._target = seed, target
+        self._models: tuple[LanguageModel, LanguageModel] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what belongs to this process's model."""
+        return self.__dict__ | {"_models": None}
+
+    def __call__(self, lm: LanguageModel, job: tuple[str, Example]) -> _Checked | None:
+        import heat
+        from heat.errors import HeatError
+
+        name, example = job
+        try:
+            encoded = encode(lm, example, self._target)
+        except (HeatError, EvaluateError):
+            return None
+        if lm.context_length is not None and len(encoded.token_ids) > lm.context_length:
+            return None
+        if self._models is None or self._models[0] is not lm:
+            self._models = (lm, replace(lm, model=_shuffled(lm.model, self._seed), revision="shuffled"))
+        first, again = (heat.attribute(lm, encoded, None, name, seed=self._seed) for _ in range(2))
+        other = heat.attribute(self._models[1], encoded, None, name, seed=self._seed)
+        return _Checked(
+            correlation=_correlation(first, other),
+            repeats=bool((first.scores == again.scores).all()),
+            gap=_gap(lm, first) if heat.methods()[name].completeness else None,
+        )
 
 
 def _shuffled(model: PreTrainedModel, seed: int) -> PreTrainedModel:

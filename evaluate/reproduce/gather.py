@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from annotate.benchmark import open_benchmark
 from annotate.words import split_words
 from evaluate.alignment import alignment
+from evaluate.engine import Engine, engine_of
 from evaluate.errors import EvaluateError, NothingScoredError
 from evaluate.faithfulness.run import faithfulness
 from evaluate.reproduce.evidence import Evidence, Measured, measured
@@ -34,7 +35,7 @@ def gather(
     tables: Sequence[PosterTable],
     curated: Task,
     others: Mapping[str, Task],
-    lm: LanguageModel,
+    lm: LanguageModel | Engine,
     scope: Scope,
     *,
     out: Path,
@@ -47,7 +48,7 @@ def gather(
         tables: The poster.
         curated: The benchmark with gold.
         others: Name to the benchmarks that are looked at for faithfulness alone.
-        lm: The model.
+        lm: The model, or an engine that holds it.
         scope: How much of it.
         out: Results folder, of the same kind as that of every evaluation.
         seed: Seed of everything.
@@ -99,7 +100,7 @@ def gather(
         agreement=agreement,
         agreement_remark=remark,
         paragraphs=f"{len(curated.examples)} ({curated.source.split()[0]})",
-        highest=_highest(tables, lm, seed),
+        highest=_highest(tables, engine_of(lm).lm, seed),
     )
 
 
@@ -113,7 +114,12 @@ def _keep(
 
 
 def _faithfulness(
-    task: Task, lm: LanguageModel, methods: Sequence[str], out: Path, seed: int, on_progress: Progress
+    task: Task,
+    lm: LanguageModel | Engine,
+    methods: Sequence[str],
+    out: Path,
+    seed: int,
+    on_progress: Progress,
 ) -> Measured | str:
     """As the benchmark has it; with what the model gets wrong where it gets nothing right."""
     try:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from evaluate.engine import Engine
 from evaluate.errors import NothingScoredError
 from evaluate.evaluation import read_examples
 from evaluate.intervals import Interval
@@ -61,7 +62,7 @@ class Varied(Measured):
 
 def robustness(
     task: Task,
-    lm: LanguageModel,
+    lm: LanguageModel | Engine,
     methods: Sequence[str],
     probe: Probe,
     *,

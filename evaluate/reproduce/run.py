@@ -11,6 +11,7 @@ from annotate.files import write_atomic
 from annotate.schema import Record
 from evaluate.efficiency.result import Efficiency
 from evaluate.efficiency.run import efficiency
+from evaluate.engine import Engine, engine_of
 from evaluate.intervals import Interval
 from evaluate.reproduce.evidence import Evidence
 from evaluate.reproduce.gather import gather
@@ -108,7 +109,7 @@ class Reproduction(Record):
 def reproduce(
     curated: Task,
     others: Mapping[str, Task],
-    lm: LanguageModel,
+    lm: LanguageModel | Engine,
     scope: Scope,
     *,
     out: Path,
@@ -122,7 +123,7 @@ def reproduce(
     Args:
         curated: The benchmark with gold.
         others: The poster's other benchmarks by name.
-        lm: The model.
+        lm: The model, or an engine that holds it; seconds are measured in this process.
         scope: How much is run.
         out: Results folder, shared with all evaluations; finished work in it is not computed again.
         quick: Whether `scope` is the small one, to be said on the page.
@@ -137,7 +138,8 @@ def reproduce(
 
     tables = load_poster()
     evidence = gather(tables, curated, others, lm, scope, out=out, seed=seed, on_progress=on_progress)
-    costs, missing = _costs(curated, lm, scope, out, seed, quick, on_progress)
+    here = engine_of(lm).lm
+    costs, missing = _costs(curated, here, scope, out, seed, quick, on_progress)
     evidence = replace(evidence, costs=costs, missing={**evidence.missing, **missing})
     sections = []
     for table in tables:
@@ -163,8 +165,8 @@ def reproduce(
     result = Reproduction(
         command=command,
         quick=quick,
-        settings=settings_of(lm, seed=seed),
-        remarks=tuple(_remarks(lm, evidence, quick)),
+        settings=settings_of(here, seed=seed),
+        remarks=tuple(_remarks(here, evidence, quick)),
         sections=tuple(sections),
         costs=tuple(_cost_lines(evidence)),
         plans=tuple(plan_model(model, assumed) for model in models),

@@ -27,6 +27,7 @@ from evaluate.faithfulness.options import Options
 from evaluate.faithfulness.run import faithfulness
 from evaluate.robustness.options import Options as RobustnessOptions
 from evaluate.robustness.run import robustness
+from evaluate.sanity import Sanity, sanity
 from evaluate.store import Store
 from evaluate.tasks.task import Example, GoldSource, Task
 from heat import LanguageModel
@@ -182,6 +183,7 @@ def test_ray_restarts_a_worker_that_dies_and_gives_up_what_kills_it(
 def test_ray_gives_the_bytes_of_a_local_run(
     ray_engine: RayEngine, examples: list[Example], lm_folder: Path, tmp_path: Path
 ) -> None:
+    checks: dict[str, list[Sanity]] = {}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as a worker has
     try:
@@ -190,6 +192,7 @@ def test_ray_gives_the_bytes_of_a_local_run(
             common: dict[str, Any] = {"out": out, "seed": 3}
             alignment(task_of(examples), engine, ["heat", "occlusion"], **common)
             faithfulness(task_of(examples), engine, ["heat", "occlusion"], options=FEW, **common)
+            checks[place] = sanity(task_of(examples), engine, ["gradient-norm"])
             robustness(
                 task_of(examples),
                 engine,
@@ -200,6 +203,7 @@ def test_ray_gives_the_bytes_of_a_local_run(
             )
     finally:
         torch.set_num_threads(threads)
+    assert checks["ray"] == checks["local"]
     local, ray = (
         {
             path.relative_to(tmp_path / place): path.read_bytes()
