@@ -14,7 +14,7 @@ from annotate.files import read_records
 from evaluate import summaries
 from evaluate.alignment import example_scores, masks
 from evaluate.errors import ReportError
-from evaluate.evaluation import Evaluation, read_examples, read_result
+from evaluate.evaluation import UNSCORED, Evaluation, read_examples, read_result
 from evaluate.metrics.alignment import Scores, decides
 from evaluate.projection import word_scores
 from evaluate.store import Score, attribution_key
@@ -118,7 +118,7 @@ def read_word_scores(folder: Path, kind: str = "alignment") -> WordScores:
     examples = tuple(read_examples(folder, result))
     path = folder / "scores.jsonl"
     rows = read_records(path, Score) if path.exists() else []
-    without = {row.attribution for row in rows if row.status in ("not_finite", "refused")}
+    without = {row.attribution for row in rows if row.status in ("not_finite", *UNSCORED)}
     scores: dict[str, tuple[Scores | None, ...]] = {}
     passes: dict[str, float] = {}
     for each in result.methods:

@@ -39,7 +39,7 @@ RANDOM = "random"
 # Best baselines that get a colour of their own.
 SINGLED = 3
 
-DPI = 150
+DPI = 120
 
 ABOVE, BELOW = "#d55e00", "#2f62d9"
 
