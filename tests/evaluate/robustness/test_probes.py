@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -57,8 +58,8 @@ class Planted(Method):
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         return {}
 
-    def scores(self, lm: LanguageModel, ids: torch.Tensor) -> torch.Tensor:
-        raise NotImplementedError
+    @abstractmethod
+    def scores(self, lm: LanguageModel, ids: torch.Tensor) -> torch.Tensor: ...
 
 
 def drawn(key: str, n: int) -> torch.Tensor:
