@@ -48,12 +48,14 @@ def plan(
         target: Which answer tokens.
 
     Returns:
-        One plan a method. What a results folder holds already is not taken off.
+        One plan a method. What a results folder holds already is not taken off; a method that is read off the parts
+        of another before it takes nothing.
 
     Raises:
         NothingScoredError: No example fits the model.
     """
     from heat.errors import HeatError
+    from heat.parts import sources
     from heat.plan import calibrate
     from heat.plan import plan as plan_one
     from heat.registry import build
@@ -70,9 +72,14 @@ def plan(
         raise NothingScoredError(f"none of the {len(examples)} examples fits the model '{lm.name}'")
     encodings.sort(key=lambda encoded: len(encoded.token_ids))
     speed = calibrate(lm, encodings[len(encodings) // 2])
-    rows = []
+    rows: list[MethodPlan] = []
     for name in methods:
         method = build(name, {})
+        before = [row.method for row in rows]
+        shared = [each for each in sources(method, len(encodings[-1].token_ids)) if each in before]
+        if shared:
+            rows.append(MethodPlan(name, len(encodings), {f"parts of {shared[0]}": 0.0}, 0.0, 0))
+            continue
         plans = [plan_one(lm, encoded, method, speed) for encoded in encodings]
         parts = {
             part: statistics.fmean(each.forward_equivalents[part] for each in plans)

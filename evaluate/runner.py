@@ -267,7 +267,9 @@ def attributions(
     """One method's attributions of a chunk of examples, from the store or computed and stored.
 
     If any is missing the whole chunk is computed, in the batch it would have been in without interruption:
-    another batch rounds differently, and a resumed run is to give the bytes of an unbroken one.
+    another batch rounds differently, and a resumed run is to give the bytes of an unbroken one. Where another method's
+    attributions hold all the parts (HEAT's do for its ablations) they are put together from these; no clock is read
+    then, as it would not show what the method costs.
 
     Args:
         store: Where attributions are kept.
@@ -288,18 +290,41 @@ def attributions(
     missing = {key for key in keys if not store.has(key)}
     failed: dict[str, HeatError] = {}
     if missing:
-        started = clock()
-        computed = _compute(lm, chunk, method, settings)
-        seconds = (clock() - started) / len(chunk)
+        computed = _recombined(store, chunk, method, settings)
+        if computed is None:
+            started = clock()
+            computed = _compute(lm, chunk, method, settings)
+            seconds = (clock() - started) / len(chunk)
+            store.add_timings(
+                [Timing(attribution=key, method=method, seconds=seconds) for key in sorted(missing)]
+            )
         for key, attribution in zip(keys, computed, strict=True):
             if isinstance(attribution, HeatError):
                 failed[key] = attribution
             elif key in missing:
                 store.save(key, attribution)
-        store.add_timings(
-            [Timing(attribution=key, method=method, seconds=seconds) for key in sorted(missing)]
-        )
     return [failed.get(key) or store.load(key) for key in keys], len(missing)
+
+
+def _recombined(
+    store: Store | Scratch, chunk: Sequence[Example], method: str, settings: Settings
+) -> list[Attribution | HeatError] | None:
+    """A method's attributions of a chunk, from parts that are stored; None where some are not."""
+    import heat
+    from heat.errors import ConfigError
+    from heat.parts import sources
+    from heat.registry import build
+
+    for source in sources(build(method, {}), n_tokens=1):
+        config = default_config(source)
+        keys = [attribution_key(example, settings, source, config) for example in chunk]
+        if all(store.has(key) for key in keys):
+            try:
+                return [heat.recombine(store.load(key), method) for key in keys]
+            except ConfigError:
+                # What two methods have in common may depend on a prompt's length.
+                continue
+    return None
 
 
 def _compute(

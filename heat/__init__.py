@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from heat.errors import HeatError
     from heat.method import Method
     from heat.model import LanguageModel, load
+    from heat.parts import recombine
     from heat.registry import methods, register
 
 _HOME = {
@@ -27,6 +28,7 @@ _HOME = {
     "encode": "heat.encoding",
     "load": "heat.model",
     "methods": "heat.registry",
+    "recombine": "heat.parts",
     "register": "heat.registry",
 }
 
@@ -42,6 +44,7 @@ __all__ = [
     "encode",
     "load",
     "methods",
+    "recombine",
     "register",
 ]
 

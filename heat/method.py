@@ -149,3 +149,31 @@ class Method(ABC):
     def config(self) -> dict[str, Any]:
         """The options as a plain dict."""
         return asdict(self)
+
+
+class MadeOfParts(Method):
+    """A method whose scores are put together from parts, which another method may have in common with it."""
+
+    def parts(self, n_tokens: int) -> dict[str, dict[str, Any]]:
+        """What the scores are made of.
+
+        Args:
+            n_tokens: Length of the context, no more than the model takes.
+
+        Returns:
+            Name of a part to the options it depends on. Methods that say the same of a part compute the same
+            numbers for it (with the same seed).
+        """
+        return {}
+
+    @abstractmethod
+    def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
+        """Put parts together; takes no pass through a model.
+
+        Args:
+            parts: Each [R, T], by the names of `parts`.
+            batch: What they are about.
+
+        Returns:
+            Scores [R, T], with the parts as components.
+        """

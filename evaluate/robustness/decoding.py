@@ -253,7 +253,9 @@ class DecodingMeasure(CopyMeasure):
         for name, each in copies.items():
             same = each.token_ids == attribution.token_ids
             kind = "stayed" if same else "changed"
-            figures = self._figures(lm, example, each)
+            # Scores that did not move have the figures that they had; most settings leave most texts alone.
+            unmoved = same and bool((each.scores == attribution.scores).all())
+            figures = own if unmoved else self._figures(lm, example, each)
             values |= {f"{figure}@{name}": value for figure, value in figures.items()}
             values[f"stayed@{name}"] = float(same)
             found[kind].append(_ranks(attribution, each))

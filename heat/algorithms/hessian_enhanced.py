@@ -1,7 +1,8 @@
 """HEAT, score_i = M_i (β S_i + γ I_i), its approximations, and the ablations that leave parts of it out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
@@ -14,7 +15,7 @@ from heat.components.prefix import suffix_cost
 from heat.components.transition import Kind, Residual, flow, shares, transition
 from heat.components.windows import Windows, windows_of
 from heat.errors import ConfigError
-from heat.method import Method, Scores
+from heat.method import MadeOfParts, Scores
 from heat.model import LanguageModel
 from heat.registry import register
 
@@ -26,7 +27,7 @@ SPAN = 16
 
 
 @dataclass(frozen=True)
-class _Exact(Method):
+class _Exact(MadeOfParts):
     """What an approximation overrides: nothing is left out here."""
 
     def _rank(self) -> int | None:
@@ -47,6 +48,11 @@ class _Transition(_Exact):
 
     transition: Kind = "gradient"
     residual: Residual = "half"
+
+    def parts(self, n_tokens: int) -> dict[str, dict[str, Any]]:
+        """See `MadeOfParts.parts`."""
+        options = {"transition": self.transition, "residual": self.residual, "layers": self._top_layers()}
+        return {**super().parts(n_tokens), "transition": options}
 
     def _transition(self, lm: LanguageModel, batch: Batch, batch_tokens: int) -> Tensor:
         return transition(
@@ -77,6 +83,18 @@ class _Curvature(_Exact):
     products: Products = "auto"
     n_probes: Annotated[int, Field(ge=1)] = 10
 
+    def parts(self, n_tokens: int) -> dict[str, dict[str, Any]]:
+        """See `MadeOfParts.parts`."""
+        rank = self._rank()
+        options = {
+            "mode": self.mode,
+            "products": self.products,
+            "n_probes": self.n_probes if rank is None else None,
+            "rank": rank,
+            "layers": self._top_layers(),
+        }
+        return {**super().parts(n_tokens), "curvature": options}
+
     def _curvature(self, lm: LanguageModel, batch: Batch, seed: int, batch_tokens: int) -> Tensor:
         return curvature(
             lm.model,
@@ -103,7 +121,7 @@ class _Curvature(_Exact):
 
 
 @dataclass(frozen=True)
-class _Information(Method):
+class _Information(MadeOfParts):
     """Options of I.
 
     Attributes:
@@ -111,6 +129,10 @@ class _Information(Method):
     """
 
     mask: Mask = "zero"
+
+    def parts(self, n_tokens: int) -> dict[str, dict[str, Any]]:
+        """See `MadeOfParts.parts`."""
+        return {**super().parts(n_tokens), "information": {"mask": self.mask}}
 
     def _information(self, lm: LanguageModel, batch: Batch, batch_tokens: int) -> Tensor:
         return information(lm.model, batch, mask=self.mask, batch_tokens=batch_tokens)
@@ -152,7 +174,7 @@ class _Mix(_Curvature, _Information):
             "information": self._information(lm, batch, batch_tokens),
         }
 
-    def _mix(self, parts: dict[str, Tensor]) -> Tensor:
+    def _mix(self, parts: Mapping[str, Tensor]) -> Tensor:
         scale = _share if self.normalize == "sum" else torch.Tensor
         return self.beta * scale(parts["curvature"]) + self.gamma * scale(parts["information"])
 
@@ -178,8 +200,11 @@ class Heat(_Transition, _Mix):
     ) -> Scores:
         """Score every context token; see `Method.score`."""
         flow = self._transition(lm, batch, batch_tokens)
-        parts = self._parts(lm, batch, seed, batch_tokens)
-        return Scores(flow * self._mix(parts), {"transition": flow, **parts})
+        return self.combined({"transition": flow, **self._parts(lm, batch, seed, batch_tokens)}, batch)
+
+    def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
+        """M_i (β S_i + γ I_i); see `MadeOfParts.combined`."""
+        return Scores(parts["transition"] * self._mix(parts), parts)
 
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         """Forward-equivalents of each part; see `Method.costs`."""
@@ -254,7 +279,8 @@ class HeatWindowed(Heat):
     """HEAT on overlapping windows of a long prompt, each with the prompt's tail (question and answer cue).
 
     The parts are averaged over the windows that hold a token before they are divided by their sums, so a window
-    counts by its mass; a single window is plain HEAT. A prompt may be longer than the model's context.
+    counts by its mass; a prompt that fits into one window is explained by plain HEAT. A prompt may be longer than
+    the model's context.
 
     Attributes:
         window: Tokens of a window (512 on the poster), less where the model's context is shorter; half of them are
@@ -278,10 +304,30 @@ class HeatWindowed(Heat):
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
         """Score every context token; see `Method.score`."""
-        found = [self._averaged(lm, batch, target, seed, batch_tokens) for target in range(len(batch.rows))]
-        parts = {name: torch.stack([each[name] for each in found]) for name in found[0]}
+        windows = [self._windows(lm, batch, target) for target in range(len(batch.rows))]
+        longest = int(batch.context.sum(-1).max())
+        if self._span(longest) == 1 and all(len(each.columns) == 1 for each in windows):
+            return super().score(lm, batch, seed=seed, batch_tokens=batch_tokens)
+        averaged = [
+            self._averaged(lm, batch, target, windows[target], seed, batch_tokens)
+            for target in range(len(batch.rows))
+        ]
+        parts = {name: torch.stack([each[name] for each in averaged]) for name in averaged[0]}
         parts["transition"] = shares(parts["transition"], batch)
-        return Scores(parts["transition"] * self._mix(parts), parts)
+        return self.combined(parts, batch)
+
+    def parts(self, n_tokens: int) -> dict[str, dict[str, Any]]:
+        """See `MadeOfParts.parts`; a prompt that fits into one window has the parts of plain HEAT."""
+        parts = super().parts(n_tokens)
+        if n_tokens <= self.window + self.tail and self._span(n_tokens) == 1:
+            return parts
+        windows = {
+            "window": self.window,
+            "tail": self.tail,
+            "span": self._span(n_tokens),
+            "refine": self.refine,
+        }
+        return {name: options | windows for name, options in parts.items()}
 
     def log_probs(self, lm: LanguageModel, batch: Batch) -> Tensor:
         """The target's log-probability behind the last window, the longest piece of text that is all the prompt's."""
@@ -320,9 +366,8 @@ class HeatWindowed(Heat):
         return SPAN if n_tokens > LONGEST_MASKED_ONE_BY_ONE else 1
 
     def _averaged(
-        self, lm: LanguageModel, batch: Batch, target: int, seed: int, batch_tokens: int
+        self, lm: LanguageModel, batch: Batch, target: int, windows: Windows, seed: int, batch_tokens: int
     ) -> dict[str, Tensor]:
-        windows = self._windows(lm, batch, target)
         part, n_tokens = windows.batch, batch.token_ids.shape[1]
         values = {
             "transition": flow(
@@ -370,7 +415,10 @@ class NoGate(_Mix):
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
         """Score every context token; see `Method.score`."""
-        parts = self._parts(lm, batch, seed, batch_tokens)
+        return self.combined(self._parts(lm, batch, seed, batch_tokens), batch)
+
+    def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
+        """β S_i + γ I_i; see `MadeOfParts.combined`."""
         return Scores(self._mix(parts), parts)
 
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
@@ -392,9 +440,12 @@ class UniformTransition(_Mix):
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
         """Score every context token; see `Method.score`."""
-        flow = transition(lm.model, batch, kind="uniform")
-        parts = self._parts(lm, batch, seed, batch_tokens)
-        return Scores(flow * self._mix(parts), {"transition": flow, **parts})
+        return self.combined(self._parts(lm, batch, seed, batch_tokens), batch)
+
+    def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
+        """(β S_i + γ I_i) / n; see `MadeOfParts.combined`."""
+        uniform = shares(batch.context.to(parts["information"]), batch)
+        return Scores(uniform * self._mix(parts), {"transition": uniform, **parts})
 
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         """Forward-equivalents of each part; see `Method.costs`."""
@@ -415,8 +466,11 @@ class TransitionOnly(_Transition):
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
         """Score every context token; see `Method.score`."""
-        flow = self._transition(lm, batch, batch_tokens)
-        return Scores(flow, {"transition": flow})
+        return self.combined({"transition": self._transition(lm, batch, batch_tokens)}, batch)
+
+    def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
+        """M_i; see `MadeOfParts.combined`."""
+        return Scores(parts["transition"], parts)
 
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         """Forward-equivalents of each part; see `Method.costs`."""
@@ -437,8 +491,11 @@ class HessianOnly(_Curvature):
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
         """Score every context token; see `Method.score`."""
-        size = self._curvature(lm, batch, seed, batch_tokens)
-        return Scores(size, {"curvature": size})
+        return self.combined({"curvature": self._curvature(lm, batch, seed, batch_tokens)}, batch)
+
+    def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
+        """S_i; see `MadeOfParts.combined`."""
+        return Scores(parts["curvature"], parts)
 
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         """Forward-equivalents of each part; see `Method.costs`."""
@@ -459,8 +516,11 @@ class KlOnly(_Information):
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
         """Score every context token; see `Method.score`."""
-        loss = self._information(lm, batch, batch_tokens)
-        return Scores(loss, {"information": loss})
+        return self.combined({"information": self._information(lm, batch, batch_tokens)}, batch)
+
+    def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
+        """I_i; see `MadeOfParts.combined`."""
+        return Scores(parts["information"], parts)
 
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         """Forward-equivalents of each part; see `Method.costs`."""
@@ -489,5 +549,6 @@ def _products_cost(products: Products, n_products: int, n_tokens: int, share: fl
 
 def _share(part: Tensor) -> Tensor:
     """Divide by the sum over the context; a part that is zero everywhere stays zero."""
-    total = part.sum(-1, keepdim=True)
+    # In float64, so that the padding behind a text cannot change the sum's rounding.
+    total = part.sum(-1, keepdim=True, dtype=torch.float64).to(part)
     return part / torch.where(total > 0, total, 1.0)

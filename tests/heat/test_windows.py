@@ -1,5 +1,7 @@
 """Windows of a long prompt, and the methods that read it through them."""
 
+from typing import Any
+
 import pytest
 import torch
 from fakes.tiny_models import tiny_lm
@@ -44,14 +46,23 @@ def test_every_token_is_in_a_window_and_the_tail_in_all(
         assert len(columns) <= size + tail + first + 1
 
 
-@pytest.mark.parametrize(("windowed", "plain"), [("heat-windowed", "heat"), ("heat-lr-win", "heat-low-rank")])
-def test_one_window_that_covers_all_equals_no_windows(windowed: str, plain: str) -> None:
-    lm, prompt = tiny_lm("llama"), list(range(10, 40))
-    rank = {"rank": 12} if "lr" in windowed else {}
-    whole = heat.attribute(lm, prompt, [7, 8], plain, **rank)
-    found = heat.attribute(lm, prompt, [7, 8], windowed, window=40, tail=8, **rank)
-    torch.testing.assert_close(found.scores, whole.scores, rtol=1e-4, atol=1e-7)
-    torch.testing.assert_close(found.log_probs, whole.log_probs)
+PAIRS = [("heat-windowed", "heat", {}), ("heat-lr-win", "heat-low-rank", {"rank": 12})]
+
+
+@pytest.mark.parametrize(("windowed", "plain", "options"), PAIRS)
+def test_one_window_that_covers_all_equals_no_windows(
+    windowed: str, plain: str, options: dict[str, Any]
+) -> None:
+    lm, prompt, longer = tiny_lm("llama"), list(range(10, 40)), list(range(10, 90))
+    whole = heat.attribute(lm, prompt, [7, 8], plain, **options)
+    alone = heat.attribute(lm, prompt, [7, 8], windowed, window=40, tail=8, **options)
+    # Beside a prompt that needs several windows the short one goes through the windows too.
+    beside, _ = heat.attribute_batch(
+        lm, [prompt, longer], [[7, 8], [7, 8]], windowed, window=40, tail=8, **options
+    )
+    for found in (alone, beside):
+        torch.testing.assert_close(found.scores, whole.scores, rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(found.log_probs, whole.log_probs)
 
 
 def test_a_prompt_longer_than_the_context() -> None:

@@ -1,0 +1,80 @@
+"""Attributions put together from the parts of another."""
+
+from typing import Any
+
+import pytest
+import torch
+from fakes.tiny_models import tiny_lm
+
+import heat
+from heat.errors import ConfigError
+
+PROMPT = list(range(10, 40))
+FROM_HEAT = [
+    "hessian-only",
+    "kl-only",
+    "no-gate",
+    "transition-only",
+    "uniform-transition",
+    "heat-windowed",
+    "heat",
+]
+
+
+@pytest.mark.parametrize("foil", [None, [9, 11]])
+@pytest.mark.parametrize("method", FROM_HEAT)
+def test_what_is_put_together_is_what_the_method_says(method: str, foil: list[int] | None) -> None:
+    lm = tiny_lm("llama")
+    whole = heat.attribute(lm, PROMPT, [7, 8], "heat", foil=foil, seed=3)
+    own = heat.attribute(lm, PROMPT, [7, 8], method, foil=foil, seed=3)
+    made = heat.recombine(whole, method)
+    torch.testing.assert_close(made.scores, own.scores, rtol=0, atol=0)
+    assert made.components.keys() == own.components.keys()
+    for name, part in own.components.items():
+        torch.testing.assert_close(made.components[name], part, rtol=0, atol=0)
+    assert made.config == own.config
+    assert (made.method, made.forward_equivalents, made.seed) == (method, own.forward_equivalents, 3)
+    assert made.seconds is None
+
+
+def test_other_weights_are_read_off_the_same_parts() -> None:
+    lm = tiny_lm("gpt2")
+    whole = heat.attribute(lm, PROMPT, [7], "heat")
+    own = heat.attribute(lm, PROMPT, [7], "heat", beta=0.9, gamma=0.2, normalize="none")
+    made = heat.recombine(whole, "heat", beta=0.9, gamma=0.2, normalize="none")
+    torch.testing.assert_close(made.scores, own.scores, rtol=0, atol=0)
+    assert not torch.allclose(made.scores, whole.scores)
+
+
+def test_low_rank_windows_are_low_rank_where_one_window_holds_all() -> None:
+    lm = tiny_lm("llama")
+    low_rank = heat.attribute(lm, PROMPT, [7], "heat-low-rank", rank=12)
+    own = heat.attribute(lm, PROMPT, [7], "heat-lr-win", rank=12)
+    torch.testing.assert_close(heat.recombine(low_rank, "heat-lr-win", rank=12).scores, own.scores)
+
+
+@pytest.mark.parametrize(
+    ("method", "config", "message"),
+    [
+        ("heat-low-rank", {}, "needs curvature with options"),
+        ("heat-layer-sampling", {}, "needs curvature and transition with options"),
+        ("heat", {"n_probes": 3}, "needs curvature with options"),
+        ("heat", {"mask": "mean"}, "needs information with options"),
+        ("transition-only", {"transition": "value"}, "needs transition with options"),
+        ("heat-windowed", {"window": 8, "tail": 4}, "needs"),
+        ("gradient-norm", {}, "'gradient-norm' is not made of parts"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(method: str, config: dict[str, Any], message: str) -> None:
+    whole = heat.attribute(tiny_lm("llama"), PROMPT, [7], "heat")
+    with pytest.raises(ConfigError, match=message):
+        heat.recombine(whole, method, **config)
+
+
+def test_parts_of_other_methods_are_refused() -> None:
+    norm = heat.attribute(tiny_lm("llama"), PROMPT, [7], "gradient-norm")
+    with pytest.raises(ConfigError, match="'gradient-norm' is not made of parts"):
+        heat.recombine(norm, "heat")
+    alone = heat.attribute(tiny_lm("llama"), PROMPT, [7], "kl-only")
+    with pytest.raises(ConfigError, match="needs curvature"):
+        heat.recombine(alone, "no-gate")
