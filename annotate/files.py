@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -88,6 +89,22 @@ def sweep(folder: Path, pattern: str = f".*{_UNFINISHED}") -> None:
     """
     for path in folder.glob(pattern):
         path.unlink(missing_ok=True)
+
+
+def take_lock(handle: int | TextIO) -> bool:
+    """Take the lock of an open file, for this process alone until the file is closed or the process ends.
+
+    Args:
+        handle: Descriptor, or open file.
+
+    Returns:
+        Whether it could be had; False where another process holds it.
+    """
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def write_records(path: Path, records: Iterable[BaseModel]) -> None:

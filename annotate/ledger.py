@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections import defaultdict
 from pathlib import Path
@@ -10,7 +9,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from annotate.errors import LabelError
-from annotate.files import read_records, repair_tail, sweep
+from annotate.files import read_records, repair_tail, sweep, take_lock
 from annotate.protocol import Request, Response
 from annotate.schema import Paragraph
 
@@ -152,12 +151,10 @@ class Ledger:
             raise
 
     def _lock(self) -> None:
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not take_lock(self._handle):
             raise LabelError(
                 f"another process is writing to {self.path}; wait for it to end or use another --benchmark"
-            ) from None
+            )
 
     def append(self, row: Attempt) -> None:
         """Write one attempt as one line.

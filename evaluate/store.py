@@ -16,14 +16,21 @@ schema has other keys and stays where it is.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
-from annotate.files import append_records, canonical_hash, read_records, repair_tail, sweep, write_atomic
+from annotate.files import (
+    append_records,
+    canonical_hash,
+    read_records,
+    repair_tail,
+    sweep,
+    take_lock,
+    write_atomic,
+)
 from annotate.schema import Record
 from evaluate.errors import StoreError
 from evaluate.tasks.task import Example
@@ -309,10 +316,6 @@ def _check_version(path: Path) -> None:
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("w") as stream:
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise StoreError(
-                f"another run is writing to {folder}; wait for it or give another --out"
-            ) from error
+        if not take_lock(stream):
+            raise StoreError(f"another run is writing to {folder}; wait for it or give another --out")
         yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -12,7 +11,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from annotate.errors import LabelError, StaleError
-from annotate.files import append_record, read_records, repair_tail
+from annotate.files import append_record, read_records, repair_tail, take_lock
 from annotate.label_files import check_texts
 from annotate.schema import Paragraph, Record
 
@@ -211,12 +210,10 @@ class ReviewLog:
             raise
 
     def _take_lock(self) -> None:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not take_lock(self._lock):
             raise LabelError(
                 f"another `annotate review` is writing to {self.path}; use its page, or stop it first"
-            ) from None
+            )
 
     def _add(self, review: Review) -> None:
         self.seq = review.seq
