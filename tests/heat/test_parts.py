@@ -71,6 +71,15 @@ def test_parts_that_do_not_fit_are_refused(method: str, config: dict[str, Any], 
         heat.recombine(whole, method, **config)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"), [("heat-low-rank", {"rank": 12}), ("heat-layer-sampling", {"layers": 1})]
+)
+def test_another_rank_or_depth_is_another_curvature(name: str, options: dict[str, Any]) -> None:
+    found = heat.attribute(tiny_lm("llama"), PROMPT, [7], name, **options)
+    with pytest.raises(ConfigError, match="curvature"):
+        heat.recombine(found, name)
+
+
 def test_parts_of_other_methods_are_refused() -> None:
     norm = heat.attribute(tiny_lm("llama"), PROMPT, [7], "gradient-norm")
     with pytest.raises(ConfigError, match="'gradient-norm' is not made of parts"):
