@@ -67,7 +67,7 @@ class Measure(ABC):
         settings: Settings,
         on_progress: Progress,
     ) -> None:
-        """What is made once for all methods; called with the examples that the model can take."""
+        """What is made once for all methods; called with the examples that the run keeps."""
         return None
 
     def attribute_copies(
@@ -311,11 +311,14 @@ def evaluate(
         if retry_failed:
             store.forget_failed()
         items = prepare(store, engine, task.examples, settings, on_progress)
-        able = [each for each, item in zip(task.examples, items, strict=True) if item.status == "ok"]
+        left_out = [
+            _left_out(example, item, only_correct, single_token)
+            for example, item in zip(task.examples, items, strict=True)
+        ]
+        able = [each for each, why in zip(task.examples, left_out, strict=True) if why is None]
         measure.begin(store, engine, able, settings, on_progress)
         obstacles = [
-            _obstacle(measure, example, item, only_correct, single_token)
-            for example, item in zip(task.examples, items, strict=True)
+            why or measure.obstacle(example) for example, why in zip(task.examples, left_out, strict=True)
         ]
         kept = [index for index, obstacle in enumerate(obstacles) if obstacle is None]
         usable = [task.examples[index] for index in kept]
@@ -375,10 +378,8 @@ def evaluate(
     return result
 
 
-def _obstacle(
-    measure: Measure, example: Example, item: Item, only_correct: bool, single_token: bool
-) -> tuple[str, str] | None:
-    """Why an example is not scored: a reason to count, and a sentence."""
+def _left_out(example: Example, item: Item, only_correct: bool, single_token: bool) -> tuple[str, str] | None:
+    """Why an example is not scored whatever the measure: a reason to count, and a sentence."""
     if item.status == "skipped":
         return item.reason, f"for instance {example.id}: {item.detail}"
     if single_token and item.target_tokens > 1:
@@ -391,7 +392,7 @@ def _obstacle(
             "wrong answer",
             f"for instance {example.id}: the model says {item.answered!r} and not {item.expected!r}",
         )
-    return measure.obstacle(example)
+    return None
 
 
 def _column(rows: Sequence[Score], name: str) -> Values:

@@ -14,6 +14,7 @@ from annotate.limits import Budget, Limits
 from annotate.transport import Endpoint
 from annotate.words import split_words
 from evaluate.cli import main
+from evaluate.errors import NothingScoredError
 from evaluate.evaluation import Evaluation
 from evaluate.robustness.llm import LEDGER, Asking, LLMParaphraser, Paraphrase, spent
 from evaluate.robustness.llm_format import paraphrase_format, shown
@@ -55,7 +56,7 @@ def became(folder: Path) -> dict[str, Paraphrase]:
     return {row.example: row for row in rows}
 
 
-def run(folder: Path, fake: FakeOpenAI) -> Evaluation:
+def run(folder: Path, fake: FakeOpenAI, *, only_correct: bool = False) -> Evaluation:
     options = Options(paraphrasers=(MODEL, "rules"))
     (found,) = robustness(
         TASK,
@@ -64,6 +65,7 @@ def run(folder: Path, fake: FakeOpenAI) -> Evaluation:
         out=folder,
         probe="paraphrase",
         options=options,
+        only_correct=only_correct,
         asking=asking(fake),
     )
     return found
@@ -189,6 +191,13 @@ def test_nothing_is_paid_twice_and_failures_are_counted_and_named(tmp_path: Path
     assert len(ledger.rows) == 5
     assert sum(row.usage.output_tokens for row in ledger.rows if row.usage) == billed
     assert spent(tmp_path)[0].startswith(f"{NAME}: 5 attempts in {LEDGER}, $0.0")
+
+
+def test_nobody_is_asked_about_texts_that_are_left_out(tmp_path: Path) -> None:
+    with FakeOpenAI() as fake:
+        with pytest.raises(NothingScoredError, match="3 wrong answer"):
+            run(tmp_path, fake, only_correct=True)
+        assert fake.log == []
 
 
 def test_the_key_is_in_no_file(tmp_path: Path) -> None:
