@@ -145,12 +145,13 @@ def load(
             # bitsandbytes would pack 4-bit weights on CPU for a product that has no derivative.
             module.support_avx512bf16_for_cpu = False
     _check_finite(source, model)
-    _check_causal(source, model)
     found = folder_revision(folder) if folder is not None else getattr(config, "_commit_hash", None)
     if found is not None and quantization is not None:
         found += f"+{quantization}"  # other numbers, so another revision
     name = source if name_or_path is not None else "embedded reader"
-    return LanguageModel(model=model, tokenizer=tokenizer, name=name, revision=found or "unknown")
+    lm = LanguageModel(model=model, tokenizer=tokenizer, name=name, revision=found or "unknown")
+    _check_causal(source, lm)
+    return lm
 
 
 def folder_revision(folder: Path) -> str:
@@ -272,16 +273,15 @@ def _check_finite(source: str, model: PreTrainedModel) -> None:
             )
 
 
-def _check_causal(source: str, model: PreTrainedModel) -> None:
+def _check_causal(source: str, lm: LanguageModel) -> None:
     """A position's answer must not depend on later tokens (an encoder loads as a causal class too)."""
-    vocabulary = model.get_input_embeddings().weight.shape[0]  # type: ignore[index]
-    pairs = torch.tensor([[0, 1], [0, vocabulary - 1]], device=model.device)
+    pairs = torch.tensor([[0, 1], [0, lm.vocab_size - 1]], device=lm.device)
     with torch.no_grad():
-        first, second = model(input_ids=pairs, use_cache=False).logits[:, 0].float()
+        first, second = lm.model(input_ids=pairs, use_cache=False).logits[:, 0].float()
     # What is masked has a weight of exactly 0, so a decoder's two answers are the same to the bit.
     if bool((first - second).abs().max() > 1e-5 * first.abs().max()):
         raise UnsupportedModelError(
-            f"'{source}' ({model.config.model_type}) is an encoder: its answer at a token depends on later "
+            f"'{source}' ({lm.model.config.model_type}) is an encoder: its answer at a token depends on later "
             "ones; a decoder-only language model is needed"
         )
 

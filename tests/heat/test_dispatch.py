@@ -10,6 +10,8 @@ from fakes.tiny_models import tiny_lm
 from transformers import PreTrainedModel
 
 import heat
+from heat import LanguageModel
+from heat.model import _check_causal
 
 METHODS = ["heat", "heat-low-rank", "heat-windowed", "integrated-gradients", "attention-rollout"]
 
@@ -42,15 +44,25 @@ SPLIT_METHODS = ["heat", "heat-low-rank", "heat-windowed", "integrated-gradients
 def test_embedding_and_head_may_live_apart(method: str, split: str, family: str, tmp_path: Path) -> None:
     options = {"rank": 6} if method == "heat-low-rank" else {}
     plain = heat.attribute(tiny_lm(family), list(range(10, 22)), [30], method, **options)
-    lm = tiny_lm(family)
-    device_map = {name: "disk" if name.startswith(SPLITS[split]) else "cpu" for name in _units(lm.model)}
-    assert set(device_map.values()) == {"cpu", "disk"}
-    dispatch_model(lm.model, device_map, main_device="cpu", offload_dir=str(tmp_path), force_hooks=True)
+    lm = _apart(family, split, tmp_path)
     ends = (lm.model.get_input_embeddings().weight, lm.model.get_output_embeddings().weight)
     assert [weight.is_meta for weight in ends] == [split == "embedding away", split == "head away"]
     found = heat.attribute(lm, list(range(10, 22)), [30], method, **options)
     torch.testing.assert_close(found.scores, plain.scores, rtol=1e-4, atol=1e-6)
     assert found.log_probs.tolist() == pytest.approx(plain.log_probs.tolist(), rel=1e-5)
+
+
+def test_a_model_whose_embedding_is_away_can_be_asked_whether_it_is_a_decoder(tmp_path: Path) -> None:
+    _check_causal("tiny", _apart("llama", "embedding away", tmp_path))
+
+
+def _apart(family: str, split: str, folder: Path) -> LanguageModel:
+    """A tiny model with one of its ends on disk."""
+    lm = tiny_lm(family)
+    device_map = {name: "disk" if name.startswith(SPLITS[split]) else "cpu" for name in _units(lm.model)}
+    assert set(device_map.values()) == {"cpu", "disk"}
+    dispatch_model(lm.model, device_map, main_device="cpu", offload_dir=str(folder), force_hooks=True)
+    return lm
 
 
 def _units(model: PreTrainedModel) -> list[str]:
