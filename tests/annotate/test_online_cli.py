@@ -160,8 +160,11 @@ def test_a_second_ctrl_c_gives_up_what_is_in_flight(benchmark, label) -> None:
         while process.poll() is None and time.monotonic() < began + 15:  # a busy machine makes one of two
             process.send_signal(signal.SIGINT)
             time.sleep(0.3)
-        process.communicate(timeout=1)
-    assert process.returncode == 130
+        _, err = process.communicate(timeout=1)
+    # One more while the interpreter ends meets no handler any longer; a shell calls that 130 too.
+    assert process.returncode in (130, -signal.SIGINT)
+    assert err.splitlines()[-1].startswith("interrupted")
+    assert "Traceback" not in err
 
 
 def test_the_key_is_in_no_byte_written_or_shown(benchmark, label) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
@@ -58,8 +59,9 @@ def ask(server):
         connection.endheaders()
         if body is not None:
             connection.send(body)
-        response = connection.getresponse()
-        content = response.read()
+        response, content = connection.getresponse(), b""
+        with contextlib.suppress(ConnectionResetError):  # who refuses before the body came may hang up on it
+            content = response.read()
         connection.close()
         return response, content
 
