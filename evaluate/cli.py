@@ -285,6 +285,8 @@ def robustness(
     kind = gold if needs_gold else "none"
     opened = _opened(benchmark, source, kind, limit, seed, model, method, json or quiet, engine)
     with opened as (task, worker, names), _bars(quiet or json) as on_progress:
+        # Beside random, which always moves, the control that never does.
+        names = list(dict.fromkeys([*names, "constant"]))
         if plan:
             rows = robustness_plan(worker.lm, task.examples, names, target, probe, chosen)
             _print_plan(rows, as_json=json)

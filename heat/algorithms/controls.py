@@ -40,6 +40,28 @@ class Random(Method):
         return {}
 
 
+@register("constant")
+@dataclass(frozen=True)
+class Constant(Method):
+    """1 for every token: it never moves, and says nothing."""
+
+    summary = "the same score everywhere (control)"
+    source = "control"
+    needs = ()
+    kind = "control"
+    only_named = "says nothing: a control of robustness"
+
+    def score(
+        self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
+    ) -> Scores:
+        """Score every context token; see `Method.score`."""
+        return Scores(batch.context.to(torch.float32))
+
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents; see `Method.costs`."""
+        return {}
+
+
 @register("position")
 @dataclass(frozen=True)
 class Position(Method):

@@ -17,6 +17,7 @@ METHODS = [
     "attention-last",
     "attention-rollout",
     "attn-lrp",
+    "constant",
     "context-cite",
     "context-length-probing",
     "contrastive-gradient",
@@ -54,7 +55,7 @@ METHODS = [
     "value-norms",
 ]
 # These run no pass of their own, so nothing of theirs can break in one.
-WITHOUT_MODEL = ["lexical-overlap", "position", "random"]
+WITHOUT_MODEL = ["constant", "lexical-overlap", "position", "random"]
 FEWER = {
     "gradient-shap": {"n_samples": 3},
     "integrated-gradients": {"n_steps": 6},

@@ -288,4 +288,7 @@ def test_at_the_terminal(
         code, out, err = call("--max-cost", "1")
         assert code == 0
         assert f"{MODEL}: 2 copies" in out
+        # The controls: what always moves, and what never does.
+        assert "random" in out
+        assert "constant" in out
         assert f"{NAME}: 2 attempts in {LEDGER}, $0.00" in err

@@ -94,14 +94,6 @@ class Unstable(Planted):
 
 
 @checked(frozen=True)
-class Constant(Planted):
-    """The same number for every token."""
-
-    def scores(self, lm: LanguageModel, ids: torch.Tensor) -> torch.Tensor:
-        return torch.full((len(ids),), 0.5)
-
-
-@checked(frozen=True)
 class Decoder(Planted):
     """Reads how the model is to draw its answers."""
 
@@ -116,7 +108,7 @@ class Decoder(Planted):
 
 
 PROBES = ("noise", "edits", "paraphrase", "decoding")
-METHODS = {"steady": Steady, "tiny": Tiny, "unstable": Unstable, "constant": Constant, "decoder": Decoder}
+METHODS = {"steady": Steady, "tiny": Tiny, "unstable": Unstable, "decoder": Decoder}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -164,7 +156,9 @@ def run(
 def folder(task: Task, lm: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of every probe on every planted method."""
     out = tmp_path_factory.mktemp("results")
-    run(task, lm, out, "all", (*METHODS, "random", "gradient-norm"), command="evaluate robustness")
+    run(
+        task, lm, out, "all", (*METHODS, "constant", "random", "gradient-norm"), command="evaluate robustness"
+    )
     return out
 
 
