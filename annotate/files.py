@@ -135,10 +135,19 @@ def append_records(path: Path, records: Sequence[BaseModel]) -> None:
     Raises:
         OSError: The disk is full or the file cannot be written; names ``path``.
     """
+    append_lines(path, [record.model_dump_json() for record in records])
+
+
+def append_lines(path: Path, lines: Sequence[str]) -> None:
+    """Append ``lines``, which have no ends yet, to ``path`` with one write and one fsync before returning.
+
+    Raises:
+        OSError: The disk is full or the file cannot be written; names ``path``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("ab") as stream:
-            stream.write("".join(record.model_dump_json() + "\n" for record in records).encode("utf-8"))
+            stream.write("".join(f"{line}\n" for line in lines).encode("utf-8"))
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:

@@ -553,7 +553,8 @@ def merge(
         print_json(asdict(found))
         return
     typer.echo(
-        f"new in {out}: {found.items} examples, {found.attributions} attributions, {found.scores} rows of scores; "
+        f"new in {out}: {found.items} examples, {found.attributions} attributions, {found.scores} rows of scores, "
+        f"{found.answers} answers; "
         "next: the parts' command without --shard"
     )
 

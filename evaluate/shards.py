@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from annotate.files import append_lines, read_lines, repair_tail
 from evaluate.errors import EvaluateError
+from evaluate.robustness.decoding import ANSWERS
+from evaluate.robustness.llm import LEDGER
 from evaluate.runner import CHUNK
 from evaluate.store import Store, attribution_path
 from evaluate.tasks.task import Task
@@ -48,11 +51,13 @@ class Merged:
         items: Examples that the model was asked about.
         scores: Rows of metrics.
         attributions: Attributions.
+        answers: What models said: generated answers, and attempts at paraphrases, paid ones among them.
     """
 
     items: int
     scores: int
     attributions: int
+    answers: int
 
 
 def merge(out: Path, parts: Sequence[Path]) -> Merged:
@@ -68,13 +73,14 @@ def merge(out: Path, parts: Sequence[Path]) -> Merged:
     Raises:
         EvaluateError: A part is no results folder, or is ``out`` itself.
         StoreError: A folder is being written to, or of another schema version.
+        BenchmarkError: A file in one is damaged.
     """
     for part in parts:
         if not (part / "store.json").is_file():
             raise EvaluateError(f"{part} is no results folder: it has no store.json")
         if part.resolve() == out.resolve():
             raise EvaluateError(f"{part} is both read and written; name another --out")
-    items = scores = attributions = 0
+    items = scores = attributions = answers = 0
     with Store(out) as whole:
         for folder in parts:
             with Store(folder) as found:
@@ -92,4 +98,16 @@ def merge(out: Path, parts: Sequence[Path]) -> Merged:
                 whole.add_scores(new_scores)
                 whole.add_timings([row for key, row in found.timings.items() if key not in whole.timings])
                 items, scores = items + len(new_items), scores + len(new_scores)
-    return Merged(items, scores, attributions)
+                answers += sum(_take_over(folder / name, out / name) for name in (ANSWERS, LEDGER))
+    return Merged(items, scores, attributions, answers)
+
+
+def _take_over(log: Path, into: Path) -> int:
+    """Append the lines of an append-only file that another lacks; how many those are."""
+    if not log.exists():
+        return 0
+    repair_tail(into)
+    known = {line for _, line in read_lines(into)} if into.exists() else set[str]()
+    new = [line for _, line in read_lines(log) if line not in known]
+    append_lines(into, new)
+    return len(new)

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from evaluate.faithfulness.measure import Faithfulness
     from heat import Attribution, LanguageModel
 
+ANSWERS = "answers.jsonl"
+
 # One kind of figure is enough to see faithfulness move, and it is asked once a setting: no curves, one draw.
 _FAITHFULNESS = FaithfulnessOptions(steps=2, draws=1, random_draws=1, subsets=2, retentions=(0.5,))
 _FIGURES = ("auprc", "comprehensiveness", "soft_nc")
@@ -63,7 +65,7 @@ def answered(
         lm: The model.
         options: Settings and length.
         seed: Added to that of each setting.
-        out: Results folder; answers are kept in ``answers.jsonl``.
+        out: Results folder; answers are kept in its `ANSWERS`.
         on_progress: Told how far the work has come.
 
     Returns:
@@ -73,7 +75,7 @@ def answered(
     from heat.errors import HeatError
 
     out.mkdir(parents=True, exist_ok=True)
-    path = out / "answers.jsonl"
+    path = out / ANSWERS
     repair_tail(path)
     known = {row.key: row.text for row in read_records(path, Answer)} if path.exists() else {}
     settings = (GREEDY, *options.settings)

@@ -21,6 +21,8 @@ from evaluate.robustness.llm_format import paraphrase_format, shown
 from evaluate.robustness.options import Options
 from evaluate.robustness.plan import attributions_per_example
 from evaluate.robustness.run import metrics_of, robustness
+from evaluate.shards import merge
+from evaluate.store import Store
 from evaluate.table import notes
 from evaluate.tasks.task import Example, Task
 
@@ -191,6 +193,23 @@ def test_nothing_is_paid_twice_and_failures_are_counted_and_named(tmp_path: Path
     assert len(ledger.rows) == 5
     assert sum(row.usage.output_tokens for row in ledger.rows if row.usage) == billed
     assert spent(tmp_path)[0].startswith(f"{NAME}: 5 attempts in {LEDGER}, $0.0")
+
+
+def test_parts_that_are_put_together_are_not_paid_again(tmp_path: Path) -> None:
+    with FakeOpenAI() as fake:
+        for part, some in (("one", EXAMPLES[:2]), ("two", EXAMPLES[2:])):
+            with Store(tmp_path / part):
+                LLMParaphraser(MODEL, tmp_path / part, asking(fake)).rewrite(some)
+        assert len(fake.log) == 3
+        # A kill in the middle of a line is no answer.
+        with (tmp_path / "one" / LEDGER).open("ab") as stream:
+            stream.write(b'{"torn')
+        found = merge(tmp_path / "whole", [tmp_path / "one", tmp_path / "two"])
+        assert found.answers == 3
+        assert merge(tmp_path / "whole", [tmp_path / "two"]).answers == 0
+        rewritten = LLMParaphraser(MODEL, tmp_path / "whole", asking(fake)).rewrite(EXAMPLES)
+        assert [len(each) for each in rewritten] == [1, 1, 1]
+        assert len(fake.log) == 3
 
 
 def test_nobody_is_asked_about_texts_that_are_left_out(tmp_path: Path) -> None:
