@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 KINDS = ("alignment", "faithfulness")
+PROBES = ("robustness-noise", "robustness-edits", "robustness-paraphrase", "robustness-decoding")
 
 R = TypeVar("R", bound=Record)
 
@@ -37,6 +38,7 @@ class Results:
         faithfulness: Of `evaluate faithfulness`.
         ablation: Of `evaluate ablation`.
         sanity: Of `evaluate sanity --out`.
+        robustness: Of `evaluate robustness`, a result a probe that was run.
     """
 
     folder: Path
@@ -44,6 +46,7 @@ class Results:
     faithfulness: Evaluation | None
     ablation: Ablation | None
     sanity: SanityChecks | None
+    robustness: tuple[Evaluation, ...] = ()
 
     @property
     def main(self) -> Evaluation:
@@ -76,6 +79,9 @@ def open_results(folder: Path) -> Results:
         faithfulness=found.get("faithfulness"),
         ablation=_read(folder / "ablation.json", Ablation),
         sanity=_read(folder / "sanity.json", SanityChecks),
+        robustness=tuple(
+            read_result(folder, probe) for probe in PROBES if (folder / f"{probe}.json").is_file()
+        ),
     )
 
 

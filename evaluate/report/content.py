@@ -15,6 +15,7 @@ from evaluate.report import figures, tables
 from evaluate.report.paragraphs import Shown, choose, show
 from evaluate.report.parts import Missing, Picture, Table, attempt
 from evaluate.results import Results, open_results, score_rows, scores_frame
+from evaluate.robustness.run import metrics_of
 from evaluate.store import Score
 from evaluate.two_runs import METRICS
 from evaluate.word_scores import WordScores, read_word_scores
@@ -56,6 +57,7 @@ class Content:
         evaluations: Kind to table and forest.
         ablation: HEAT without its parts.
         sanity: The checks.
+        robustness: A table a probe.
         figures: Name to a figure made from word scores.
         paragraphs: The chosen examples.
         frames: What else is written as CSV.
@@ -67,6 +69,7 @@ class Content:
     evaluations: Mapping[str, tuple[Table, Picture] | Missing]
     ablation: Table | Missing
     sanity: Table | Missing
+    robustness: tuple[Table, ...] | Missing
     figures: Mapping[str, Picture | Missing]
     paragraphs: tuple[Paragraph, ...] | Missing
     frames: tuple[Frame, ...]
@@ -103,6 +106,7 @@ def gather(folder: Path) -> Content:
         evaluations={kind: _evaluation(results, kind) for kind in METRICS},
         ablation=_or_missing(results.ablation, tables.ablation_table, f"evaluate ablation --out {folder}"),
         sanity=_or_missing(results.sanity, tables.sanity_table, f"evaluate sanity --out {folder}"),
+        robustness=_robustness(results),
         figures=drawn,
         paragraphs=_of(words, partial(_paragraphs, rows[main.kind])),
         frames=(*_values(results, rows), *_numbers(words, drawn)),
@@ -123,6 +127,12 @@ def _evaluation(results: Results, kind: str) -> tuple[Table, Picture] | Missing:
         return Missing(f"not run; to have it: evaluate {kind} --method all --out {results.folder}")
     metrics = METRICS[kind]
     return tables.evaluation_table(result, metrics), figures.forest(result, metrics)
+
+
+def _robustness(results: Results) -> tuple[Table, ...] | Missing:
+    if not results.robustness:
+        return Missing(f"not run; to have it: evaluate robustness --method all --out {results.folder}")
+    return tuple(tables.evaluation_table(each, metrics_of(each)) for each in results.robustness)
 
 
 def _curves(words: WordScores) -> Picture:

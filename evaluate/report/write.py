@@ -87,6 +87,8 @@ def _parts(content: Content) -> list[Part]:
     found: list[Any] = [content.agreement, content.ablation, content.sanity, *content.figures.values()]
     for pair in content.evaluations.values():
         found += pair if isinstance(pair, tuple) else []
+    if isinstance(content.robustness, tuple):
+        found += content.robustness
     if isinstance(content.paragraphs, tuple):
         found += [each.strips for each in content.paragraphs]
     return [part for part in [*found, *content.frames] if isinstance(part, Table | Picture | Frame)]

@@ -21,6 +21,8 @@ from evaluate.intervals import Interval
 from evaluate.report import write_report
 from evaluate.report.paragraphs import pieces
 from evaluate.results import open_results, read_scores
+from evaluate.robustness.options import Options as Robustness
+from evaluate.robustness.run import robustness
 from evaluate.sanity import Sanity, write_sanity
 from evaluate.store import Score
 from evaluate.table import in_words, seconds
@@ -211,6 +213,7 @@ def test_what_was_not_run_is_named_and_what_was_is_shown(
     assert "not run; to have it: evaluate faithfulness" in page.section("faithfulness")
     assert "not run; to have it: evaluate ablation" in page.section("ablation")
     assert "not run; to have it: evaluate sanity" in page.section("sanity")
+    assert "not run; to have it: evaluate robustness" in page.section("robustness")
     assert "Fewer than two annotators" in page.section("agreement")
     faithfulness(
         curated(benchmark_of), lm, METHODS, out=results, options=OPTIONS, command="evaluate faithfulness -y"
@@ -228,7 +231,20 @@ def test_what_was_not_run_is_named_and_what_was_is_shown(
         results,
         "evaluate sanity -z",
     )
+    (noise,) = robustness(
+        curated(benchmark_of),
+        lm,
+        ["gradient-norm", "constant"],
+        out=results,
+        probe="noise",
+        options=Robustness(draws=2),
+        command="evaluate robustness -x",
+    )
     page = page_of(results)
+    stable = in_words(noise.methods[0].metrics["rank_stability"])
+    assert f"1 gradient-norm {stable}" in page.section("robustness")
+    assert "2 constant undefined" in page.section("robustness")
+    assert "evaluate robustness -x" in page.section("robustness")
     row = open_results(results).faithfulness.methods[0]  # type: ignore[union-attr]
     assert in_words(row.metrics["soft_ns"]) in page.section("faithfulness")
     assert "heat 0.25 [.10, .40] yes" in page.section("sanity")
