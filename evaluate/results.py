@@ -46,7 +46,7 @@ class Results:
     faithfulness: Evaluation | None
     ablation: Ablation | None
     sanity: SanityChecks | None
-    robustness: tuple[Evaluation, ...] = ()
+    robustness: tuple[Evaluation, ...]
 
     @property
     def main(self) -> Evaluation:

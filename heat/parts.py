@@ -16,7 +16,7 @@ def recombine(attribution: Attribution, method: str | Method, **config: Any) -> 
     """What a method would say, put together from the components of an attribution.
 
     HEAT keeps transition, curvature and information; every ablation, and every β and γ, can be read off them. The
-    numbers are those of the method's own run.
+    numbers are those of the method's own run (to float32's rounding where the model is in float64).
 
     Args:
         attribution: One whose prompt is no longer than the model's context.
@@ -70,13 +70,10 @@ def sources(method: Method, n_tokens: int) -> list[str]:
     """
     if not isinstance(method, MadeOfParts):
         return []
-    others = [build(name, {}) for name, kind in methods().items() if issubclass(kind, MadeOfParts)]
     return [
-        other.name
-        for other in others
-        if isinstance(other, MadeOfParts)
-        and other.name != method.name
-        and not _lacking(method, other, n_tokens)
+        name
+        for name, kind in methods().items()
+        if issubclass(kind, MadeOfParts) and name != method.name and not _lacking(method, kind(), n_tokens)
     ]
 
 

@@ -12,7 +12,7 @@ GRADIENTS = ("integrated-gradients", "input-x-gradient", "gradient-norm")
 FEW = (*HEAT_FORMS, *ABLATION, *GRADIENTS, "attention-rollout", "reagent", "random")
 # The benchmarks beside the curated one are for one claim each.
 OTHERS = ("heat", "reagent", *GRADIENTS, "attention-rollout", "random")
-# Every copy of a text is attributed anew, and ReAgent alone would cost ten times all of these.
+# Every copy of a text is attributed anew, so few methods are probed: HEAT, the poster's gradients, and attention.
 ROBUST = ("heat", *GRADIENTS, "attention-rollout", "random")
 # The poster's settings: temperature, top-p, top-k.
 _DRAWN = tuple(each for each in SETTINGS if each.name in ("temperature-1.5", "top-p-0.9", "top-k-10"))

@@ -549,6 +549,6 @@ def _products_cost(products: Products, n_products: int, n_tokens: int, share: fl
 
 def _share(part: Tensor) -> Tensor:
     """Divide by the sum over the context; a part that is zero everywhere stays zero."""
-    # In float64, so that the padding behind a text cannot change the sum's rounding.
-    total = part.sum(-1, keepdim=True, dtype=torch.float64).to(part)
+    # In float64, so that padding cannot change the sum's rounding; on CPU, as not every device has float64.
+    total = part.cpu().sum(-1, keepdim=True, dtype=torch.float64).to(part)
     return part / torch.where(total > 0, total, 1.0)
