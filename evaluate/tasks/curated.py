@@ -51,4 +51,5 @@ def _example(paragraph: Paragraph, gold: Gold | None) -> Example:
         distractor=tuple(paragraph.words_in("narrative")),
         gold_rule="" if gold is None else gold.rule,
         segments=tuple((each.role, each.start, each.end) for each in paragraph.segments),
+        body=(0, len(paragraph.text)),
     )

@@ -24,6 +24,13 @@ class Example(Record):
         distractor: Indices of the words that are known not to matter (for DSA).
         gold_rule: How gold came about; empty without gold.
         segments: ``(role, start, end)`` of the parts of the prompt, in code points; empty where it has none.
+        body: ``(start, end)`` of the text that is asked about, in code points of ``prompt``; it holds every scored
+            word, and every prompt template repeats it unchanged. ``None`` where the target continues the prompt,
+            so that nothing is asked.
+        question: What is asked about the body, where it is not part of it.
+        instruction: What kind of answer is wanted, in a sentence; empty for as few words as possible.
+        foil: What might have been said instead of the target, with its leading space; empty where there is nothing.
+        people: Indices of the words that each person marked, where several people marked the text.
     """
 
     id: str
@@ -34,6 +41,11 @@ class Example(Record):
     distractor: tuple[int, ...] = ()
     gold_rule: str = ""
     segments: tuple[tuple[str, int, int], ...] = ()
+    body: Span | None = None
+    question: str = ""
+    instruction: str = ""
+    foil: str = ""
+    people: tuple[tuple[int, ...], ...] = ()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -42,8 +54,15 @@ class Example(Record):
             if not last <= start < end <= len(self.prompt):
                 raise ValueError(f"example {self.id}: word ({start}, {end}) is out of order or out of range")
             last = end
-        if not all(0 <= i < len(self.words) for i in (*(self.gold or ()), *self.distractor)):
-            raise ValueError(f"example {self.id}: gold or distractor names a word that does not exist")
+        marked = (*(self.gold or ()), *self.distractor, *(i for each in self.people for i in each))
+        if not all(0 <= i < len(self.words) for i in marked):
+            raise ValueError(
+                f"example {self.id}: gold, distractor or a mark names a word that does not exist"
+            )
+        if self.body is not None and self.words:
+            start, end = self.body
+            if not 0 <= start <= self.words[0][0] < self.words[-1][1] <= end <= len(self.prompt):
+                raise ValueError(f"example {self.id}: a word lies outside the text that is asked about")
         return self
 
     def roles(self) -> tuple[str, ...]:
@@ -87,6 +106,9 @@ class Task:
         left_out: Reason to the rows that could not become examples, each named.
         only_correct: Whether examples that the model gets wrong are left out unless the user says otherwise.
         single_token: Whether examples whose target is several tokens for the model are.
+        whole_target: Whether every token of the target is explained unless the user says otherwise, and not the first
+            alone: for answers that are sentences.
+        contrast: Whether the target is explained against the foil unless the user says otherwise.
         folder: The benchmark's folder, where labels lie beside it; empty where there is none.
     """
 
@@ -97,4 +119,6 @@ class Task:
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     only_correct: bool = False
     single_token: bool = False
+    whole_target: bool = False
+    contrast: bool = False
     folder: str = ""

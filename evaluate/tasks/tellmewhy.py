@@ -50,7 +50,11 @@ def _example(row: Row) -> Example:
         raise UnusableRowError("the narrative does not state the answer")
     text = f"{narrative}\n{question}"
     return Example(
-        id=f"{NAME}-{row.number}", prompt=text + CUE, target=f" {_answer(row)}", words=split_words(text)
+        id=f"{NAME}-{row.number}",
+        prompt=text + CUE,
+        target=f" {_answer(row)}",
+        words=split_words(text),
+        body=(0, len(text)),
     )
 
 
