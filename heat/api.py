@@ -1,7 +1,9 @@
 """One verb: attribute a model's answer to the words of its prompt."""
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from torch import Tensor
 
 from heat.attribution import Attribution
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, collate, rows_within
+from heat.components.transition import collapsed
 from heat.encoding import Encoded, Foil, Prompt, Target, check_length, encode
 from heat.errors import ConfigError, NonFiniteError, PrecisionError
 from heat.method import Method, Scores
@@ -164,6 +167,8 @@ def _attribution(
                 f"method '{method.name}' on '{lm.name}' gave NaN or infinite {name}; "
                 "are the weights damaged, or is their number format too narrow?"
             )
+    if "transition" in found.components and collapsed(found.components["transition"]):
+        _warn_of_collapse(method.name, lm.name)
     return Attribution(
         token_ids=encoded.token_ids,
         tokens=_token_names(lm, encoded.token_ids),
@@ -183,6 +188,17 @@ def _attribution(
         # The scores' own work, and the forward that reads the log-probabilities.
         forward_equivalents=1.0 + method.cost(encoded.n_prompt, encoded.n_targets),
         seconds=seconds,
+    )
+
+
+@cache
+def _warn_of_collapse(method: str, model: str) -> None:
+    """Once a method and model: a long run would say it for every text."""
+    logging.getLogger("heat").warning(
+        "%s on %s: over 90 %% of the transition lies on the first two tokens, so the scores rank by position; "
+        "use transition='gradient' with residual='full', the default",
+        method,
+        model,
     )
 
 

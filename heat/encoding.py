@@ -68,6 +68,7 @@ def encode(
     *,
     foil: Foil | None = None,
     max_targets: int | None = None,
+    special_tokens: bool = True,
 ) -> Encoded:
     """Tokenise a prompt and its target in context.
 
@@ -84,6 +85,8 @@ def encode(
             about log p(target) - log p(foil).
         max_targets: Keep the first so many target tokens; for a target of None the number to generate
             (default 1).
+        special_tokens: Let the tokenizer put its beginning-of-text token before a string; False for one that holds it
+            already, such as a rendered chat template.
 
     Returns:
         The encoding, with at least one prompt token and one target token.
@@ -112,7 +115,7 @@ def encode(
     if len(prompt) == 0:
         raise EmptyPromptError("the prompt is empty; there is nothing to attribute to")
     if isinstance(prompt, str):
-        encoded = _encode_text(lm, prompt, wanted, max_targets, add_special_tokens=True)
+        encoded = _encode_text(lm, prompt, wanted, max_targets, add_special_tokens=special_tokens)
     elif isinstance(prompt[0], Mapping):
         text = _apply_chat_template(lm, cast(Messages, prompt))
         encoded = _encode_text(lm, text, wanted, max_targets, add_special_tokens=False)
@@ -123,7 +126,11 @@ def encode(
         end = encoded.n_prompt + max_targets
         offsets = None if encoded.offsets is None else encoded.offsets[:end]
         encoded = replace(encoded, token_ids=encoded.token_ids[:end], offsets=offsets)
-    return encoded if foil is None else replace(encoded, foil_ids=_foil_ids(lm, encoded, prompt, foil))
+    return (
+        encoded
+        if foil is None
+        else replace(encoded, foil_ids=_foil_ids(lm, encoded, prompt, foil, special_tokens))
+    )
 
 
 def _cut_at_span(prompt: Prompt, span: CharSpan) -> tuple[str, str]:
@@ -136,10 +143,12 @@ def _cut_at_span(prompt: Prompt, span: CharSpan) -> tuple[str, str]:
     return prompt[: span.start], prompt[span.start : span.end]
 
 
-def _foil_ids(lm: LanguageModel, encoded: Encoded, prompt: Prompt, foil: Foil) -> tuple[int, ...]:
+def _foil_ids(
+    lm: LanguageModel, encoded: Encoded, prompt: Prompt, foil: Foil, special_tokens: bool
+) -> tuple[int, ...]:
     """The foil's tokens, one for each target token."""
     if isinstance(foil, str) and isinstance(prompt, str):
-        alone = _encode_text(lm, prompt, foil, None, add_special_tokens=True)
+        alone = _encode_text(lm, prompt, foil, None, add_special_tokens=special_tokens)
         ids = alone.token_ids[alone.n_prompt :]
     elif isinstance(foil, str):
         ids = tokenize(_tokenizer(lm), foil, add_special_tokens=False).token_ids

@@ -43,11 +43,12 @@ class _Transition(_Exact):
 
     Attributes:
         transition: `gradient`, `value` or `uniform`.
-        residual: Weight of the residual path in `gradient`: `full`, `half`, `without-self` or `relevance`.
+        residual: Weight of the residual path in `gradient`: `full`, `without-self`, `half` or `relevance`; the last two
+            pile up on the first tokens of a text in models of many blocks.
     """
 
     transition: Kind = "gradient"
-    residual: Residual = "half"
+    residual: Residual = "full"
 
     def parts(self, n_tokens: int) -> dict[str, dict[str, Any]]:
         """See `MadeOfParts.parts`."""
@@ -155,11 +156,14 @@ class _Mix(_Curvature, _Information):
         gamma: Weight of the information.
         normalize: `sum` divides each of the two by its sum over the context first, as their scales differ by
             orders of magnitude; `none` is the formula as printed.
+        mix: `sum` is β S + γ I; `geometric` (ours) is the weighted geometric mean S^(β/(β+γ)) I^(γ/(β+γ)), which asks
+            for both.
     """
 
     beta: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
     gamma: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.5
     normalize: Literal["sum", "none"] = "sum"
+    mix: Literal["sum", "geometric"] = "sum"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -175,8 +179,14 @@ class _Mix(_Curvature, _Information):
         }
 
     def _mix(self, parts: Mapping[str, Tensor]) -> Tensor:
-        scale = _share if self.normalize == "sum" else torch.Tensor
-        return self.beta * scale(parts["curvature"]) + self.gamma * scale(parts["information"])
+        curvature, information = (
+            _share(part) if self.normalize == "sum" else part
+            for part in (parts["curvature"], parts["information"])
+        )
+        if self.mix == "geometric":
+            weight = self.beta / (self.beta + self.gamma)
+            return curvature**weight * information ** (1 - weight)
+        return self.beta * curvature + self.gamma * information
 
     def _mix_costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         return {

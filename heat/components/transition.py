@@ -17,13 +17,17 @@ from heat.state import frozen
 Kind = Literal["value", "gradient", "uniform"]
 Residual = Literal["full", "half", "without-self", "relevance"]
 
+# More of M than this on the first two tokens is a collapse, in texts of at least so many tokens.
+COLLAPSE = 0.9
+SHORTEST_COLLAPSE = 10
+
 
 def transition(
     model: PreTrainedModel,
     batch: Batch,
     *,
     kind: Kind = "gradient",
-    residual: Residual = "half",
+    residual: Residual = "full",
     layers: int | None = None,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
 ) -> Tensor:
@@ -44,7 +48,8 @@ def transition(
         residual: For `gradient`, the weight of the residual path: `full` as published; `half` with Ā' normalised
             by row and ρ ← ½ρ + ½ρĀ'; `without-self` as `full`, less the path that never leaves the target position;
             `relevance` (ours) splits ρ between the residual and the attention paths as |h·∂g/∂h| to
-            Σ_h |A ⊙ ∂g/∂A|, so that no path is preferred beforehand.
+            Σ_h |A ⊙ ∂g/∂A|, so that no path is preferred beforehand. `half` and `relevance` hand on a fixed share of
+            ρ in every block, so in deep models nearly all of M ends on the first tokens (see `collapsed`).
         layers: Walk through so many blocks from the top only; None for all.
         batch_tokens: Tokens that one pass may hold.
 
@@ -93,6 +98,21 @@ def shares(mass: Tensor, batch: Batch) -> Tensor:
     total = inside.sum(-1, keepdim=True)
     alone = torch.zeros_like(inside).scatter(1, batch.positions.to(mass.device)[:, None], 1.0)
     return torch.where(total > 0, inside / _positive(total), alone)
+
+
+def collapsed(transition: Tensor) -> bool:
+    """Whether a transition says nothing but where the text begins: over 90 % of it lies on the first two tokens.
+
+    Rollouts that divide each block's relevance by its row sum move a fixed share of the mass per block towards the
+    attention sink: 30 blocks of SmolLM2-135M leave 99 % on the first two tokens.
+
+    Args:
+        transition: [R, T], rows sum to 1, as an attribution's component.
+
+    Returns:
+        Whether the mean over the rows is that uneven; never for a text of fewer than ten tokens.
+    """
+    return transition.shape[-1] >= SHORTEST_COLLAPSE and float(transition[:, :2].sum(-1).mean()) > COLLAPSE
 
 
 def _start(positions: Tensor, like: Tensor) -> Tensor:

@@ -58,6 +58,14 @@ def test_a_target_is_tokenised_in_context(prompt: str) -> None:
     assert encoded.offsets[0] == (0, 0)  # <s>
 
 
+def test_a_text_that_holds_its_special_tokens_gets_no_others() -> None:
+    with_one = heat.encode(LM, "the moss", " iron")
+    without = heat.encode(LM, "the moss", " iron", special_tokens=False)
+    assert with_one.token_ids[0] == LM.tokenizer.bos_token_id
+    assert without.token_ids == with_one.token_ids[1:]
+    assert without.n_prompt == with_one.n_prompt - 1
+
+
 def test_max_targets_keeps_the_first() -> None:
     encoded = heat.encode(LM, "Answer:", " zebra and more", max_targets=1)
     assert encoded.n_targets == 1

@@ -46,6 +46,20 @@ def test_other_weights_are_read_off_the_same_parts() -> None:
     assert not torch.allclose(made.scores, whole.scores)
 
 
+@pytest.mark.parametrize(
+    ("beta", "gamma", "exponent"), [(0.5, 0.5, 0.5), (0.75, 0.25, 0.75), (2.0, 6.0, 0.25)]
+)
+def test_the_geometric_mix_is_a_weighted_mean_of_logarithms(
+    beta: float, gamma: float, exponent: float
+) -> None:
+    whole = heat.attribute(tiny_lm("llama"), PROMPT, [7], "heat")
+    made = heat.recombine(whole, "heat", mix="geometric", beta=beta, gamma=gamma)
+    parts = {name: part[0, :30].double() for name, part in whole.components.items()}
+    s, i = (parts[name] / parts[name].sum() for name in ("curvature", "information"))
+    expected = parts["transition"] * (exponent * s.log() + (1 - exponent) * i.log()).exp()
+    torch.testing.assert_close(made.scores[0, :30].double(), expected, rtol=1e-5, atol=1e-12)
+
+
 def test_low_rank_windows_are_low_rank_where_one_window_holds_all() -> None:
     lm = tiny_lm("llama")
     low_rank = heat.attribute(lm, PROMPT, [7], "heat-low-rank", rank=12)
