@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain, zip_longest
 from pathlib import Path
 
 from annotate.benchmark import open_benchmark, prebuilt
 from annotate.files import file_hash, shipped
-from evaluate.tasks import lambada, longra, tellmewhy, wikibio
+from evaluate.tasks import fair_rationales, lambada, longra, tellmewhy, wikibio
 from evaluate.tasks.curated import curated
-from evaluate.tasks.errors import TaskError, UnknownTaskError
+from evaluate.tasks.errors import TaskError, UnknownSubsetError, UnknownTaskError
 from evaluate.tasks.hub import hub_rows
 from evaluate.tasks.rows import Rows, file_rows
 from evaluate.tasks.task import GoldSource, Task
@@ -34,8 +35,11 @@ class TaskInfo:
         split: The split that is read from the hub.
         licence: The terms of the real rows; the samples are ours.
         schema: What a row holds.
-        sample: The file below `data/tasks` that ships.
+        sample: The file or folder below `data/tasks` that ships.
         gold_rule: How its gold comes about; empty where there is none.
+        subsets: What may stand after a slash behind its name, with the file of a folder that holds it, as a
+            pattern; an empty pattern where `file` holds all of them.
+        file: The file of a folder that is read, where its subsets are not files of their own.
     """
 
     summary: str
@@ -45,6 +49,40 @@ class TaskInfo:
     schema: str
     sample: str
     gold_rule: str
+    subsets: Mapping[str, str] = field(default_factory=dict)
+    file: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What examples are to be made of.
+
+    Attributes:
+        name: The benchmark as it is to be called, with its subset.
+        subset: What stands after the slash; empty for none.
+        sample: Whether the rows are those that ship.
+        limit: Make the first so many examples only.
+        seed: Seed of what is drawn at random.
+    """
+
+    name: str
+    subset: str
+    sample: bool
+    limit: int | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Loader:
+    """How a benchmark is made of its rows.
+
+    Attributes:
+        make: Makes it.
+        read: Reads the rows of a file.
+    """
+
+    make: Callable[[Rows, Asked], Task]
+    read: Callable[[Path], Rows] = file_rows
 
 
 TASKS: dict[str, TaskInfo] = {
@@ -93,8 +131,44 @@ TASKS: dict[str, TaskInfo] = {
         sample="wikibio.jsonl",
         gold_rule="",
     ),
+    fair_rationales.NAME: TaskInfo(
+        summary="the sentiment of a text, or a question with five choices, with the words that several people marked",
+        hub="",
+        split="",
+        licence="MIT",
+        schema=fair_rationales.SCHEMA,
+        sample="fair-rationales",
+        gold_rule=fair_rationales.RULE,
+        subsets={"sst": "sst.csv", "dynasent": "dynasent.csv", "cose": "cose.csv"},
+    ),
 }
 """The benchmarks there are, by name."""
+
+_LOADERS: dict[str, Loader] = {
+    longra.NAME: Loader(
+        lambda rows, asked: longra.longra(rows, seed=asked.seed, limit=asked.limit), longra.quadruples
+    ),
+    lambada.NAME: Loader(
+        lambda rows, asked: lambada.lambada(
+            rows, SAMPLE_RATIONALES if asked.sample else lambada.PEOPLE, asked.limit
+        )
+    ),
+    tellmewhy.NAME: Loader(lambda rows, asked: tellmewhy.tellmewhy(rows, asked.limit)),
+    wikibio.NAME: Loader(lambda rows, asked: wikibio.wikibio(rows, asked.limit)),
+    fair_rationales.NAME: Loader(
+        lambda rows, asked: fair_rationales.fair_rationales(
+            rows,
+            fair_rationales.AUTHORS if asked.sample else fair_rationales.PEOPLE,
+            asked.limit,
+            asked.name,
+        )
+    ),
+}
+
+BENCHMARKS = tuple(
+    f"{name}[/{'|'.join(info.subsets)}]" if info.subsets else name for name, info in TASKS.items()
+)
+"""The names that `load_task` takes, each with its subsets, for help texts."""
 
 
 def load_task(
@@ -103,10 +177,13 @@ def load_task(
     """The examples of a benchmark.
 
     Args:
-        name: A key of `TASKS`, or the folder of a benchmark made with `annotate build-dataset`.
+        name: A key of `TASKS`, with a subset after a slash where it has some (`fair-rationales/sst`), or the folder
+            of a benchmark made with `annotate build-dataset`.
         source: `sample` (what ships: small sets of our own text, and the prebuilt benchmark for `curated`), `hub`,
             `hub:OWNER/NAME` for a data set of the same schema under another name, or the path of a local
-            file (for `curated`, of a benchmark folder).
+            file, of the folder of a benchmark that has a `file` or files for its subsets, or for `curated` of a
+            benchmark folder. All subsets of a folder are read together where the name has none; their
+            examples take turns.
         gold: Which gold: for a benchmark folder see `load_gold`; the others have one kind or none, which is `auto`.
             `none` says that none is needed.
         limit: Use the first so many examples only.
@@ -114,25 +191,50 @@ def load_task(
 
     Raises:
         UnknownTaskError: There is no such benchmark.
+        UnknownSubsetError: It has no such subset.
         TaskError: Its rows cannot be had, none of them can be used, or it has no such gold.
         NoGoldError: A benchmark folder has no gold of that kind.
         AnnotateError: A benchmark folder, or what ships, is damaged.
     """
     if name == CURATED:
         return _curated(source, gold, limit)
-    if name not in TASKS:
+    benchmark, slash, subset = name.partition("/")
+    if benchmark not in _LOADERS:
         return _folder(name, source, gold, limit)
-    info = TASKS[name]
+    info = TASKS[benchmark]
+    if slash and subset not in info.subsets:
+        raise UnknownSubsetError(benchmark, subset, info.subsets)
     if gold not in {"auto", "none", info.gold_rule}:
         has = f"is its own ({info.gold_rule})" if info.gold_rule else "does not exist"
         raise TaskError(f"{name} has no gold {gold!r}: gold of {name} {has}; leave --gold away")
-    rows = _rows(name, info, source)
-    if name == longra.NAME:
-        return longra.longra(rows, seed=seed, limit=limit)
-    if name == lambada.NAME:
-        return lambada.lambada(rows, SAMPLE_RATIONALES if source == "sample" else lambada.PEOPLE, limit)
-    make = tellmewhy.tellmewhy if name == tellmewhy.NAME else wikibio.wikibio
-    return make(rows, limit)
+    loader = _LOADERS[benchmark]
+    parts = [
+        loader.make(
+            rows,
+            Asked(f"{benchmark}/{part}" if part else name, part, source == "sample", limit, seed),
+        )
+        for part, rows in _parts(benchmark, subset, source, loader.read)
+    ]
+    return _joined(name, parts, limit)
+
+
+def _joined(name: str, parts: Sequence[Task], limit: int | None) -> Task:
+    """Several subsets as one task; their examples take turns, so that a limit takes some of each."""
+    if len(parts) == 1:
+        return replace(parts[0], name=name)
+    in_turn = chain.from_iterable(zip_longest(*(part.examples for part in parts)))
+    left_out: dict[str, tuple[str, ...]] = {}
+    for part in parts:
+        for reason, places in part.left_out.items():
+            named = tuple(f"{part.name.partition('/')[2]} {place}" for place in places)
+            left_out[reason] = left_out.get(reason, ()) + named
+    return replace(
+        parts[0],
+        name=name,
+        source=", ".join(part.source for part in parts),
+        examples=tuple(example for example in in_turn if example is not None)[:limit],
+        left_out=dict(sorted(left_out.items())),
+    )
 
 
 def _curated(source: str, gold: str, limit: int | None) -> Task:
@@ -160,17 +262,38 @@ def _is_hub(source: str) -> bool:
     return source == "hub" or source.startswith("hub:")
 
 
-def _rows(name: str, info: TaskInfo, source: str) -> Rows:
-    read: Callable[[Path], Rows] = longra.quadruples if name == longra.NAME else file_rows
+def _parts(name: str, subset: str, source: str, read: Callable[[Path], Rows]) -> list[tuple[str, Rows]]:
+    """Rows by the subset they belong to; empty where they are not told apart by file."""
+    info = TASKS[name]
+    if _is_hub(source):
+        on_hub = source.removeprefix("hub").removeprefix(":") or info.hub
+        if not on_hub:
+            raise TaskError(
+                f"{name} is not on the hub in the schema it is read in; give --source FILE, or"
+                f" --source hub:OWNER/NAME of a data set that holds: {info.schema}"
+            )
+        return [(subset, hub_rows(on_hub, info.split or "train"))]
+    path = shipped("tasks") / info.sample if source == "sample" else Path(source)
+    in_folder = bool(info.subsets or info.file) and path.is_dir()
+    files = _files_of(name, info, path, subset) if in_folder else [(subset, path)]
     if source == "sample":
-        path = shipped("tasks") / info.sample
-        return replace(read(path), source=f"sample sha256:{file_hash(path)}")
-    if not _is_hub(source):
-        return read(Path(source))
-    on_hub = source.removeprefix("hub").removeprefix(":") or info.hub
-    if not on_hub:
-        raise TaskError(
-            f"{name} is not on the hub in the schema it is read in; give --source FILE, or"
-            f" --source hub:OWNER/NAME of a data set that holds: {info.schema}"
-        )
-    return hub_rows(on_hub, info.split)
+        return [
+            (part, replace(read(file), source=f"sample sha256:{file_hash(file)}")) for part, file in files
+        ]
+    return [(part, read(file)) for part, file in files]
+
+
+def _files_of(name: str, info: TaskInfo, folder: Path, subset: str) -> list[tuple[str, Path]]:
+    """The files of a folder to read, with the subset that each holds.
+
+    Raises:
+        TaskError: There is none.
+    """
+    patterns = {part: pattern for part, pattern in info.subsets.items() if pattern and subset in ("", part)}
+    found = [(part, file) for part, pattern in patterns.items() for file in sorted(folder.glob(pattern))]
+    if not found and info.file and (folder / info.file).is_file():
+        found = [(subset, folder / info.file)]
+    if not found:
+        wanted = ", ".join([*patterns.values(), *([info.file] if info.file else [])])
+        raise TaskError(f"{folder} holds none of the files that {name} is read from: {wanted}")
+    return found

@@ -26,5 +26,20 @@ class UnknownTaskError(TaskError):
         )
 
 
+class UnknownSubsetError(TaskError):
+    """A benchmark has no subset of the name that was asked for.
+
+    Args:
+        name: The benchmark.
+        subset: The name that was asked for.
+        known: The subsets that it has.
+    """
+
+    def __init__(self, name: str, subset: str, known: Iterable[str]) -> None:
+        names = ", ".join(f"{name}/{each}" for each in known)
+        there = f"there are: {names}; or say {name} alone" if names else f"it has none; say {name}"
+        super().__init__(f"{name} has no subset {subset!r}; {there}")
+
+
 class UnusableRowError(ValueError):
     """A row that cannot become an example; its text is the reason, the same words for every such row."""

@@ -12,9 +12,9 @@ from annotate.errors import BenchmarkError
 from annotate.schema import Gold, GoldWord, Label, Paragraph
 from evaluate.errors import EvaluateError, NoGoldError
 from evaluate.gold import load_gold
-from evaluate.tasks.catalog import TASKS, load_task
+from evaluate.tasks.catalog import BENCHMARKS, TASKS, load_task
 from evaluate.tasks.curated import curated
-from evaluate.tasks.errors import TaskError, UnknownTaskError
+from evaluate.tasks.errors import TaskError, UnknownSubsetError, UnknownTaskError
 
 LIFE = {"wiki_bio_text": "Eva sang. She died in Bari."}
 
@@ -103,6 +103,7 @@ def test_counts_of_the_samples() -> None:
         "lambada-rationales": 16,
         "tellmewhy": 14,
         "wikibio": 12,
+        "fair-rationales": 15,
     }
 
 
@@ -153,6 +154,30 @@ def test_what_does_not_exist_is_told() -> None:
     ):
         load_task("longra", source="hub")
     assert load_task("longra", gold="pair") == load_task("longra")
+
+
+def test_subsets_are_told(tmp_path: Path) -> None:
+    with pytest.raises(
+        UnknownSubsetError, match=r"no subset 'x'; there are: fair-rationales/sst, .*/cose; or say"
+    ):
+        load_task("fair-rationales/x")
+    with pytest.raises(UnknownSubsetError, match=r"wikibio has no subset 'x'; it has none; say wikibio"):
+        load_task("wikibio/x")
+    with pytest.raises(
+        TaskError, match=r"holds none of the files that fair-rationales is read from: sst.csv$"
+    ):
+        load_task("fair-rationales/sst", source=str(tmp_path))
+    assert "fair-rationales[/sst|dynasent|cose]" in BENCHMARKS
+    assert "wikibio" in BENCHMARKS
+
+
+def test_a_folder_of_subsets_takes_turns_and_names_them() -> None:
+    sst, every = load_task("fair-rationales/sst"), load_task("fair-rationales")
+    assert (sst.name, every.name) == ("fair-rationales/sst", "fair-rationales")
+    assert every.examples[::3] == sst.examples
+    assert len(load_task("fair-rationales", limit=4).examples) == 4
+    assert every.left_out["the person marked every word"] == ("dynasent row 14", "cose row 14")
+    assert every.source.count("sample sha256:") == 3
 
 
 class FakeApi:
