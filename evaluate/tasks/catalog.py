@@ -9,7 +9,7 @@ from pathlib import Path
 
 from annotate.benchmark import open_benchmark, prebuilt
 from annotate.files import file_hash, shipped
-from evaluate.tasks import fair_rationales, lambada, longra, tellmewhy, wikibio
+from evaluate.tasks import expmrc, fair_rationales, lambada, longra, tellmewhy, wikibio
 from evaluate.tasks.curated import curated
 from evaluate.tasks.errors import TaskError, UnknownSubsetError, UnknownTaskError
 from evaluate.tasks.hub import hub_rows
@@ -141,6 +141,16 @@ TASKS: dict[str, TaskInfo] = {
         gold_rule=fair_rationales.RULE,
         subsets={"sst": "sst.csv", "dynasent": "dynasent.csv", "cose": "cose.csv"},
     ),
+    expmrc.NAME: TaskInfo(
+        summary="a question about a passage, with the evidence that two people marked",
+        hub="",
+        split="",
+        licence="CC BY-SA 4.0",
+        schema=expmrc.SCHEMA,
+        sample="expmrc",
+        gold_rule=expmrc.RULE,
+        file="expmrc-squad-dev.json",
+    ),
 }
 """The benchmarks there are, by name."""
 
@@ -162,6 +172,12 @@ _LOADERS: dict[str, Loader] = {
             asked.limit,
             asked.name,
         )
+    ),
+    expmrc.NAME: Loader(
+        lambda rows, asked: expmrc.expmrc(
+            rows, expmrc.AUTHORS if asked.sample else expmrc.PEOPLE, asked.limit
+        ),
+        expmrc.squad_rows,
     ),
 }
 

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from annotate.schema import Span
-from annotate.words import is_content, split_words
 from evaluate.prompt import CUE
 from evaluate.tasks.errors import TaskError, UnusableRowError
-from evaluate.tasks.marks import overlapping, token_spans
-from evaluate.tasks.rows import Row, Rows, convert, list_of, text_of
+from evaluate.tasks.marks import content_words, overlapping, token_spans
+from evaluate.tasks.rows import Row, Rows, convert, list_of, reasons_of, text_of
 from evaluate.tasks.task import Example, GoldSource, Task
 
 NAME = "fair-rationales"
@@ -137,8 +136,7 @@ def fair_rationales(
             break
     left_out = {reason: tuple(each) for reason, each in sorted(places.items())}
     if not examples:
-        reasons = "; ".join(f"{reason} ({len(each)}, such as {each[0]})" for reason, each in left_out.items())
-        raise TaskError(f"no text of {rows.source} can be used: {reasons}")
+        raise TaskError(f"no text of {rows.source} can be used: {reasons_of(left_out)}")
     return Task(name=name, source=rows.source, examples=tuple(examples), gold=gold, left_out=left_out)
 
 
@@ -157,7 +155,7 @@ def _marks(row: Row) -> Marks:
         chosen = answer
     else:
         raise UnusableRowError("the text's label is neither a sentiment nor one of five choices")
-    words = tuple((start, end) for start, end in split_words(text) if is_content(text[start:end]))
+    words = content_words(text)
     spans = [span for span, marked in zip(token_spans(text), tokens, strict=True) if marked]
     return Marks(
         text_id=_name_in(row, "text_id"),

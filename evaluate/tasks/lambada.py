@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from annotate.schema import Span
-from annotate.words import is_content, split_words
 from evaluate.tasks.errors import UnusableRowError
+from evaluate.tasks.marks import content_words, overlapping
 from evaluate.tasks.rows import Row, Rows, convert, list_of, text_of
 from evaluate.tasks.task import Example, GoldSource, Task
 
@@ -45,12 +45,12 @@ def lambada(rows: Rows, gold: GoldSource = PEOPLE, limit: int | None = None) -> 
 def _example(row: Row) -> Example:
     text = text_of(row, "text")
     spans = [_span(each, len(text)) for each in list_of(row, "rationale")]
-    words = [(start, end) for start, end in split_words(text) if is_content(text[start:end])]
+    words = content_words(text)
     if len(words) < 2:
         raise UnusableRowError("no word stands before the last")
     *before, (start, end) = words
     cut = start - 1 if text[start - 1].isspace() else start
-    gold = tuple(i for i, (a, b) in enumerate(before) if any(s < b and a < e for s, e in spans))
+    gold = overlapping(before, spans)
     if not gold:
         raise UnusableRowError("the rationale marks no word of the prompt")
     if len(gold) == len(before):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -111,15 +111,24 @@ def _json_lines(path: Path) -> Iterator[Row]:
         yield _object_row(row.number, row.place, value)
 
 
-def _json_list(path: Path) -> Iterator[Row]:
+def json_of(path: Path) -> object:
+    """What a JSON file holds.
+
+    Raises:
+        TaskError: It is not UTF-8, or not JSON.
+    """
     try:
-        value = json.loads(path.read_bytes().decode("utf-8-sig"))
+        return json.loads(path.read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise TaskError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise TaskError(
             f"{path} is not JSON ({error}); one object a line belongs into a .jsonl file"
         ) from error
+
+
+def _json_list(path: Path) -> Iterator[Row]:
+    value = json_of(path)
     if not isinstance(value, list):
         raise TaskError(f"{path} holds {type(value).__name__}, not a list of objects; wrap the rows in [ ]")
     yield from (_object_row(number, f"row {number}", each) for number, each in enumerate(value, start=1))
@@ -250,5 +259,11 @@ def convert(
         return tuple(made), left_out
     if not left_out:
         raise TaskError(f"{rows.source} holds no rows; for {task} a row holds: {schema}")
-    reasons = "; ".join(f"{reason} ({len(each)}, such as {each[0]})" for reason, each in left_out.items())
-    raise TaskError(f"no row of {rows.source} can be used: {reasons}; for {task} a row holds: {schema}")
+    raise TaskError(
+        f"no row of {rows.source} can be used: {reasons_of(left_out)}; for {task} a row holds: {schema}"
+    )
+
+
+def reasons_of(left_out: Mapping[str, Sequence[str]]) -> str:
+    """Why rows were left out, how many for each reason, and one of them."""
+    return "; ".join(f"{reason} ({len(each)}, such as {each[0]})" for reason, each in left_out.items())

@@ -104,6 +104,7 @@ def test_counts_of_the_samples() -> None:
         "tellmewhy": 14,
         "wikibio": 12,
         "fair-rationales": 15,
+        "expmrc": 12,
     }
 
 
