@@ -21,6 +21,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from heat import gguf
 from heat.errors import (
     MissingExtraError,
     ModelNotFoundError,
@@ -92,11 +93,13 @@ def load(
     offline: bool = False,
     trust_remote_code: bool = False,
 ) -> LanguageModel:
-    """Load a causal language model from a folder or by its hub name.
+    """Load a causal language model from a folder, from a GGUF file, or by its hub name.
 
     Args:
-        name_or_path: Folder with config, weights and tokenizer, or a hub name; None for the embedded reader.
-        dtype: Number format of the weights ("float32", "bfloat16", ...); None for the checkpoint's own.
+        name_or_path: Folder with config, weights and tokenizer, a GGUF file (extra `gguf`), or a hub name; None for
+            the embedded reader.
+        dtype: Number format of the weights ("float32", "bfloat16", ...); None for the checkpoint's own, which is
+            float32 for a GGUF file: its weights are unpacked.
         device: Where to put it ("cpu", "cuda:0", ...), or "auto" to spread it over all there are; None: CPU.
         quantization: Squeeze the weights to 4 or 8 bits (extra `quantization`).
         revision: Branch, tag or commit of a hub model; None for its newest.
@@ -107,45 +110,66 @@ def load(
         The model in evaluation mode, with its provenance.
 
     Raises:
-        ModelNotFoundError: No such folder, or the hub cannot be reached.
-        MissingExtraError: Quantized weights need a package that is not installed.
+        ModelNotFoundError: No such folder or file, half a file, or the hub cannot be reached.
+        MissingExtraError: GGUF files and quantized weights need a package that is not installed.
         TokenizerError: There is no usable tokenizer.
-        UnsupportedModelError: Not a decoder-only language model.
+        UnsupportedModelError: Not a decoder-only language model, or a GGUF file to be quantized once more.
         NonFiniteError: A weight is NaN or infinite.
     """
-    folder = _folder(name_or_path)
-    source = str(folder) if folder is not None else str(name_or_path)
-    if folder is None and not (offline or HF_HUB_OFFLINE):
+    file = gguf.find(name_or_path)
+    folder = None if file is not None else _folder(name_or_path)
+    local = file or folder
+    source = str(local or name_or_path)
+    if local is None and not (offline or HF_HUB_OFFLINE):
         check_reachable(source)
-    if folder is not None and revision is not None:
+    if local is not None and revision is not None:
         raise ModelNotFoundError(
-            f"'{source}' is a folder and has no revisions; give a hub name, or no revision"
+            f"'{source}' is a {'file' if file else 'folder'} and has no revisions; give a hub name, or no revision"
         )
-    with _no_progress_bars():
+    if file is not None:
+        if quantization is not None:
+            raise UnsupportedModelError(
+                f"'{source}' is quantized already, and is unpacked as it is loaded; leave out the quantization to "
+                f"{quantization}, or quantize a folder"
+            )
+        gguf.check(file)
+    with _no_progress_bars(), _place(source, file) as place:
         options: dict[str, Any] = {
             "trust_remote_code": trust_remote_code,
-            "local_files_only": folder is None and offline,
+            "local_files_only": local is None and offline,
         }
         if revision is not None:
             options["revision"] = revision
-        config = _fetch(AutoConfig, source, **options)
+        if file is not None:
+            options["gguf_file"] = gguf.NAME
+        config = _fetch(AutoConfig, source, place, **options)
         _check_decoder_only(source, config)
-        tokenizer = _load_tokenizer(source, **options)
+        tokenizer = _load_tokenizer(source, place, **options)
+        own_dtype: str | torch.dtype = "auto" if file is None else torch.float32
+        if file is not None:
+            options |= {"config": config, "quantization_config": gguf.unpacked()}
+        elif quantization is not None:
+            options["quantization_config"] = _squeezed(quantization, dtype)
         model = _fetch(
             AutoModelForCausalLM,
             source,
-            dtype="auto" if dtype is None else _dtype(dtype),
+            place,
+            dtype=own_dtype if dtype is None else _dtype(dtype),
             device_map=device,
-            **({} if quantization is None else {"quantization_config": _squeezed(quantization, dtype)}),
             **options,
         )
+    if file is not None:
+        gguf.make_ordinary(model)
+        tokenizer.name_or_path = source
     model.eval()
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             # bitsandbytes would pack 4-bit weights on CPU for a product that has no derivative.
             module.support_avx512bf16_for_cpu = False
     _check_finite(source, model)
-    found = folder_revision(folder) if folder is not None else getattr(config, "_commit_hash", None)
+    found = getattr(config, "_commit_hash", None)
+    if local is not None:
+        found = gguf.revision(local) if file else folder_revision(local)
     if found is not None and quantization is not None:
         found += f"+{quantization}"  # other numbers, so another revision
     name = source if name_or_path is not None else "embedded reader"
@@ -179,7 +203,9 @@ def _folder(name_or_path: str | Path | None) -> Path | None:
     path = Path(name_or_path).expanduser()
     if path.is_dir():
         if not (path / "config.json").is_file():
-            raise ModelNotFoundError(f"the folder '{path}' holds no model: it has no config.json")
+            raise ModelNotFoundError(
+                f"the folder '{path}' holds no model: it has no config.json{_inside(path)}"
+            )
         return path
     text = str(name_or_path)
     if (
@@ -189,9 +215,24 @@ def _folder(name_or_path: str | Path | None) -> Path | None:
         or text.count("/") > 1
     ):
         raise ModelNotFoundError(
-            f"there is no model folder '{path}'; give a folder with config.json or a hub name"
+            f"there is no model folder '{path}'; give a folder with config.json, a GGUF file or a hub name"
         )
     return None
+
+
+def _inside(folder: Path) -> str:
+    files = sorted(folder.glob("*.gguf"))
+    return f"; it holds a GGUF file, which is a model by itself: give '{files[0]}'" if files else ""
+
+
+@contextmanager
+def _place(source: str, file: Path | None) -> Iterator[str]:
+    """Where the loaders look: what was asked for, or a folder with the GGUF file alone."""
+    if file is None:
+        yield source
+        return
+    with gguf.alone(file) as folder:
+        yield folder
 
 
 def check_reachable(name: str) -> None:
@@ -227,26 +268,24 @@ def _squeezed(quantization: Quantization, dtype: str | None) -> BitsAndBytesConf
     )
 
 
-def _fetch(loader: Any, source: str, **options: Any) -> Any:
+def _fetch(loader: Any, source: str, place: str, **options: Any) -> Any:
     """`loader.from_pretrained` with the errors people meet turned into one sentence each."""
     try:
-        return loader.from_pretrained(source, **options)
+        return loader.from_pretrained(place, **options)
     except OSError as error:
-        if Path(source).is_dir():
-            raise ModelNotFoundError(
-                f"the folder '{source}' holds no complete model: {_first_line(error)}"
-            ) from error
+        if Path(source).exists():
+            raise ModelNotFoundError(f"'{source}' holds no complete model: {_first_line(error)}") from error
         raise ModelNotFoundError(
             f"the hub model '{source}' could not be fetched whole, or was not fetched before: "
             f"{_first_line(error)}; run `hf download {source}` where there is a network"
         ) from error
-    except (ValueError, KeyError, ImportError) as error:
+    except (ValueError, KeyError, ImportError, NotImplementedError) as error:
         raise UnsupportedModelError(f"cannot load '{source}': {_first_line(error)}") from error
 
 
-def _load_tokenizer(source: str, **options: bool) -> PreTrainedTokenizerBase:
+def _load_tokenizer(source: str, place: str, **options: Any) -> PreTrainedTokenizerBase:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        tokenizer = AutoTokenizer.from_pretrained(place, **options)
     except Exception as error:  # the library raises a dozen different types here
         raise TokenizerError(
             f"'{source}' has no tokenizer that can be loaded ({_first_line(error)}); "
