@@ -133,7 +133,7 @@ def load(
                 f"{quantization}, or quantize a folder"
             )
         gguf.check(file)
-    with _no_progress_bars(), _place(source, file) as place:
+    with no_progress_bars(), _place(source, file) as place:
         options: dict[str, Any] = {
             "trust_remote_code": trust_remote_code,
             "local_files_only": local is None and offline,
@@ -339,7 +339,7 @@ def _first_line(error: BaseException) -> str:
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
+def no_progress_bars() -> Iterator[None]:
     """Loading is quiet; the caller's own setting comes back afterwards."""
     enabled = transformers_logging.is_progress_bar_enabled()
     verbosity = transformers_logging.get_verbosity()
