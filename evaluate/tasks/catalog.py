@@ -9,7 +9,18 @@ from pathlib import Path
 
 from annotate.benchmark import open_benchmark, prebuilt
 from annotate.files import file_hash, shipped
-from evaluate.tasks import expmrc, fair_rationales, lambada, longra, tellmewhy, wikibio
+from evaluate.tasks import (
+    blimp_evidence,
+    eraser,
+    expmrc,
+    fair_rationales,
+    lambada,
+    longra,
+    onestopqa,
+    qed,
+    tellmewhy,
+    wikibio,
+)
 from evaluate.tasks.curated import curated
 from evaluate.tasks.errors import TaskError, UnknownSubsetError, UnknownTaskError
 from evaluate.tasks.hub import hub_rows
@@ -141,6 +152,27 @@ TASKS: dict[str, TaskInfo] = {
         gold_rule=fair_rationales.RULE,
         subsets={"sst": "sst.csv", "dynasent": "dynasent.csv", "cose": "cose.csv"},
     ),
+    onestopqa.NAME: TaskInfo(
+        summary="a question about a paragraph at one of three reading levels, with the span that answers it",
+        hub="malmaud/onestop_qa",
+        split="train",
+        licence="CC BY-SA 4.0",
+        schema=onestopqa.SCHEMA,
+        sample="onestopqa",
+        gold_rule=onestopqa.RULE,
+        subsets=dict.fromkeys(onestopqa.LEVELS, ""),
+        file="onestop_qa.json",
+    ),
+    qed.NAME: TaskInfo(
+        summary="a question about a paragraph, with the noun phrases that tie the answer to it",
+        hub="",
+        split="",
+        licence="unstated (annotation), CC BY-SA 3.0 (text of Wikipedia)",
+        schema=qed.SCHEMA,
+        sample="qed",
+        gold_rule=qed.RULE,
+        file="qed-dev.jsonl",
+    ),
     expmrc.NAME: TaskInfo(
         summary="a question about a passage, with the evidence that two people marked",
         hub="",
@@ -150,6 +182,27 @@ TASKS: dict[str, TaskInfo] = {
         sample="expmrc",
         gold_rule=expmrc.RULE,
         file="expmrc-squad-dev.json",
+    ),
+    eraser.NAME: TaskInfo(
+        summary="a question about a document, a claim about it, or its sentiment, with evidence that people marked",
+        hub="",
+        split="",
+        licence="unclear (research); FEVER's and BoolQ's text CC BY-SA 3.0",
+        schema=eraser.SCHEMA,
+        sample="eraser",
+        gold_rule=eraser.RULE,
+        subsets={name: f"{name}/val.jsonl" for name in ("multirc", "movies", "fever", "boolq")},
+        file="val.jsonl",
+    ),
+    blimp_evidence.NAME: TaskInfo(
+        summary="the next word of a sentence against one that grammar forbids, with the word that decides",
+        hub="",
+        split="",
+        licence="Apache-2.0; BLiMP CC BY 4.0",
+        schema=blimp_evidence.SCHEMA,
+        sample="blimp-evidence",
+        gold_rule=blimp_evidence.RULE,
+        subsets={name: f"{name}*.csv" for name in blimp_evidence.PATTERNS},
     ),
 }
 """The benchmarks there are, by name."""
@@ -173,11 +226,33 @@ _LOADERS: dict[str, Loader] = {
             asked.name,
         )
     ),
+    onestopqa.NAME: Loader(
+        lambda rows, asked: onestopqa.onestopqa(
+            rows,
+            onestopqa.AUTHORS if asked.sample else onestopqa.PEOPLE,
+            asked.limit,
+            asked.subset,
+            asked.name,
+        ),
+        onestopqa.question_rows,
+    ),
+    qed.NAME: Loader(
+        lambda rows, asked: qed.qed(rows, qed.AUTHORS if asked.sample else qed.PEOPLE, asked.limit)
+    ),
     expmrc.NAME: Loader(
         lambda rows, asked: expmrc.expmrc(
             rows, expmrc.AUTHORS if asked.sample else expmrc.PEOPLE, asked.limit
         ),
         expmrc.squad_rows,
+    ),
+    eraser.NAME: Loader(
+        lambda rows, asked: eraser.eraser(
+            rows, eraser.AUTHORS if asked.sample else eraser.PEOPLE, asked.limit, asked.subset, asked.name
+        ),
+        eraser.document_rows,
+    ),
+    blimp_evidence.NAME: Loader(
+        lambda rows, asked: blimp_evidence.blimp_evidence(rows, asked.limit, asked.name)
     ),
 }
 

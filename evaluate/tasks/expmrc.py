@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from annotate.schema import Span
 from evaluate.prompt import CUE
 from evaluate.tasks.errors import UnusableRowError
 from evaluate.tasks.marks import checked_gold, content_words, overlapping
-from evaluate.tasks.rows import Row, Rows, checked_text, convert, file_rows, json_of, list_of, text_of
+from evaluate.tasks.rows import (
+    Row,
+    Rows,
+    checked_text,
+    convert,
+    file_rows,
+    json_of,
+    list_of,
+    parts_of,
+    text_of,
+)
 from evaluate.tasks.task import Example, GoldSource, Task
 
 NAME = "expmrc"
@@ -76,19 +85,10 @@ def _questions(path: Path, rows: Rows) -> Iterator[Row]:
         yield from rows.read()
         return
     number = 0
-    for passage in _parts(value, "data", "paragraphs"):
-        for question in _parts(passage, "qas"):
+    for passage in parts_of(value, "data", "paragraphs"):
+        for question in parts_of(passage, "qas"):
             number += 1
             yield Row(number, f"question {number}", {"context": passage.get("context"), **question})
-
-
-def _parts(value: Mapping[str, Any], *fields: str) -> Iterator[Mapping[str, Any]]:
-    """The objects in the list of objects that a field holds, through several such fields."""
-    field, *rest = fields
-    inside = value.get(field)
-    for each in inside if isinstance(inside, list) else []:
-        if isinstance(each, Mapping):
-            yield from _parts(each, *rest) if rest else [each]
 
 
 def _example(row: Row) -> Example:

@@ -127,6 +127,15 @@ def json_of(path: Path) -> object:
         ) from error
 
 
+def parts_of(value: Mapping[str, Any], *fields: str) -> Iterator[Mapping[str, Any]]:
+    """The objects in the lists that a field holds, and so on through further fields; what is none is passed over."""
+    field, *rest = fields
+    inside = value.get(field)
+    for each in inside if isinstance(inside, list) else []:
+        if isinstance(each, Mapping):
+            yield from parts_of(each, *rest) if rest else [each]
+
+
 def _json_list(path: Path) -> Iterator[Row]:
     value = json_of(path)
     if not isinstance(value, list):

@@ -104,7 +104,11 @@ def test_counts_of_the_samples() -> None:
         "tellmewhy": 14,
         "wikibio": 12,
         "fair-rationales": 15,
+        "onestopqa": 12,
+        "qed": 12,
         "expmrc": 12,
+        "eraser": 12,
+        "blimp-evidence": 12,
     }
 
 
