@@ -1,4 +1,4 @@
-"""The command `heat`: explain one answer, list the methods."""
+"""The command `heat`: explain one answer, list the methods, unpack a model file."""
 
 import contextlib
 import io
@@ -31,7 +31,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Model = Annotated[str | None, typer.Option(help="Model folder or hub name. Default: the embedded reader.")]
+Model = Annotated[
+    str | None, typer.Option(help="Model folder, GGUF file or hub name. Default: the embedded reader.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
@@ -145,6 +147,19 @@ def methods(as_json: Json = False) -> None:
         table.add_row(name, f"{method().cost(100, 1):g}", needs, method.summary, method.source)
     Console().print(table)
     print("cost: forward passes for one target after 100 tokens with the default options; backward counts 1")
+
+
+@app.command(epilog="Example: heat convert model.gguf models/mine")
+def convert(
+    file: Annotated[Path, typer.Argument(help="The GGUF file.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="The model folder to come.", show_default=False)],
+    dtype: Annotated[str, typer.Option(help="Number format of the weights.")] = "float32",
+) -> None:
+    """Unpack a GGUF file into an ordinary model folder, which loads in seconds (extra gguf)."""
+    from heat.convert import convert as converted
+
+    revision = converted(file, folder, dtype=dtype)
+    print(f"wrote {folder} (revision {revision})")
 
 
 def main() -> None:

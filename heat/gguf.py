@@ -8,6 +8,7 @@ import hashlib
 import importlib.util
 import mmap
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -157,12 +158,16 @@ def check_extra() -> None:
 def alone(file: Path) -> Iterator[str]:
     """A folder with nothing but the file: `transformers` would read configs and tokenizers that lie beside it.
 
+    A person who waits at a terminal is told what for.
+
     Args:
         file: The GGUF file.
 
     Yields:
         The folder; the file is called `NAME` there.
     """
+    if sys.stderr.isatty():
+        print(f"unpacking {file.name}; a large vocabulary takes up to a minute", file=sys.stderr)
     with TemporaryDirectory() as folder, _quiet():
         Path(folder, NAME).symlink_to(file.resolve())
         yield folder
@@ -206,7 +211,7 @@ def load_config(file: Path) -> PretrainedConfig:
     with alone(file) as folder:
         try:
             config: PretrainedConfig = AutoConfig.from_pretrained(folder, gguf_file=NAME)
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, NotImplementedError) as error:
             raise UnsupportedModelError(
                 f"cannot load '{file}': {str(error).strip().splitlines()[0]}"
             ) from error
@@ -214,7 +219,7 @@ def load_config(file: Path) -> PretrainedConfig:
 
 
 def revision(file: Path) -> str:
-    """Hash of the file: SHA-256 over its bytes, first 16 hex digits.
+    """The first 16 hex digits of `sha256`: what stands for the file in stored results.
 
     Args:
         file: The file.
@@ -222,8 +227,20 @@ def revision(file: Path) -> str:
     Returns:
         16 hexadecimal digits.
     """
+    return sha256(file)[:16]
+
+
+def sha256(file: Path) -> str:
+    """SHA-256 over the bytes of a file.
+
+    Args:
+        file: The file.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _header(file: Path, data: mmap.mmap) -> Header:

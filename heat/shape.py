@@ -10,6 +10,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 from transformers.pytorch_utils import Conv1D
 
+from heat import gguf
 from heat.errors import ModelNotFoundError, UnsupportedModelError
 from heat.model import check_reachable
 from heat.shipped import shipped
@@ -74,7 +75,7 @@ def load_config(name_or_path: str | Path) -> PretrainedConfig:
     """A config from a file or folder, of a model whose config ships, or from the hub.
 
     Args:
-        name_or_path: config.json, a model folder, a name of `known_configs`, or a hub name.
+        name_or_path: config.json, a model folder, a GGUF file, a name of `known_configs`, or a hub name.
 
     Returns:
         The config.
@@ -83,11 +84,11 @@ def load_config(name_or_path: str | Path) -> PretrainedConfig:
         ModelNotFoundError: There is no such config, or it cannot be fetched.
         UnsupportedModelError: It is no config of a known family.
     """
+    if (file := gguf.find(name_or_path)) is not None:
+        return gguf.load_config(file)
     known = known_configs()
     source = str(known.get(str(name_or_path).lower(), name_or_path))
-    absent = (
-        f"there is no config '{name_or_path}'; give a config.json, a model folder, a hub name, or one of: "
-    )
+    absent = f"there is no config '{name_or_path}'; give a config.json, a model folder, a GGUF file, a hub name, or one of: "
     absent += ", ".join(known)
     if not Path(source).exists():
         if source.endswith(".json") or source.count("/") > 1:
