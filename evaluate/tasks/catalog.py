@@ -8,7 +8,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 from annotate.benchmark import open_benchmark, prebuilt
-from annotate.files import file_hash, shipped
+from annotate.files import canonical_hash, file_hash, shipped
 from evaluate.tasks import (
     blimp_evidence,
     eraser,
@@ -306,11 +306,11 @@ def load_task(
         )
         for part, rows in _parts(benchmark, subset, source, loader.read)
     ]
-    return _joined(name, parts, limit)
+    return _joined(name, source, parts, limit)
 
 
-def _joined(name: str, parts: Sequence[Task], limit: int | None) -> Task:
-    """Several subsets as one task; their examples take turns, so that a limit takes some of each."""
+def _joined(name: str, source: str, parts: Sequence[Task], limit: int | None) -> Task:
+    """Several subsets as one task, with one checksum; their examples take turns, so that a limit takes some of each."""
     if len(parts) == 1:
         return replace(parts[0], name=name)
     in_turn = chain.from_iterable(zip_longest(*(part.examples for part in parts)))
@@ -322,7 +322,7 @@ def _joined(name: str, parts: Sequence[Task], limit: int | None) -> Task:
     return replace(
         parts[0],
         name=name,
-        source=", ".join(part.source for part in parts),
+        source=f"{source} sha256:{canonical_hash([part.source.rpartition(':')[2] for part in parts])}",
         examples=tuple(example for example in in_turn if example is not None)[:limit],
         left_out=dict(sorted(left_out.items())),
     )

@@ -182,7 +182,8 @@ def test_a_folder_of_subsets_takes_turns_and_names_them() -> None:
     assert every.examples[::3] == sst.examples
     assert len(load_task("fair-rationales", limit=4).examples) == 4
     assert every.left_out["the person marked every word"] == ("dynasent row 14", "cose row 14")
-    assert every.source.count("sample sha256:") == 3
+    assert every.source.startswith("sample sha256:")
+    assert every.source != sst.source
 
 
 class FakeApi:
