@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from transformers import AutoConfig, PretrainedConfig, PreTrainedModel, modeling_gguf_pytorch_utils
+from transformers import PreTrainedModel, modeling_gguf_pytorch_utils
 
 from heat.errors import MissingExtraError, ModelNotFoundError, TokenizerError, UnsupportedModelError
 
@@ -192,30 +192,6 @@ def make_ordinary(model: PreTrainedModel) -> None:
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
     model.config._name_or_path = ""
-
-
-def load_config(file: Path) -> PretrainedConfig:
-    """The config that the file's metadata make.
-
-    Args:
-        file: The GGUF file.
-
-    Returns:
-        The config.
-
-    Raises:
-        HeatError: See `check`.
-        UnsupportedModelError: The architecture is unknown.
-    """
-    check(file)
-    with alone(file) as folder:
-        try:
-            config: PretrainedConfig = AutoConfig.from_pretrained(folder, gguf_file=NAME)
-        except (ValueError, KeyError, NotImplementedError) as error:
-            raise UnsupportedModelError(
-                f"cannot load '{file}': {str(error).strip().splitlines()[0]}"
-            ) from error
-    return config
 
 
 def revision(file: Path) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import torch
 from huggingface_hub import HfApi
 from huggingface_hub.constants import HF_HUB_OFFLINE
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -32,6 +33,8 @@ from heat.errors import (
 from heat.shipped import shipped
 
 _HUB_SECONDS = 10
+# What `transformers` raises for a config that no model can be made of.
+UNLOADABLE = (ValueError, KeyError, ImportError, NotImplementedError, StrictDataclassError)
 
 Quantization = Literal["4bit", "8bit"]
 
@@ -274,13 +277,13 @@ def _fetch(loader: Any, source: str, place: str, **options: Any) -> Any:
         return loader.from_pretrained(place, **options)
     except OSError as error:
         if Path(source).exists():
-            raise ModelNotFoundError(f"'{source}' holds no complete model: {_first_line(error)}") from error
+            raise ModelNotFoundError(f"'{source}' holds no complete model: {first_line(error)}") from error
         raise ModelNotFoundError(
             f"the hub model '{source}' could not be fetched whole, or was not fetched before: "
-            f"{_first_line(error)}; run `hf download {source}` where there is a network"
+            f"{first_line(error)}; run `hf download {source}` where there is a network"
         ) from error
-    except (ValueError, KeyError, ImportError, NotImplementedError) as error:
-        raise UnsupportedModelError(f"cannot load '{source}': {_first_line(error)}") from error
+    except UNLOADABLE as error:
+        raise UnsupportedModelError(f"cannot load '{source}': {first_line(error)}") from error
 
 
 def _load_tokenizer(source: str, place: str, **options: Any) -> PreTrainedTokenizerBase:
@@ -288,7 +291,7 @@ def _load_tokenizer(source: str, place: str, **options: Any) -> PreTrainedTokeni
         tokenizer = AutoTokenizer.from_pretrained(place, **options)
     except Exception as error:  # the library raises a dozen different types here
         raise TokenizerError(
-            f"'{source}' has no tokenizer that can be loaded ({_first_line(error)}); "
+            f"'{source}' has no tokenizer that can be loaded ({first_line(error)}); "
             "put tokenizer.json beside the weights, or build LanguageModel(model, tokenizer) yourself"
         ) from error
     if len(tokenizer) == 0:
@@ -334,8 +337,10 @@ def _dtype(name: str) -> torch.dtype:
     return value
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def first_line(error: BaseException) -> str:
+    """What a library said, for the end of a sentence: one line, or two where the first announces the second."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return " ".join(lines[: 2 if lines[0].endswith(":") else 1])
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from transformers.pytorch_utils import Conv1D
 
 from heat import gguf
 from heat.errors import ModelNotFoundError, UnsupportedModelError
-from heat.model import check_reachable
+from heat.model import UNLOADABLE, check_reachable, first_line
 from heat.shipped import shipped
 
 
@@ -85,24 +85,24 @@ def load_config(name_or_path: str | Path) -> PretrainedConfig:
         UnsupportedModelError: It is no config of a known family.
     """
     if (file := gguf.find(name_or_path)) is not None:
-        return gguf.load_config(file)
+        gguf.check(file)
+        with gguf.alone(file) as folder:
+            return _read(folder, name_or_path, gguf_file=gguf.NAME)
     known = known_configs()
     source = str(known.get(str(name_or_path).lower(), name_or_path))
-    absent = f"there is no config '{name_or_path}'; give a config.json, a model folder, a GGUF file, a hub name, or one of: "
-    absent += ", ".join(known)
+    absent = (
+        f"there is no config '{name_or_path}'; give a config.json, a model folder, a GGUF file, a hub name, "
+    )
+    absent += f"or one of: {', '.join(known)}"
     if not Path(source).exists():
         if source.endswith(".json") or source.count("/") > 1:
             raise ModelNotFoundError(absent)
         if not HF_HUB_OFFLINE:
             check_reachable(source)
     try:
-        config: PretrainedConfig = AutoConfig.from_pretrained(source)
+        return _read(source, name_or_path)
     except OSError as error:
         raise ModelNotFoundError(absent) from error
-    except (ValueError, KeyError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UnsupportedModelError(f"'{name_or_path}' is no config that can be read: {reason}") from error
-    return config
 
 
 def shape_of(config: Any, name: str) -> Shape:
@@ -121,9 +121,10 @@ def shape_of(config: Any, name: str) -> Shape:
     try:
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config)
-    except (ValueError, KeyError, ImportError, AttributeError, TypeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UnsupportedModelError(f"no language model can be made of '{name}': {reason}") from error
+    except (*UNLOADABLE, AttributeError, TypeError) as error:
+        raise UnsupportedModelError(
+            f"no language model can be made of '{name}': {first_line(error)}"
+        ) from error
     text: Any = config.get_text_config()
     head = model.get_output_embeddings()
     linear = [
@@ -154,3 +155,11 @@ def shape_of(config: Any, name: str) -> Shape:
         parameters=sum(weight.numel() for weight in model.parameters()),
         linear=sum(module.weight.numel() for module in linear),
     )
+
+
+def _read(source: str, name: str | Path, **options: str) -> PretrainedConfig:
+    try:
+        config: PretrainedConfig = AutoConfig.from_pretrained(source, **options)
+    except UNLOADABLE as error:
+        raise UnsupportedModelError(f"'{name}' is no config that can be read: {first_line(error)}") from error
+    return config

@@ -65,6 +65,7 @@ def write(
     *,
     architecture: str = "llama",
     tokenizer: bool = True,
+    heads: int | None = None,
     squeeze: GGMLQuantizationType | None = None,
     extra: Callable[[GGUFWriter], None] = lambda writer: None,
 ) -> Path:
@@ -75,7 +76,7 @@ def write(
     writer.add_embedding_length(config.hidden_size)
     writer.add_block_count(config.num_hidden_layers)
     writer.add_feed_forward_length(config.intermediate_size)
-    writer.add_head_count(config.num_attention_heads)
+    writer.add_head_count(heads or config.num_attention_heads)
     writer.add_head_count_kv(config.num_key_value_heads)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_rope_dimension_count(config.hidden_size // config.num_attention_heads)
@@ -284,6 +285,7 @@ def split(writer: GGUFWriter) -> None:
     ("options", "error", "words"),
     [
         ({"architecture": "nonesuch"}, UnsupportedModelError, "nonesuch"),
+        ({"heads": 5}, UnsupportedModelError, "not a multiple of the number of attention heads"),
         ({"tokenizer": False}, TokenizerError, "holds no tokenizer"),
         ({"extra": split}, ModelNotFoundError, "part 2 of 3"),
     ],
