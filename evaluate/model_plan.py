@@ -103,7 +103,7 @@ def plan_model(
     """Memory by component, time, and the cheapest variant of HEAT that fits.
 
     Args:
-        model: config.json, model folder, name of a config that ships, or hub name.
+        model: config.json, model folder, GGUF file, name of a config that ships, or hub name.
         memory: Of one device, as `80GB` or `40GiB`.
         gpus: Devices there may be for one copy.
         n_tokens: Length of a prompt.
