@@ -18,7 +18,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from transformers import PreTrainedModel, modeling_gguf_pytorch_utils
+from transformers import modeling_gguf_pytorch_utils
 
 from heat.errors import MissingExtraError, ModelNotFoundError, TokenizerError, UnsupportedModelError
 
@@ -174,24 +174,13 @@ def alone(file: Path) -> Iterator[str]:
 
 
 def unpacked() -> Any:
-    """`quantization_config` of a load that unpacks all weights, also where kernels for packed ones are installed."""
+    """`quantization_config` of a load that unpacks all weights, also where kernels for packed ones are installed.
+
+    The model is then an ordinary one, and can be saved.
+    """
     from transformers import GgufConfig
 
     return GgufConfig(dequantize=True)
-
-
-def make_ordinary(model: PreTrainedModel) -> None:
-    """Take off a model just loaded what says it is quantized: its weights are plain numbers, and can be saved.
-
-    Args:
-        model: Changed in place; nobody else holds it yet.
-    """
-    for name in ("hf_quantizer", "is_quantized", "quantization_method"):
-        if name in vars(model):
-            delattr(model, name)
-    if hasattr(model.config, "quantization_config"):
-        del model.config.quantization_config
-    model.config._name_or_path = ""
 
 
 def revision(file: Path) -> str:

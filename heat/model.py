@@ -162,7 +162,7 @@ def load(
             **options,
         )
     if file is not None:
-        gguf.make_ordinary(model)
+        model.config._name_or_path = ""  # a folder that is gone now
         tokenizer.name_or_path = source
     model.eval()
     for module in model.modules():

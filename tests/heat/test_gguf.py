@@ -170,6 +170,26 @@ def test_squeezed_weights_are_unpacked_to_the_asked_format(model: PreTrainedMode
         assert torch.equal(found, unpacked.to(wanted))
 
 
+def test_half_floats_are_unpacked_to_whole_ones(model: PreTrainedModel, tmp_path: Path) -> None:
+    lm = heat.load(write(tmp_path / "f16.gguf", model, squeeze=GGMLQuantizationType.F16))
+    weight = model.get_parameter("model.layers.0.mlp.up_proj.weight")
+    assert torch.equal(lm.model.get_parameter("model.layers.0.mlp.up_proj.weight"), weight.half().float())
+
+
+def test_weights_are_unpacked_whatever_kernels_are_there(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = {}
+    load = PreTrainedModel.from_pretrained.__func__
+
+    def watched(cls: type, *arguments: Any, **options: Any) -> Any:
+        asked.update(options)
+        return load(cls, *arguments, **options)
+
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", classmethod(watched))
+    heat.load(file)
+    assert asked["quantization_config"].dequantize is True
+    assert asked["dtype"] == torch.float32
+
+
 def test_what_lies_beside_the_file_is_not_read(file: Path) -> None:
     before = heat.load(file)
     (file.parent / "config.json").write_text('{"model_type": "gpt2"}')
