@@ -1,19 +1,29 @@
-"""Whether one method is better than another, or only looks so: paired tests, corrected for their number."""
+"""Whether one method is better than another, or only looks so: all pairs of methods tested at once.
+
+One max-T sign-flip procedure (Westfall & Young 1993) over all pairs of methods of a metric gives adjusted p-values,
+simultaneous intervals and places. What it says of a pair holds however the pair was chosen, so it holds for the
+baseline that happens to be best on the texts at hand.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+import math
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from annotate.schema import Record
-from evaluate.intervals import Interval, mean_interval
+from evaluate.intervals import Interval
 
-# Forty methods make 780 pairs, and Holm's smallest threshold is then 6e-5: fewer draws could never get below it.
-PERMUTATIONS = 99_999
-DRAWN_AT_ONCE = 10_000
+# Exact up to 13 texts (8,192 flips). A p near .05 has a Monte Carlo error of .002.
+FLIPS = 9_999
+FLIPPED_AT_ONCE = 500
 ALPHA = 0.05
+# Sums that differ by rounding must count as equal: of two methods' values, and of two flips.
+EQUAL = 1e-9
+TIED = 1e-6
 
 Values = NDArray[np.float64]
 
@@ -23,151 +33,327 @@ class Difference(Record):
 
     Attributes:
         reference: What it is compared with.
-        difference: Mean of value minus the reference's, with its interval; higher is higher.
+        difference: Mean of value minus the reference's; its interval holds for all pairs of methods at once, and
+            leaves out 0 exactly where ``p_adjusted`` is below .05.
         effect: The mean difference over the standard deviation of the texts' differences (Cohen's d_z);
             ``None`` where that is 0.
-        p: Two-sided, by a sign-flip permutation test over texts.
-        p_holm: The same after Holm's correction over all methods of the metric.
+        p_adjusted: Two-sided, adjusted for all pairs of methods of the metric.
     """
 
     reference: str
     difference: Interval
     effect: float | None
-    p: float
-    p_holm: float
+    p_adjusted: float
 
 
-def differences(
-    values: Mapping[str, Values], reference: str, clusters: Sequence[Hashable], *, seed: int = 0
-) -> dict[str, Difference]:
-    """Compare every method with one of them, text by text.
+@dataclass(frozen=True)
+class Paired:
+    """One mean difference, as part of a family that is tested at once.
+
+    Attributes:
+        difference: The mean with its simultaneous interval. The ends are ``None`` where so few texts bound nothing.
+        effect: Cohen's d_z over texts; ``None`` where nothing varies.
+        p_adjusted: Two-sided p, adjusted for the family; ``None`` where no example has a value.
+    """
+
+    difference: Interval
+    effect: float | None
+    p_adjusted: float | None
+
+    @property
+    def significant(self) -> bool:
+        """Whether the mean differs from 0 at the level of the family."""
+        return self.p_adjusted is not None and self.p_adjusted < ALPHA
+
+
+@dataclass(frozen=True)
+class AllPairs:
+    """Every method beside every other.
+
+    Attributes:
+        methods: Names, those without any value included.
+        pairs: (method, other), both ways round, to method minus other; without pairs that share no example.
+        valued: Methods that have a value at all.
+    """
+
+    methods: tuple[str, ...]
+    pairs: Mapping[tuple[str, str], Paired]
+    valued: frozenset[str]
+
+    def against(self, reference: str) -> dict[str, Difference]:
+        """A comparison with one of them, for each other method that shares an example with it."""
+        found = {}
+        for name in self.methods:
+            tested = self.pairs.get((name, reference))
+            if tested is not None and tested.p_adjusted is not None:
+                found[name] = Difference(
+                    reference=reference,
+                    difference=tested.difference,
+                    effect=tested.effect,
+                    p_adjusted=tested.p_adjusted,
+                )
+        return found
+
+    def places(self, *, higher_is_better: bool) -> dict[str, tuple[int, int]]:
+        """Best and worst place of each method that the examples allow (simultaneous ranks, Al Mohamad et al. 2022).
+
+        A method's best place is one more than the number of methods that are significantly better, its worst place
+        leaves behind only those that are significantly worse: methods that cannot be told apart share a range. With
+        probability .95 the true places of all methods lie in their ranges at once.
+
+        Args:
+            higher_is_better: Direction of the metric.
+
+        Returns:
+            Method to (best, worst), 1 being first. Methods without any value share the last places.
+        """
+        n = len(self.valued)
+        places = dict.fromkeys(self.methods, (n + 1, len(self.methods)))
+        for name in self.valued:
+            above = [
+                (tested.difference.mean or 0.0) > 0
+                for (first, _), tested in self.pairs.items()
+                if first == name and tested.significant
+            ]
+            better = above.count(not higher_is_better)
+            places[name] = (1 + better, n - (len(above) - better))
+        return places
+
+
+def compare_all(values: Mapping[str, Values], clusters: Sequence[Hashable], *, seed: int = 0) -> AllPairs:
+    """Compare every method with every other, text by text.
 
     Args:
         values: Method to one value an example; ``nan`` means undefined.
-        reference: Name of the method that the others are compared with.
         clusters: Text of each example; texts are flipped whole.
-        seed: Seed of resampling and permutations.
-
-    Returns:
-        A comparison for each method but the reference and those with no value in common with it.
-    """
-    pairs = {
-        name: each - values[reference]
-        for name, each in values.items()
-        if name != reference and not np.isnan(each - values[reference]).all()
-    }
-    if not pairs:
-        return {}
-    p = dict(zip(pairs, sign_flips(list(pairs.values()), clusters, seed=seed), strict=True))
-    corrected = dict(zip(p, holm(list(p.values())), strict=True))
-    return {
-        name: Difference(
-            reference=reference,
-            difference=mean_interval(pair, clusters, seed=seed),
-            effect=_effect(pair, clusters),
-            p=p[name],
-            p_holm=corrected[name],
-        )
-        for name, pair in pairs.items()
-    }
-
-
-def ranks(
-    values: Mapping[str, Values], clusters: Sequence[Hashable], *, seed: int = 0
-) -> dict[str, tuple[int, int]]:
-    """Best and worst place of each method that the examples allow; higher values are better (ours).
-
-    All pairs are tested (sign flips over texts, Holm's correction over the pairs). A method's best place is one more
-    than the number of methods that are significantly better, its worst place leaves behind only those that are
-    significantly worse: methods that cannot be told apart share a range.
-
-    Args:
-        values: Method to one value an example.
-        clusters: Text of each example.
-        seed: Seed of the permutations.
-
-    Returns:
-        Method to (best, worst), 1 being first. Methods without any value share the last places.
-    """
-    names = [name for name, each in values.items() if not np.isnan(each).all()]
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    shared = {(a, b): values[a] - values[b] for a, b in pairs}
-    tested = [pair for pair in pairs if not np.isnan(shared[pair]).all()]
-    p = holm(sign_flips([shared[pair] for pair in tested], clusters, seed=seed))
-    better = dict.fromkeys(names, 0)
-    worse = dict.fromkeys(names, 0)
-    for (a, b), value in zip(tested, p, strict=True):
-        if value < ALPHA:
-            first, second = (a, b) if np.nanmean(shared[a, b]) > 0 else (b, a)
-            better[second] += 1
-            worse[first] += 1
-    found = {name: (1 + better[name], len(names) - worse[name]) for name in names}
-    return {name: found.get(name, (len(names) + 1, len(values))) for name in values}
-
-
-def sign_flips(pairs: Sequence[Values], clusters: Sequence[Hashable], *, seed: int = 0) -> list[float]:
-    """Two-sided p of mean differences of 0, by flipping the signs of whole texts.
-
-    What scipy's `permutation_test` does for one sample, for many at once: all share the same flips.
-
-    Args:
-        pairs: Differences, one an example; ``nan`` is left out.
-        clusters: Text of each example.
         seed: Seed of the flips.
 
     Returns:
-        One p each; exact where 2 to the number of texts is below 99,999, else from so many draws.
+        Adjusted p-values and simultaneous intervals of all pairs, from one family.
     """
-    if not pairs:
-        return []
-    sums = np.stack([_cluster_sums(pair, clusters) for pair in pairs], axis=1)
-    n_texts = len(sums)
-    exact = 2**n_texts <= PERMUTATIONS
-    n_flips = 2**n_texts if exact else PERMUTATIONS
-    # Flips that give the same sum in another order of adding must count as equal.
-    seen = np.abs(sums.sum(0)) * (1 - 1e-12)
-    extreme = np.zeros(len(pairs))
-    generator = np.random.default_rng(seed)
-    for start in range(0, n_flips, DRAWN_AT_ONCE):
-        n_rows = min(DRAWN_AT_ONCE, n_flips - start)
-        if exact:
-            bits = (np.arange(start, start + n_rows)[:, None] >> np.arange(n_texts)) & 1
-        else:
-            bits = generator.integers(0, 2, (n_rows, n_texts), dtype=np.int8)
-        extreme += (np.abs((1.0 - 2.0 * bits) @ sums) >= seen).sum(0)
-    p = extreme / n_flips if exact else (extreme + 1) / (n_flips + 1)
-    return [float(value) for value in p]
+    names = tuple(values)
+    table = np.stack([values[name] for name in names], axis=1) if names else np.empty((len(clusters), 0))
+    first, second = np.triu_indices(len(names), 1)
+    tested = _test(table, first, second, clusters, seed)
+    pairs = {}
+    for i, j, each in zip(first, second, tested, strict=True):
+        if each.p_adjusted is not None:
+            pairs[names[i], names[j]] = each
+            pairs[names[j], names[i]] = _turned(each)
+    valued = frozenset(name for name in names if not np.isnan(values[name]).all())
+    return AllPairs(methods=names, pairs=pairs, valued=valued)
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """Holm's correction (1979): the i-th smallest of m is multiplied by m - i + 1, and never below the one before.
-
-    What statsmodels' `multipletests` gives; that one collects garbage at each call, and a table makes many.
+def compare_pairs(
+    pairs: Mapping[str, tuple[Values, Values]], clusters: Sequence[Hashable], *, seed: int = 0
+) -> dict[str, Paired]:
+    """Test several paired differences at once, such as those of every method between two runs.
 
     Args:
-        p: One p a test, in any order.
+        pairs: Name to two values an example; the second minus the first is tested. ``nan`` means undefined.
+        clusters: Text of each example; texts are flipped whole.
+        seed: Seed of the flips.
 
     Returns:
-        The corrected p, in the same order, at most 1.
+        Adjusted p and simultaneous interval of each, from one family.
     """
-    values = np.asarray(p, dtype=np.float64)
-    order = values.argsort(kind="stable")
-    corrected = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
-    found = np.empty_like(corrected)
-    found[order] = np.minimum(corrected, 1.0)
-    return [float(value) for value in found]
+    columns = [column for first, second in pairs.values() for column in (second, first)]
+    table = np.stack(columns, axis=1) if columns else np.empty((len(clusters), 0))
+    places = np.arange(len(pairs))
+    return dict(zip(pairs, _test(table, 2 * places, 2 * places + 1, clusters, seed), strict=True))
 
 
-def _cluster_sums(pair: Values, clusters: Sequence[Hashable]) -> Values:
-    """Sum of the differences of each text, 0 where none is defined."""
+def _turned(tested: Paired) -> Paired:
+    """Of the same pair the other way round."""
+    return Paired(
+        difference=tested.difference.turned(),
+        effect=None if tested.effect is None else -tested.effect,
+        p_adjusted=tested.p_adjusted,
+    )
+
+
+@dataclass(frozen=True)
+class _Family:
+    """The pairs that are defined on the same examples.
+
+    Attributes:
+        columns: [texts, columns] sum of each column's values over the examples of a text.
+        counts: [texts] number of examples of a text.
+        first: [pairs] column of each pair.
+        second: [pairs] the column that is taken from it.
+        mean: [pairs] mean difference over examples.
+        norm: [pairs] root of the sum of squares of the texts' sums of differences.
+        spread: [pairs] the same about the mean.
+        tilt: [pairs] sum over texts of count times (sum minus count times mean).
+        effect: [pairs] mean over standard deviation of the texts' sums; not finite where that is 0.
+    """
+
+    columns: Values
+    counts: Values
+    first: NDArray[np.intp]
+    second: NDArray[np.intp]
+    mean: Values
+    norm: Values
+    spread: Values
+    tilt: Values
+    effect: Values
+
+
+@dataclass(frozen=True)
+class _Flipped:
+    """The largest u of each flip.
+
+    Attributes:
+        largest: In ascending order.
+        more: Flips to count beside them: that which was seen, where flips are drawn.
+    """
+
+    largest: Values
+    more: int
+
+
+def _test(
+    table: Values,
+    first: NDArray[np.intp],
+    second: NDArray[np.intp],
+    clusters: Sequence[Hashable],
+    seed: int,
+) -> list[Paired]:
+    """Test column `first` minus column `second` of a table of values, for all pairs at once.
+
+    The statistic is the self-normalised sum u = |Σ S| / sqrt(Σ S²) over the texts' sums S of differences: flipping
+    signs leaves its denominator alone, so it orders flips as Student's t does (Efron 1969). A pair's p is the share of
+    flips, made of all pairs together, whose largest u reaches that of the pair: once flipping the values as they are
+    (exact where differences are symmetric about 0) and once flipping them about their means (which is what intervals
+    need). The larger of the two holds, and an interval holds every mean that the same critical value does not reject.
+    """
+    families = list(_families(table, first, second, clusters))
+    largest = _largest([family for _, family in families], len(set(clusters)), seed)
+    critical = max(_critical(each) for each in largest)
+    nothing = Paired(Interval(mean=None, low=None, high=None, n=0, undefined=len(table)), None, None)
+    found = [nothing] * len(first)
+    for places, family in families:
+        total = family.counts.sum()
+        u = np.abs(family.mean) * total * _inverse(family.norm)
+        low, high = _ends(family, critical)
+        p = np.maximum(*(_p(u, each) for each in largest))
+        # Where texts hold very unequal numbers of examples, an interval can lack ends though p is small.
+        p = np.where(np.isnan(low), np.maximum(p, ALPHA), p)
+        for k, place in enumerate(places):
+            bounded = not np.isnan(low[k])
+            found[place] = Paired(
+                difference=Interval(
+                    mean=float(family.mean[k]),
+                    low=float(low[k]) if bounded else None,
+                    high=float(high[k]) if bounded else None,
+                    n=int(total),
+                    undefined=len(table) - int(total),
+                ),
+                effect=float(family.effect[k]) if np.isfinite(family.effect[k]) else None,
+                p_adjusted=float(p[k]),
+            )
+    return found
+
+
+def _families(
+    table: Values, first: NDArray[np.intp], second: NDArray[np.intp], clusters: Sequence[Hashable]
+) -> Iterator[tuple[NDArray[np.intp], _Family]]:
+    """Places of the pairs that share their defined examples, and these pairs; those that share none are left out."""
     codes: dict[Hashable, int] = {}
-    cluster_of = [codes.setdefault(cluster, len(codes)) for cluster in clusters]
-    return np.bincount(cluster_of, weights=np.nan_to_num(pair, nan=0.0)).astype(np.float64)
+    cluster_of = np.array([codes.setdefault(cluster, len(codes)) for cluster in clusters], dtype=np.intp)
+    defined = ~np.isnan(table)
+    by_mask: dict[bytes, list[int]] = {}
+    packed = np.packbits(defined, axis=0)
+    for place in range(len(first)):
+        by_mask.setdefault((packed[:, first[place]] & packed[:, second[place]]).tobytes(), []).append(place)
+    for each in by_mask.values():
+        places = np.array(each, dtype=np.intp)
+        used, columns_of = np.unique(np.stack([first[places], second[places]]), return_inverse=True)
+        one, other = columns_of.reshape(2, -1)
+        kept = defined[:, first[places[0]]] & defined[:, second[places[0]]]
+        if not kept.any():
+            continue
+        columns = np.zeros((len(codes), len(used)))
+        np.add.at(columns, cluster_of[kept], table[np.ix_(kept, used)])
+        counts = np.bincount(cluster_of[kept], minlength=len(codes)).astype(np.float64)
+        sums = columns[:, one] - columns[:, other]
+        # What differs by rounding alone is equal, else it would become significant.
+        size = np.sqrt((columns[:, one] ** 2).sum(0) + (columns[:, other] ** 2).sum(0))
+        sums[:, np.sqrt((sums**2).sum(0)) <= EQUAL * size] = 0.0
+        mean = sums.sum(0) / counts.sum()
+        residuals = sums - np.outer(counts, mean)
+        norm, spread = np.sqrt((sums**2).sum(0)), np.sqrt((residuals**2).sum(0))
+        own = sums[counts > 0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            deviation = own.std(0, ddof=1) if len(own) > 1 else np.zeros(len(mean))
+            effect = own.mean(0) / np.where(deviation > EQUAL * norm, deviation, 0.0)
+        yield (
+            places,
+            _Family(
+                columns=columns,
+                counts=counts,
+                first=one,
+                second=other,
+                mean=mean,
+                norm=norm,
+                spread=np.where(spread > EQUAL * norm, spread, 0.0),
+                tilt=counts @ residuals,
+                effect=effect,
+            ),
+        )
 
 
-def _effect(pair: Values, clusters: Sequence[Hashable]) -> float | None:
-    defined = ~np.isnan(pair)
-    own = [cluster for cluster, ok in zip(clusters, defined, strict=True) if ok]
-    sums = _cluster_sums(pair[defined], own)
-    spread = float(sums.std(ddof=1)) if len(sums) > 1 else 0.0
-    return float(sums.mean()) / spread if spread > 0 else None
+def _largest(families: Sequence[_Family], n_texts: int, seed: int) -> tuple[_Flipped, _Flipped]:
+    """The largest u over all pairs under each flip: of the values as they are, and about their means."""
+    exact = 2**n_texts <= FLIPS
+    n_flips = 2**n_texts if exact else FLIPS
+    found = np.zeros((2, n_flips))
+    generator = np.random.default_rng(seed)
+    for start in range(0, n_flips, FLIPPED_AT_ONCE):
+        rows = slice(start, min(start + FLIPPED_AT_ONCE, n_flips))
+        if exact:
+            bits = (np.arange(rows.start, rows.stop)[:, None] >> np.arange(n_texts)) & 1
+        else:
+            bits = generator.integers(0, 2, (rows.stop - rows.start, n_texts), dtype=np.int8)
+        signs = 1.0 - 2.0 * bits
+        for family in families:
+            flipped = signs @ family.columns
+            sums = flipped[:, family.first] - flipped[:, family.second]
+            about = sums - np.outer(signs @ family.counts, family.mean)
+            for kind, (each, size) in enumerate(((sums, family.norm), (about, family.spread))):
+                u = np.abs(each * _inverse(size)).max(1)
+                np.maximum(found[kind, rows], u, out=found[kind, rows])
+    # Drawn flips are counted beside the one that was seen.
+    more = 0 if exact else 1
+    return _Flipped(np.sort(found[0]), more), _Flipped(np.sort(found[1]), more)
+
+
+def _p(u: Values, flipped: _Flipped) -> Values:
+    """Share of flips whose largest u is no smaller than each of these."""
+    reached = len(flipped.largest) - np.searchsorted(flipped.largest, u * (1 - TIED), side="left")
+    return np.asarray((reached + flipped.more) / (len(flipped.largest) + flipped.more))
+
+
+def _critical(flipped: _Flipped) -> float:
+    """The largest u whose p is not below .05."""
+    n_flips = len(flipped.largest)
+    reached = max(1, math.ceil(ALPHA * (n_flips + flipped.more) - flipped.more))
+    return float(flipped.largest[n_flips - reached]) / (1 - TIED)
+
+
+def _ends(family: _Family, critical: float) -> tuple[Values, Values]:
+    """Ends of the set of mean differences d with |Σ (S - count d)| <= critical sqrt(Σ (S - count d)²); else nan."""
+    square = critical**2
+    total = family.counts.sum() ** 2
+    curvature = total - square * (family.counts**2).sum()
+    if curvature <= EQUAL * total:
+        low = np.where(family.norm == 0, 0.0, np.nan)
+        return low, low
+    middle = -square * family.tilt
+    root = np.sqrt(middle**2 + curvature * square * family.spread**2)
+    return family.mean + (middle - root) / curvature, family.mean + (middle + root) / curvature
+
+
+def _inverse(values: Values) -> Values:
+    """One over each, 0 for 0: what does not vary takes no part."""
+    return np.divide(1.0, values, out=np.zeros_like(values), where=values > 0)

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from annotate.files import canonical_hash, read_records, write_atomic, write_records
 from annotate.schema import Record
-from evaluate.comparison import Difference, differences, ranks
+from evaluate.comparison import Difference, compare_all
 from evaluate.engine import Engine, engine_of
 from evaluate.errors import EvaluateError, NothingScoredError
 from evaluate.intervals import Interval, log_ratio_interval, mean_interval
@@ -132,7 +132,7 @@ class MethodResult(Record):
         metrics: Metric name to mean and interval.
         ratios: Metric name to the log-ratio to random scores, with its interval.
         aggregates: Figures that are no means over examples, with their intervals.
-        versus: Metric name to the comparison with the best baseline.
+        versus: Metric name to the comparison with the best baseline, adjusted for all pairs of methods.
         ranks: Metric name to the best and worst place that the examples allow.
         constant: Examples whose words or tokens all got the same score.
         not_finite: Examples with a score that is not a number; metrics that have a worst value hold it there.
@@ -232,7 +232,7 @@ class Evaluation(Record):
                 **{f"{name}_rank_worst": worst for name, (_, worst) in row.ranks.items()},
                 **_flat({f"{name}_difference": each.difference for name, each in row.versus.items()}),
                 **{f"{name}_effect": each.effect for name, each in row.versus.items()},
-                **{f"{name}_p_holm": each.p_holm for name, each in row.versus.items()},
+                **{f"{name}_p_adjusted": each.p_adjusted for name, each in row.versus.items()},
                 "constant": row.constant,
                 "not_finite": row.not_finite,
                 "refused": row.refused,
@@ -416,11 +416,11 @@ def _summarise(
     places: dict[str, dict[str, tuple[int, int]]] = {name: {} for name in rows}
     for metric in measure.metrics:
         values = {name: _column(each, metric.name) for name, each in rows.items()}
+        pairs = compare_all(values, texts, seed=seed)
         if metric.name in best:
-            for name, difference in differences(values, best[metric.name], texts, seed=seed).items():
+            for name, difference in pairs.against(best[metric.name]).items():
                 versus[name][metric.name] = difference
-        better = {name: each if metric.higher_is_better else -each for name, each in values.items()}
-        for name, place in ranks(better, texts, seed=seed).items():
+        for name, place in pairs.places(higher_is_better=metric.higher_is_better).items():
             places[name][metric.name] = place
     found = []
     for name, each in rows.items():

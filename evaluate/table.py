@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from evaluate.comparison import ALPHA
+from evaluate.intervals import few_texts_note
 from evaluate.metrics.metric import Metric
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def cell(row: MethodResult, metric: Metric) -> str:
     """Mean and interval; ``+`` or ``-`` where the best baseline is significantly worse or better."""
     text = in_words(row.metrics[metric.name], small=metric.small)
     versus = row.versus.get(metric.name)
-    if versus is None or versus.p_holm >= ALPHA or versus.difference.mean is None:
+    if versus is None or versus.p_adjusted >= ALPHA or versus.difference.mean is None:
         return text
     return text + ("+" if metric.better(versus.difference.mean) > 0 else "-")
 
@@ -141,9 +142,12 @@ def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
     if first.name in result.best_baseline:
         lines.append(
             f"place: where {first.label} allows a method to stand, methods that cannot be told apart share places. "
-            f"+ and -: better or worse than the best baseline ({_named(result, metrics)}), "
-            "sign-flip test, Holm's correction, p < 0.05."
+            f"+ and -: better or worse than the best baseline ({_named(result, metrics)}), p < 0.05. Both from one "
+            "sign-flip test of all pairs of methods (max-T), which allows for the choice of the best."
         )
+    few = few_texts_note(result.texts)
+    if few is not None:
+        lines.append(few)
     if result.chance:
         lines.append(
             "chance: equal scores for all words; for AUPRC and F1 that is the density of gold words. "

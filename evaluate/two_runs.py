@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluate.comparison import holm, sign_flips
+from evaluate.comparison import compare_pairs
 from evaluate.errors import ReportError
 from evaluate.evaluation import Evaluation, read_examples
-from evaluate.intervals import Interval, mean_interval
+from evaluate.intervals import Interval
 from evaluate.metrics.alignment import METRICS as ALIGNMENT
 from evaluate.metrics.faithfulness import METRICS as FAITHFULNESS
 from evaluate.metrics.metric import Metric
@@ -35,16 +35,16 @@ class Change:
     Attributes:
         first: Mean in the first run.
         second: Mean in the second.
-        difference: Mean of second minus first, example by example, with its interval.
-        p: Two-sided, by sign flips over texts; ``None`` where no example has both values.
-        p_holm: The same after Holm's correction over the methods.
+        difference: Mean of second minus first, example by example; its interval holds for all methods of the metric at
+            once.
+        p_adjusted: Two-sided, by sign flips over texts, adjusted for all methods of the metric; ``None`` where no
+            example has both values.
     """
 
     first: float | None
     second: float | None
     difference: Interval
-    p: float | None
-    p_holm: float | None
+    p_adjusted: float | None
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class KindComparison:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """A row a method and metric: both means, difference with interval, p."""
+        """A row a method and metric: both means, difference with interval, adjusted p."""
         import pandas as pd
 
         return pd.DataFrame(
@@ -97,8 +97,7 @@ class KindComparison:
                     "difference_low": change.difference.low,
                     "difference_high": change.difference.high,
                     "examples": change.difference.n,
-                    "p": change.p,
-                    "p_holm": change.p_holm,
+                    "p_adjusted": change.p_adjusted,
                 }
                 for (method, metric), change in self.changes.items()
             ]
@@ -192,26 +191,17 @@ def _column(rows: Sequence[Score], name: str) -> Values:
 def _changes(
     found: Mapping[str, tuple[Values, Values]], texts: Sequence[str], seed: int
 ) -> dict[str, Change]:
-    pairs = {name: _difference(first, second) for name, (first, second) in found.items()}
-    tested = [name for name, pair in pairs.items() if not np.isnan(pair).all()]
-    p = dict(zip(tested, sign_flips([pairs[name] for name in tested], texts, seed=seed), strict=True))
-    corrected = dict(zip(tested, holm(list(p.values())), strict=True))
     changes = {}
-    for name, (first, second) in found.items():
-        both = ~np.isnan(pairs[name])
+    for name, tested in compare_pairs(found, texts, seed=seed).items():
+        first, second = found[name]
+        both = ~np.isnan(first) & ~np.isnan(second)
         changes[name] = Change(
             first=float(first[both].mean()) if both.any() else None,
             second=float(second[both].mean()) if both.any() else None,
-            difference=mean_interval(pairs[name], texts, seed=seed),
-            p=p.get(name),
-            p_holm=corrected.get(name),
+            difference=tested.difference,
+            p_adjusted=tested.p_adjusted,
         )
     return changes
-
-
-def _difference(first: Values, second: Values) -> Values:
-    """Second minus first; what differs by rounding alone is equal, else it would become significant."""
-    return np.where(np.isclose(first, second, rtol=1e-9, atol=1e-12), 0.0, second - first)
 
 
 def _settings(a: Evaluation, b: Evaluation) -> dict[str, tuple[str, str]]:

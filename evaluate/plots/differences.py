@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def differences(comparison: KindComparison) -> Figure:
     """Second run minus first on shared examples, with paired 95 % intervals; a panel a metric.
 
-    Filled marks: significant (sign flips, Holm).
+    Intervals hold for all methods of a panel at once; filled marks are those that leave out 0.
 
     Args:
         comparison: Of one kind of evaluation.
@@ -30,7 +30,7 @@ def differences(comparison: KindComparison) -> Figure:
                 place,
                 change.difference,
                 comparison.kinds[method],
-                change.p_holm is not None and change.p_holm < ALPHA,
+                change.p_adjusted is not None and change.p_adjusted < ALPHA,
             )
             for place, (method, change) in enumerate(zip(comparison.methods, changes, strict=True))
         ]

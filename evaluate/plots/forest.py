@@ -45,7 +45,7 @@ class Whisker:
 def forest(result: Evaluation, metrics: Sequence[Metric]) -> Figure:
     """Means with 95 % intervals, methods in the order of the table; a panel a metric.
 
-    Filled marks: significantly different from the best baseline of the metric (Holm). Dashed: chance.
+    Filled marks: significantly different from the best baseline of the metric (all pairs). Dashed: chance.
 
     Args:
         result: An evaluation.
@@ -68,7 +68,7 @@ def forest(result: Evaluation, metrics: Sequence[Metric]) -> Figure:
 
 
 def _significant(versus: Mapping[str, Difference], metric: str) -> bool:
-    return metric in versus and versus[metric].p_holm < ALPHA
+    return metric in versus and versus[metric].p_adjusted < ALPHA
 
 
 def whisker_panels(

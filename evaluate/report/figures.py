@@ -21,7 +21,7 @@ def forest(result: Evaluation, metrics: Sequence[Metric]) -> Picture:
     shown = [metric for metric in metrics if metric.shown]
     caption = (
         "Mean and 95 % interval of every method, in the order of the table. Filled: significantly different from the "
-        "best baseline of that metric (sign flips, Holm, p < 0.05)."
+        "best baseline of that metric (sign flips of all pairs of methods, max-T, p < 0.05)."
         + (" Dashed: chance." if result.chance else "")
     )
     return picture(f"{result.kind}-forest", caption, result.command, plots.forest(result, shown))
@@ -76,8 +76,8 @@ def strips(words: WordScores, index: int) -> Picture:
 def differences(comparison: KindComparison, command: str) -> Picture:
     """What changed between two runs."""
     caption = (
-        "B minus A on shared examples, with paired 95 % intervals; right of 0, B is higher. Filled: significant "
-        "(sign flips, Holm, p < 0.05)."
+        "B minus A on shared examples, with paired 95 % intervals that hold for all methods of a panel at once; right "
+        "of 0, B is higher. Filled: the interval leaves out 0 (sign flips, max-T)."
     )
     return picture(f"{comparison.kind}-differences", caption, command, plots.differences(comparison))
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluate.ablation import COLUMNS, ROWS, Ablation
+from evaluate.comparison import ALPHA
 from evaluate.errors import ReportError
 from evaluate.evaluation import Evaluation, MethodResult
+from evaluate.intervals import few_texts_note
 from evaluate.metrics.metric import Metric
 from evaluate.report.parts import Cell, Table
 from evaluate.sanity import SanityChecks
@@ -54,7 +56,7 @@ def _versus(row: MethodResult, metric: Metric) -> str:
     versus = row.versus.get(metric.name)
     if versus is None:
         return ""
-    return f"{in_words(versus.difference)} against {versus.reference}; p {versus.p_holm:.2g} (Holm)"
+    return f"{in_words(versus.difference)} against {versus.reference}; p {versus.p_adjusted:.2g} (all pairs)"
 
 
 def ablation_table(found: Ablation) -> Table:
@@ -222,10 +224,11 @@ def comparison_table(found: KindComparison, command: str) -> Table:
         frame=found.frame,
         notes=(
             f"{found.shared} examples are in both runs (same prompt, same target), {found.texts} unique texts; "
-            f"A scored {found.first.scored}, B {found.second.scored}. Intervals: BCa bootstrap of the paired "
-            f"differences over unique texts, seed {found.seed}.",
-            "+ and -: B is better or worse than A, sign-flip test, Holm's correction over the methods of a column, "
-            "p < 0.05. Hovering tells both means.",
+            f"A scored {found.first.scored}, B {found.second.scored}.",
+            "Intervals hold for all methods of a column at once (sign flips of unique texts, max-T, seed "
+            f"{found.seed}); + and -: B is better or worse than A, where the interval leaves out 0. Hovering tells "
+            "both means.",
+            *(note for note in [few_texts_note(found.texts)] if note is not None),
         ),
     )
 
@@ -235,6 +238,6 @@ def _change(change: Change, metric: Metric) -> Cell:
     if difference.mean is None or change.first is None or change.second is None:
         return Cell("undefined", "no shared example has both values")
     text = in_words(difference)
-    if change.p_holm is not None and change.p_holm < 0.05:
+    if change.p_adjusted is not None and change.p_adjusted < ALPHA:
         text += "+" if metric.better(difference.mean) > 0 else "-"
-    return Cell(text, f"A {change.first:.3f}, B {change.second:.3f}; p {change.p_holm:.2g} (Holm)")
+    return Cell(text, f"A {change.first:.3f}, B {change.second:.3f}; p {change.p_adjusted:.2g} (all methods)")

@@ -66,6 +66,12 @@ class Measured:
         turned = difference if self.metric(metric).higher_is_better else -difference
         return mean_interval(turned, self.texts, seed=self.result.settings.seed)
 
+    def better_than_best(self, method: str, metric: str) -> Interval:
+        """The same against the best baseline; the interval allows for its having been chosen on these texts."""
+        versus = next(row.versus for row in self.result.methods if row.method == method)
+        found = versus[metric].difference
+        return found if self.metric(metric).higher_is_better else found.turned()
+
 
 def measured(folder: Path, result: Evaluation, remark: str = "") -> Measured:
     """An evaluation with its examples' values, from the results folder it was written to."""

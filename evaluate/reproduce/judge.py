@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 
 from evaluate.efficiency.result import Cost, Efficiency
+from evaluate.intervals import Interval
 from evaluate.reproduce.evidence import Evidence, Measured
 from evaluate.reproduce.poster import (
     BEST_BASELINE,
@@ -83,11 +84,17 @@ def _above(check: Above, evidence: Evidence) -> tuple[str, Verdict]:
         label = f"{name.rsplit('-', 1)[0]} " if len(check.evaluations) > 1 else ""
         figures.append(label + _figure(check, found))
         verdicts += [
-            of_difference(found.better(check.better, _named(other, found, check.metric), check.metric), about)
+            of_difference(_better(check, other, found), about)
             for other in check.than
             for about in [f"{check.better} and {_named(other, found, check.metric)}"]
         ]
     return "; ".join(figures) or NO_FIGURE, all_of(verdicts)
+
+
+def _better(check: Above, other: str, found: Measured) -> Interval:
+    if other == BEST_BASELINE:
+        return found.better_than_best(check.better, check.metric)
+    return found.better(check.better, other, check.metric)
 
 
 def _named(method: str, found: Measured, metric: str) -> str:

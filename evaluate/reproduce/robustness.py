@@ -52,12 +52,22 @@ class Varied(Measured):
         """A method's variation."""
         return next(row.aggregates[metric] for row in self.result.methods if row.method == method)
 
-    def better(self, method: str, other: str, metric: str) -> Interval:
+    def better(self, method: str, other: str, metric: str, *, confidence: float = 0.95) -> Interval:
         """How much less the first varies, on the same texts in every draw."""
         options = Options.model_validate(self.result.options)
         figure = metric.removesuffix(_VARIATION)
         more, less = (figures_by_setting(self.scores[each], figure, options) for each in (other, method))
-        return variation_difference(more, less, self.texts, self.result.settings.seed)
+        return variation_difference(more, less, self.texts, self.result.settings.seed, confidence=confidence)
+
+    def better_than_best(self, method: str, metric: str) -> Interval:
+        """The same against the baseline that varies least, by Bonferroni's interval for all baselines."""
+        import heat
+
+        kinds = heat.methods()
+        n = sum(kinds[row.method].kind == "baseline" for row in self.result.methods)
+        best = self.best_baseline(metric)
+        assert best is not None, "a claim about a best baseline is judged only where there is one"
+        return self.better(method, best, metric, confidence=1 - 0.05 / n)
 
 
 def robustness(

@@ -16,7 +16,7 @@ from annotate.files import append_records, canonical_hash, read_records, repair_
 from annotate.schema import Record
 from evaluate.alignment import example_scores, masks
 from evaluate.faithfulness.options import Options as FaithfulnessOptions
-from evaluate.intervals import RESAMPLES, Interval
+from evaluate.intervals import RESAMPLES, Interval, widened
 from evaluate.metrics.alignment import auprc
 from evaluate.robustness.copies import Copy, CopyMeasure, Values, mean_defined, token_scores
 from evaluate.robustness.metrics import DECODING, relative_variation, spearman
@@ -335,10 +335,12 @@ def variation(values: Values, clusters: Sequence[str], seed: int) -> Interval:
     """
     kept, texts = _defined(values, clusters)
     drawn = _shares(_resampled(kept, texts, seed))
-    return _percentiles(relative_variation(kept), drawn, len(kept), len(values))
+    return _percentiles(relative_variation(kept), drawn, texts, len(values))
 
 
-def variation_difference(one: Values, other: Values, clusters: Sequence[str], seed: int) -> Interval:
+def variation_difference(
+    one: Values, other: Values, clusters: Sequence[str], seed: int, *, confidence: float = 0.95
+) -> Interval:
     """`relative_variation` of one method minus that of another, both of the same texts in every draw.
 
     Args:
@@ -346,13 +348,14 @@ def variation_difference(one: Values, other: Values, clusters: Sequence[str], se
         other: Of the same examples and settings.
         clusters: Text of each example.
         seed: Seed of the draws.
+        confidence: Coverage of the interval.
     """
     width = one.shape[1]
     kept, texts = _defined(np.concatenate([one, other], axis=1), clusters)
     totals = _resampled(kept, texts, seed)
     difference = relative_variation(kept[:, :width]) - relative_variation(kept[:, width:])
     drawn = _shares(totals[:, :width]) - _shares(totals[:, width:])
-    return _percentiles(difference, drawn, len(kept), len(one))
+    return _percentiles(difference, drawn, texts, len(one), confidence)
 
 
 def _value(row: Score, name: str) -> float:
@@ -384,8 +387,14 @@ def _shares(totals: Values) -> Values:
     return np.asarray(np.abs(totals[:, 1:] - totals[:, :1]).max(axis=1, initial=0.0) / np.abs(reference))
 
 
-def _percentiles(value: float, drawn: Values, n: int, of: int) -> Interval:
+def _percentiles(
+    value: float, drawn: Values, texts: Sequence[str], of: int, confidence: float = 0.95
+) -> Interval:
     mean = None if np.isnan(value) else value
     kept = drawn[~np.isnan(drawn)]
-    low, high = (None, None) if mean is None or not len(kept) else np.quantile(kept, (0.025, 0.975)).tolist()
-    return Interval(mean=mean, low=low, high=high, n=n, undefined=of - n)
+    low: float | None = None
+    high: float | None = None
+    if mean is not None and len(kept):
+        outside = (1 - widened(confidence, len(set(texts)))) / 2
+        low, high = np.quantile(kept, (outside, 1 - outside)).tolist()
+    return Interval(mean=mean, low=low, high=high, n=len(texts), undefined=of - len(texts))

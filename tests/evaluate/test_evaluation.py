@@ -171,7 +171,7 @@ def test_a_method_that_knows_is_first_and_significantly_so(
     assert place(first, METRICS[1]) == "1"
     against = result.methods[1].versus.get("auroc") or result.methods[2].versus["auroc"]
     assert against.reference == result.best_baseline["auroc"] == "oracle"
-    assert against.p_holm < 0.05
+    assert against.p_adjusted < 0.05
     assert against.difference.high < 0
 
 
@@ -265,8 +265,8 @@ def test_a_method_that_cannot_explain_the_model(lm: LanguageModel, monkeypatch: 
 
 def test_the_frame_holds_comparisons(task: Task, lm: LanguageModel, tmp_path: Path) -> None:
     frame = alignment(task, lm, ["gradient-norm", "random"], out=tmp_path).frame.set_index("method")
-    assert np.isnan(frame.loc["gradient-norm", "auprc_p_holm"])
-    assert 0 < frame.loc["random", "auprc_p_holm"] <= 1
+    assert np.isnan(frame.loc["gradient-norm", "auprc_p_adjusted"])
+    assert 0 < frame.loc["random", "auprc_p_adjusted"] <= 1
     assert frame.loc["random", "auprc_difference"] == pytest.approx(
         frame.loc["random", "auprc"] - frame.loc["gradient-norm", "auprc"]
     )

@@ -115,14 +115,14 @@ def test_significance_is_marked_as_in_the_table(results: Path) -> None:
     path = results / "alignment.json"
     stored = json.loads(path.read_text())
     row = next(row for row in stored["methods"] if row["method"] == "heat")
-    row["versus"]["auprc"]["p_holm"] = 0.01
+    row["versus"]["auprc"]["p_adjusted"] = 0.01
     reference = row["versus"]["auprc"]["reference"]
     row["versus"]["auprc"]["difference"] |= {"mean": -0.2, "low": -0.3, "high": -0.1}
     row["metrics"]["auprc"] |= {"mean": 0.123, "low": 0.1, "high": 0.2}
     path.write_text(json.dumps(stored))
     page = page_of(results)
     cell = next(each for each in page.elements if each.tag == "td" and each.text == "0.12 [.10, .20]-")
-    assert cell.get("title") == f"-0.20 [-.30, -.10] against {reference}; p 0.01 (Holm)"
+    assert cell.get("title") == f"-0.20 [-.30, -.10] against {reference}; p 0.01 (all pairs)"
 
 
 def test_agreement_is_there_where_two_have_labelled(
