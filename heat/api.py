@@ -12,6 +12,7 @@ from torch import Tensor
 
 from heat.attribution import Attribution
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, collate, rows_within
+from heat.checks import check
 from heat.components.transition import collapsed
 from heat.encoding import Encoded, Foil, Prompt, Target, check_length, encode
 from heat.errors import ConfigError, NonFiniteError, PrecisionError
@@ -108,6 +109,8 @@ def attribute_batch(
         raise ConfigError(f"batch_tokens is {batch_tokens}; at least one token must fit into a pass")
     lm = lm if isinstance(lm, LanguageModel) else load(lm)
     _check_precision(lm, chosen)
+    if chosen.needs:
+        check(lm.model, lm.name, chosen.needs)
     encodings = [
         prompt
         if isinstance(prompt, Encoded)

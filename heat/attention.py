@@ -6,10 +6,10 @@ attention of their own (GPT-J, GPT-Neo, BLOOM, Falcon) run that module once more
 So no family needs code of its own, and scores that a family caps, biases or masks are so here too.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -39,9 +39,10 @@ class BlockAttention:
         values: V, [B, H_kv, T, d_head]; key/value heads are shared by H / H_kv query heads each.
         projection: W_O, [H, d_head, d]; the block adds `sum_h A V W_O` (and a bias) to the residual stream.
         residual: What enters the block, [B, T, d], in the graph of the embeddings.
-        mixed: `A V` of all heads, the projection's input, [B, T, H·d_head], in the graph of the embeddings.
+        mixed: `A V` of all heads, [B, T, H, d_head] or [B, T, H·d_head], in the graph of the embeddings.
         weights_of: Gives A of some queries, [B, H, q, T].
         blockwise: Whether some queries cost less than all of them.
+        projected: What enters W_O where it may be another than `A V`, [B, T, H·d_head]: what a gate or norm made of it.
     """
 
     n_heads: int
@@ -51,6 +52,7 @@ class BlockAttention:
     mixed: Tensor
     weights_of: Callable[[slice], Tensor]
     blockwise: bool
+    projected: Tensor | None = None
 
     @property
     def weights(self) -> Tensor:
@@ -83,9 +85,21 @@ class BlockAttention:
         return torch.stack(heads, dim=1)
 
     def per_head(self, mixed: Tensor) -> Tensor:
-        """[B, T, H·d_head] as [B, H, T, d_head]: the layout of the projection's input."""
-        heads: Tensor = mixed.unflatten(-1, (self.n_heads, -1))
+        """[B, T, H·d_head], the layout of the projection's input, or [B, T, H, d_head] as [B, H, T, d_head]."""
+        heads: Tensor = mixed.reshape(*mixed.shape[:2], self.n_heads, -1)
         return heads.transpose(1, 2)
+
+    def gate(self) -> Tensor | None:
+        """What `A V` is multiplied with before W_O takes it, [B, H, T, d_head]; None where nothing stands between.
+
+        A gate is a factor for each entry, and so is an RMS norm at the length that it has here.
+        """
+        if self.projected is None:
+            return None
+        mixed, projected = self.per_head(self.mixed.detach()), self.per_head(self.projected.detach())
+        if torch.equal(mixed, projected):
+            return None
+        return at_least_float32(projected) / torch.where(mixed == 0, 1.0, at_least_float32(mixed))
 
     def expanded_values(self) -> Tensor:
         """V with each key/value head repeated for the query heads that share it, [B, H, T, d_head]."""
@@ -109,6 +123,7 @@ def capture_attention(
         UnsupportedModelError: The model's attention modules were not found or do not give their weights.
     """
     modules = attention_modules(model)
+    _check_one_in_each_block(model, modules)
     record = _by_interface if model._supports_attention_backend else _by_module
     return record(model, modules, batch, embeddings)
 
@@ -121,7 +136,8 @@ def attention_modules(model: PreTrainedModel) -> list[nn.Module]:
     """
     found = [
         module
-        for module in model.modules()
+        # Of the part that reads text: an image's tokens have an attention of their own.
+        for module in model.get_decoder().modules()
         if "Attention" in type(module).__name__ and any(hasattr(module, name) for name in _PROJECTIONS)
     ]
     if not found:
@@ -133,22 +149,34 @@ def attention_modules(model: PreTrainedModel) -> list[nn.Module]:
 
 
 def decoder_blocks(model: PreTrainedModel) -> list[nn.Module]:
-    """The blocks of the model, first to last: each holds one attention module.
+    """The blocks of the model, first to last.
 
     Raises:
         UnsupportedModelError: They were not found.
     """
-    attentions = attention_modules(model)
-    for module in model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == len(attentions):
-            held = [list(block.modules()) for block in module]
-            pairs = zip(held, attentions, strict=True)
-            if all(any(part is attention for part in parts) for parts, attention in pairs):
-                return list(module)
-    raise UnsupportedModelError(
-        f"the blocks of {type(model).__name__} are not in one list with an attention module each; "
-        "use a method that needs neither its attention nor its layers"
-    )
+    decoder = model.get_decoder()
+    n_blocks = getattr(decoder.config.get_text_config(), "num_hidden_layers", None)
+    lists = [module for module in decoder.modules() if isinstance(module, nn.ModuleList)]
+    found = next((each for each in lists if len(each) == n_blocks), None)
+    if found is None:
+        raise UnsupportedModelError(
+            f"the blocks of {type(model).__name__} are not in one list; use a method that needs neither its "
+            "attention nor its layers"
+        )
+    return list(found)
+
+
+def _check_one_in_each_block(model: PreTrainedModel, attentions: list[nn.Module]) -> None:
+    blocks = decoder_blocks(model)
+    held = [
+        [each for each in attentions if any(part is each for part in block.modules())] for block in blocks
+    ]
+    if any(len(each) != 1 for each in held) or len(attentions) != len(blocks):
+        raise UnsupportedModelError(
+            f"{type(model).__name__} has not one attention in each of its {len(blocks)} blocks, so tokens meet in "
+            "other ways too and no path through its attention tells what came from where; use a method that needs no "
+            "attention, for example no-gate, kl-only or integrated-gradients"
+        )
 
 
 def output_projection(module: nn.Module, n_heads: int) -> Tensor:
@@ -161,7 +189,7 @@ def output_projection(module: nn.Module, n_heads: int) -> Tensor:
     Returns:
         [H, d_head, d].
     """
-    layer = _projection(module)
+    layer = projection_of(module)
     weight: Any = layer.weight
     if type(weight).__name__ in ("Params4bit", "Int8Params"):
         # What the bits stand for: the stored bytes are codes, not numbers.
@@ -174,33 +202,49 @@ def output_projection(module: nn.Module, n_heads: int) -> Tensor:
     return split
 
 
-def _projection(module: nn.Module) -> Any:
+def projection_of(module: nn.Module) -> Any:
+    """The layer W_O of an attention module."""
     return next(getattr(module, name) for name in _PROJECTIONS if hasattr(module, name))
 
 
 def block_input(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    """The hidden states a block is called with, [B, T, d]."""
-    hidden: Tensor = args[0] if args else kwargs["hidden_states"]
+    """The hidden states a block is called with, [B, T, d].
+
+    Raises:
+        UnsupportedModelError: The block takes something else.
+    """
+    hidden = _entering(args, kwargs)
+    if hidden is None or hidden.dim() != 3:
+        raise UnsupportedModelError(
+            "this model's blocks do not hand on one vector a token; use a method that does not read its layers"
+        )
     return hidden
+
+
+def _entering(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor | None:
+    hidden = args[0] if args else kwargs.get("hidden_states")
+    return hidden if isinstance(hidden, Tensor) else None
 
 
 @contextmanager
 def _streams(model: PreTrainedModel, modules: list[nn.Module]) -> Iterator[tuple[list[Tensor], list[Tensor]]]:
     """Lists that the blocks' inputs and the projections' inputs are appended to as the model runs."""
     residuals: list[Tensor] = []
-    mixed: list[Tensor] = []
+    projected: list[Tensor] = []
 
     def keep_residual(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        residuals.append(block_input(args, kwargs))
+        hidden = _entering(args, kwargs)
+        if hidden is not None:
+            residuals.append(hidden)
 
-    def keep_mixed(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        mixed.append(args[0])
+    def keep_projected(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        projected.append(args[0])
 
     with ExitStack() as stack:
         for block, module in zip(decoder_blocks(model), modules, strict=True):
             stack.enter_context(hooked(block, keep_residual))
-            stack.enter_context(hooked(_projection(module), keep_mixed))
-        yield residuals, mixed
+            stack.enter_context(hooked(projection_of(module), keep_projected))
+        yield residuals, projected
 
 
 # --- families on the attention interface --------------------------------------------------------------------------
@@ -208,7 +252,17 @@ def _streams(model: PreTrainedModel, modules: list[nn.Module]) -> Iterator[tuple
 
 @dataclass(frozen=True, eq=False)
 class _Call:
-    """The arguments of one block's attention, cut from the graph."""
+    """The arguments of one block's attention, cut from the graph.
+
+    Attributes:
+        query: [B, H, T, d_head].
+        key: [B, H_kv, T, d_head].
+        value: [B, H_kv, T, d_head].
+        mask: Bool or added to the scores, [B, 1, T, T]; None for causal.
+        scaling: Of the scores.
+        softcap: Bound of the scores, or None.
+        sinks: Scores of a column that takes attention and gives nothing, [1, H, 1, 1] or [B, H, T, 1]; None without.
+    """
 
     query: Tensor
     key: Tensor
@@ -216,9 +270,13 @@ class _Call:
     mask: Tensor | None
     scaling: float
     softcap: float | None
+    sinks: Tensor | None
 
     def weights(self, queries: slice) -> Tensor:
-        """Softmax of the masked scores of some queries, [B, H, q, T], in the softmax's own precision."""
+        """Softmax of the masked scores of some queries, [B, H, q, T], in the softmax's own precision.
+
+        With a sink the rows sum to less than 1: the sink has the rest.
+        """
         shared = self.query.shape[1] // self.key.shape[1]
         key = self.key.repeat_interleave(shared, dim=1) if shared > 1 else self.key
         scores = self.query[:, :, queries] @ key.transpose(2, 3) * self.scaling
@@ -226,14 +284,15 @@ class _Call:
             scores = torch.tanh(scores / self.softcap) * self.softcap
         hidden = _hidden(self.mask, queries, scores.shape[-1], scores.device)
         # Not -inf: a padding token that sees nothing must not become NaN, as its rows are multiplied by zero later.
-        return (
-            at_least_float32(scores.masked_fill(hidden, torch.finfo(scores.dtype).min))
-            .softmax(-1)
-            .to(scores.dtype)
-        )
+        seen = at_least_float32(scores.masked_fill(hidden, torch.finfo(scores.dtype).min))
+        if self.sinks is None:
+            return seen.softmax(-1).to(scores.dtype)
+        sinks = self.sinks if self.sinks.shape[2] == 1 else self.sinks[:, :, queries]
+        together = torch.cat([seen, sinks.to(seen).expand(*seen.shape[:-1], 1)], -1)
+        return together.softmax(-1)[..., :-1].to(scores.dtype)
 
 
-_CALLS: ContextVar[list[_Call] | None] = ContextVar("recorded attention calls", default=None)
+_CALLS: ContextVar[list[tuple[_Call, Tensor]] | None] = ContextVar("recorded attention calls", default=None)
 
 
 def _hidden(mask: Tensor | None, queries: slice, n_tokens: int, device: torch.device) -> Tensor:
@@ -253,33 +312,43 @@ def _recorded_attention(
     attention_mask: Tensor | None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """Fused attention that leaves its arguments where `capture_attention` finds them."""
-    for strange in ("s_aux", "sinks", "position_bias"):
-        if options.get(strange) is not None:
-            raise UnsupportedModelError(
-                f"this model's attention uses '{strange}', which is not known here; "
-                "use a method that needs no attention"
-            )
+    """Fused attention that leaves its arguments, and what came of them, where `capture_attention` finds them."""
+    if options.get("position_bias") is not None:
+        raise UnsupportedModelError(
+            "this model's attention uses 'position_bias', which is not known here; "
+            "use a method that needs no attention"
+        )
     scaling = options.get("scaling")
-    call = _Call(
-        query.detach(),
-        key.detach(),
-        value.detach(),
+    live = _Call(
+        query,
+        key,
+        value,
         attention_mask,
         float(query.shape[-1] ** -0.5 if scaling is None else scaling),
         options.get("softcap"),
+        _sinks(options),
     )
+    if live.softcap is None and live.sinks is None:
+        output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    else:
+        # Fused kernels neither cap nor have sinks; these families pay for n × n.
+        shared = query.shape[1] // key.shape[1]
+        mixed = live.weights(slice(0, query.shape[2])) @ value.repeat_interleave(shared, dim=1)
+        output = mixed.transpose(1, 2).contiguous()
     calls = _CALLS.get()
     if calls is not None:
-        calls.append(call)
-    if call.softcap is None:
-        output, _ = sdpa_attention_forward(module, query, key, value, attention_mask, **options)
-        return output, None
-    # Fused kernels do not cap; this family pays for n × n.
-    shared = query.shape[1] // key.shape[1]
-    live = _Call(query, key, value, attention_mask, call.scaling, call.softcap)
-    mixed = live.weights(slice(0, query.shape[2])) @ value.repeat_interleave(shared, dim=1)
-    return mixed.transpose(1, 2).contiguous(), None
+        sinks = None if live.sinks is None else live.sinks.detach()
+        cut = replace(live, query=query.detach(), key=key.detach(), value=value.detach(), sinks=sinks)
+        calls.append((cut, output))
+    return output, None
+
+
+def _sinks(options: Mapping[str, Any]) -> Tensor | None:
+    """The sink's scores, one a head (GPT-OSS) or one a head and query."""
+    given: Tensor | None = options.get("s_aux")
+    if given is None:
+        given = options.get("sinks")
+    return given.reshape(1, -1, 1, 1) if given is not None and given.dim() == 1 else given
 
 
 AttentionInterface.register(_INTERFACE, _recorded_attention)
@@ -290,14 +359,14 @@ AttentionMaskInterface.register(_INTERFACE, sdpa_mask)
 def _by_interface(
     model: PreTrainedModel, modules: list[nn.Module], batch: Batch, embeddings: Tensor
 ) -> tuple[Tensor, list[BlockAttention]]:
-    calls: list[_Call] = []
+    calls: list[tuple[_Call, Tensor]] = []
     token = _CALLS.set(calls)
     try:
-        with attention_implementation(model, _INTERFACE), _streams(model, modules) as (residuals, mixed):
+        with attention_implementation(model, _INTERFACE), _streams(model, modules) as (residuals, projected):
             values = at_targets(model, batch, embeddings)
     finally:
         _CALLS.reset(token)
-    if not len(calls) == len(modules) == len(mixed) == len(residuals):
+    if not len(calls) == len(modules) == len(projected) == len(residuals):
         raise UnsupportedModelError(
             f"{type(model).__name__} called its attention {len(calls)} times in {len(modules)} blocks; "
             "use a method that needs no attention"
@@ -308,11 +377,12 @@ def _by_interface(
             values=call.value,
             projection=output_projection(module, call.query.shape[1]),
             residual=residual,
-            mixed=stream,
+            mixed=output,
+            projected=stream,
             weights_of=call.weights,
             blockwise=True,
         )
-        for call, module, residual, stream in zip(calls, modules, residuals, mixed, strict=True)
+        for (call, output), module, residual, stream in zip(calls, modules, residuals, projected, strict=True)
     ]
     return values, blocks
 
@@ -329,11 +399,16 @@ def _by_module(
     def keep_arguments(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         called.append((_cut(args), {name: _cut(value) for name, value in kwargs.items()}))
 
-    with eager_attention(model), _streams(model, modules) as (residuals, mixed), ExitStack() as stack:
+    with eager_attention(model), _streams(model, modules) as (residuals, projected), ExitStack() as stack:
         for module in modules:
             stack.enter_context(hooked(module, keep_arguments))
-        values = at_targets(model, batch, embeddings, past_key_values=cache)
-    if not len(called) == len(modules) == len(cache.layers) == len(mixed):
+        try:
+            values = at_targets(model, batch, embeddings, past_key_values=cache)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+            raise UnsupportedModelError(
+                f"{type(model).__name__} keeps no plain cache of keys and values; use a method that needs no attention"
+            ) from error
+    if not len(called) == len(modules) == len(cache.layers) == len(projected) == len(residuals):
         raise UnsupportedModelError(
             f"{type(model).__name__} does not give its attention weights; "
             'load it with attn_implementation="eager" or use a method that needs no attention'
@@ -341,7 +416,7 @@ def _by_module(
     blocks = []
     for index, module in enumerate(modules):
         held: Any = cache.layers[index]
-        n_heads = int(getattr(module, "num_attention_heads", None) or getattr(module, "num_heads"))  # noqa: B009
+        n_heads = _n_heads(module)
         args, kwargs = called[index]
         blocks.append(
             BlockAttention(
@@ -349,12 +424,22 @@ def _by_module(
                 values=held.values.detach(),
                 projection=output_projection(module, n_heads),
                 residual=residuals[index],
-                mixed=mixed[index],
+                # These have no hook behind A V itself; `heat.checks` refuses those that put something between.
+                mixed=projected[index],
                 weights_of=partial(_module_weights, model, module, args, kwargs),
                 blockwise=False,
             )
         )
     return values, blocks
+
+
+def _n_heads(module: nn.Module) -> int:
+    for name in ("num_attention_heads", "num_heads", "n_heads", "n_head"):
+        if isinstance(getattr(module, name, None), int):
+            return int(getattr(module, name))
+    raise UnsupportedModelError(
+        f"{type(module).__name__} does not say how many heads it has; use a method that needs no attention"
+    )
 
 
 def _module_weights(

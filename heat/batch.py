@@ -1,13 +1,18 @@
 """Several encoded prompts as one padded block of tensors, with the list of targets to explain."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from heat.encoding import Encoded
 from heat.errors import FoilError
+
+if TYPE_CHECKING:
+    from heat.encoding import Encoded
 
 DEFAULT_BATCH_TOKENS = 4096
 
@@ -43,7 +48,7 @@ class Batch:
         columns = torch.arange(self.token_ids.shape[1], device=self.token_ids.device)
         return (columns <= self.positions[:, None]) & self.attention_mask[self.rows].bool()
 
-    def one_target_per_row(self) -> "Batch":
+    def one_target_per_row(self) -> Batch:
         """The same targets, each with a sequence of its own: B = R and `rows` counts up."""
         return replace(
             self,
@@ -52,7 +57,7 @@ class Batch:
             rows=torch.arange(len(self.rows), device=self.rows.device),
         )
 
-    def of_targets(self, targets: Tensor) -> "Batch":
+    def of_targets(self, targets: Tensor) -> Batch:
         """Some targets, on the same sequences."""
         foils = None if self.foil_ids is None else self.foil_ids[targets]
         return replace(
@@ -63,7 +68,7 @@ class Batch:
             foil_ids=foils,
         )
 
-    def of_rows(self, rows: Tensor) -> tuple["Batch", Tensor]:
+    def of_rows(self, rows: Tensor) -> tuple[Batch, Tensor]:
         """Some sequences (ascending) with their targets, and which targets those are, int64."""
         targets = torch.isin(self.rows, rows).nonzero()[:, 0]
         part = self.of_targets(targets)
@@ -75,7 +80,7 @@ class Batch:
         )
         return part, targets
 
-    def repeated(self, times: int) -> "Batch":
+    def repeated(self, times: int) -> Batch:
         """For a batch of one target per row: stacked so many times."""
         foils = None if self.foil_ids is None else self.foil_ids.repeat(times)
         return Batch(

@@ -14,7 +14,7 @@ Replacement = Literal["zero", "mean", "pad"]
 
 
 def embed(model: PreTrainedModel, batch: Batch) -> Tensor:
-    """Input embeddings E of a batch, cut from any graph.
+    """The tokens' vectors in the model's embedding, cut from any graph.
 
     Args:
         model: The model.
@@ -25,6 +25,50 @@ def embed(model: PreTrainedModel, batch: Batch) -> Tensor:
     """
     embeddings: Tensor = model.get_input_embeddings()(batch.token_ids)
     return embeddings.detach()
+
+
+def token_vectors(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """All that a model looks up for its tokens, E of a batch, cut from any graph.
+
+    That is the embedding, and in families that look a token up for every block too (Gemma-3n, Gemma-4) what they find
+    there, behind it: a token that is masked is then hidden from all of the model, and no path to it is left out of a
+    gradient.
+
+    Args:
+        model: The model.
+        batch: B sequences of T tokens.
+
+    Returns:
+        Model's dtype [B, T, d]; d is the embedding's width, in those families with all L blocks' parts behind it.
+    """
+    return _looked_up(model, batch.token_ids)
+
+
+def _looked_up(model: PreTrainedModel, token_ids: Tensor) -> Tensor:
+    embeddings: Tensor = model.get_input_embeddings()(token_ids).detach()
+    return _with_block_parts(model, token_ids, embeddings)
+
+
+def _with_block_parts(model: PreTrainedModel, token_ids: Tensor, embeddings: Tensor) -> Tensor:
+    """Embeddings [..., T, d] with what the blocks look up for the tokens behind them; others as they are."""
+    source = _block_parts(model)
+    if source is None or embeddings.shape[-1] > _embedding_width(model):
+        return embeddings
+    parts: Tensor = source(token_ids).detach().flatten(-2)
+    return torch.cat([embeddings, parts.to(embeddings)], -1)
+
+
+def _block_parts(model: PreTrainedModel) -> Any:
+    """Gives what each block looks up for token ids, [..., T] to [..., T, L, d_block]; None in most families."""
+    decoder = model.get_decoder()
+    if not getattr(decoder.config, "hidden_size_per_layer_input", None):
+        return None
+    return getattr(decoder, "get_per_layer_inputs", None)
+
+
+def _embedding_width(model: PreTrainedModel) -> int:
+    weight: Any = model.get_input_embeddings().weight
+    return int(weight.shape[-1])
 
 
 def log_probs(
@@ -40,7 +84,7 @@ def log_probs(
 
     Args:
         model: The model.
-        embeddings: [B, T, d].
+        embeddings: [B, T, d], as `token_vectors` gives them.
         attention_mask: [B, T], 1 on tokens.
         position_ids: int64 [B, T].
         rows: int64 [P], sequence of each place.
@@ -53,6 +97,11 @@ def log_probs(
     columns, index = torch.unique(positions, return_inverse=True)
     if "position_ids" in inspect.signature(model.forward).parameters:
         options["position_ids"] = position_ids
+    if _block_parts(model) is not None:
+        width = _embedding_width(model)
+        n_blocks = model.config.get_text_config().num_hidden_layers
+        options["per_layer_inputs"] = embeddings[..., width:].unflatten(-1, (n_blocks, -1))
+        embeddings = embeddings[..., :width]
     with last_mlp_at(model, columns):
         output = model(
             inputs_embeds=embeddings,
@@ -66,10 +115,13 @@ def log_probs(
 
 
 def at_targets(model: PreTrainedModel, batch: Batch, embeddings: Tensor, **options: Any) -> Tensor:
-    """Next-token log-probabilities at the position of each target of a batch, [R, V]; see `log_probs`."""
+    """Next-token log-probabilities at the position of each target of a batch, [R, V]; see `log_probs`.
+
+    Where the blocks look tokens up too, embeddings without those parts get those of the batch's own tokens.
+    """
     return log_probs(
         model,
-        embeddings,
+        _with_block_parts(model, batch.token_ids, embeddings),
         batch.attention_mask,
         batch.position_ids,
         batch.rows,
@@ -133,7 +185,7 @@ def replacement(model: PreTrainedModel, batch: Batch, embeddings: Tensor, kind: 
         return torch.zeros_like(embeddings[:, 0])
     if kind == "pad":
         pad = torch.tensor(_pad_token_id(model), device=batch.token_ids.device)
-        vector: Tensor = model.get_input_embeddings()(pad).detach()
+        vector = _looked_up(model, pad[None])[0]
         return vector.to(embeddings.dtype).expand(len(embeddings), -1)
     columns = torch.arange(embeddings.shape[1], device=embeddings.device)
     inside = ((columns <= batch.positions[:, None] + 1) & batch.attention_mask.bool())[..., None]
@@ -146,9 +198,12 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 
 
 def _pad_token_id(model: PreTrainedModel) -> int:
-    for candidate in (model.config.pad_token_id, model.config.eos_token_id):
+    config = model.config.get_text_config()
+    for name in ("pad_token_id", "eos_token_id"):
+        candidate = getattr(config, name, None)
         if isinstance(candidate, list):
-            return int(candidate[0])
-        if candidate is not None:
+            candidate = candidate[0] if candidate else None
+        # Some configs say -1 where they have none.
+        if candidate is not None and candidate >= 0:
             return int(candidate)
     return 0

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,12 +27,15 @@ def last_mlp_at(model: PreTrainedModel, columns: Tensor) -> Iterator[None]:
         return
     own, run = vars(mlp).get("forward"), mlp.forward
 
-    def forward(hidden: Tensor) -> Tensor:
+    def forward(hidden: Tensor) -> Any:
         if hidden.shape[-2] <= len(columns):
-            whole: Tensor = run(hidden)
-            return whole
+            return run(hidden)
         at = columns.to(hidden.device)
-        return torch.zeros_like(hidden).index_copy(-2, at, run(hidden.index_select(-2, at)))
+        found = run(hidden.index_select(-2, at))
+        # A mixture of experts gives its router's scores beside the output.
+        output, *beside = found if isinstance(found, tuple) else (found,)
+        output = torch.zeros_like(hidden).index_copy(-2, at, output)
+        return (output, *beside) if isinstance(found, tuple) else output
 
     try:
         mlp.forward = forward
@@ -45,8 +49,8 @@ def last_mlp_at(model: PreTrainedModel, columns: Tensor) -> Iterator[None]:
 
 def _last_mlp(model: PreTrainedModel) -> nn.Module | None:
     """The MLP of the last block; None where it is not the usual kind."""
-    n_blocks = getattr(model.config, "num_hidden_layers", 0)
-    lists = [module for module in model.base_model.children() if isinstance(module, nn.ModuleList)]
+    n_blocks = getattr(model.config.get_text_config(), "num_hidden_layers", 0)
+    lists = [module for module in model.get_decoder().children() if isinstance(module, nn.ModuleList)]
     blocks = [each for each in lists if len(each) == n_blocks]
     if len(blocks) != 1:
         return None

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.errors import ConfigError
-from heat.forward import embed, target_log_probs
+from heat.forward import target_log_probs, token_vectors
 from heat.model import LanguageModel
 from heat.state import frozen
 
@@ -134,7 +134,7 @@ class Method(ABC):
     def log_probs(self, lm: LanguageModel, batch: Batch) -> Tensor:
         """Give log p(target | all before it), [R]."""
         with frozen(lm.model), torch.no_grad():
-            return target_log_probs(lm.model, batch, embed(lm.model, batch))
+            return target_log_probs(lm.model, batch, token_vectors(lm.model, batch))
 
     @classmethod
     def is_installed(cls) -> bool:

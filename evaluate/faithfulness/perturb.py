@@ -11,7 +11,7 @@ from torch import Tensor
 
 from evaluate.faithfulness.options import Erasure
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
-from heat.forward import Replacement, embed, log_probs, replacement
+from heat.forward import Replacement, log_probs, replacement, token_vectors
 from heat.memory import in_parts
 from heat.state import frozen
 
@@ -64,7 +64,7 @@ def context_of(lm: LanguageModel, attribution: Attribution, row: int) -> Context
     if not erasable.any():
         erasable[:] = True
     with frozen(lm.model), torch.no_grad():
-        return Context(lm, batch, embed(lm.model, batch)[0, :n], erasable)
+        return Context(lm, batch, token_vectors(lm.model, batch)[0, :n], erasable)
 
 
 def ask_without(
@@ -167,7 +167,7 @@ def _blank(context: Context, kind: Replacement) -> Tensor:
     """[d], the embedding that stands for a token that was taken away."""
     model = context.lm.model
     with frozen(model), torch.no_grad():
-        return replacement(model, context.batch, embed(model, context.batch), kind)[0]
+        return replacement(model, context.batch, token_vectors(model, context.batch), kind)[0]
 
 
 def _ask(

@@ -14,7 +14,7 @@ from heat.attention import BlockAttention, capture_attention
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.components.transition import flow
 from heat.errors import PromptTooLongError
-from heat.forward import at_least_float32, embed
+from heat.forward import at_least_float32, token_vectors
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
@@ -39,7 +39,7 @@ class AttentionRollout(Method):
     ) -> Scores:
         """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
-            _, blocks = capture_attention(lm.model, batch, embed(lm.model, batch))
+            _, blocks = capture_attention(lm.model, batch, token_vectors(lm.model, batch))
             rho = torch.nn.functional.one_hot(batch.positions, batch.token_ids.shape[1])
             rho = rho.to(at_least_float32(blocks[0].values).dtype)
             for block in reversed(blocks):
@@ -74,7 +74,7 @@ class AttentionLast(Method):
     ) -> Scores:
         """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
-            _, blocks = capture_attention(lm.model, batch, embed(lm.model, batch))
+            _, blocks = capture_attention(lm.model, batch, token_vectors(lm.model, batch))
             return Scores(_target_rows(blocks[-1], batch).mean(1))
 
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
@@ -119,7 +119,7 @@ class AttentionFlow(Method):
                 "a flow problem for each; use attention-rollout, or raise the option max_tokens"
             )
         with frozen(lm.model), torch.no_grad():
-            _, blocks = capture_attention(lm.model, batch, embed(lm.model, batch))
+            _, blocks = capture_attention(lm.model, batch, token_vectors(lm.model, batch))
             means = [at_least_float32(block.weights).mean(1).double().cpu() for block in blocks]
         scores = torch.zeros(batch.context.shape)
         for target, inside in enumerate(batch.context.cpu()):
@@ -140,7 +140,8 @@ class ValueNorms(Method):
     """Length of what attention moves from each token to the target's position.
 
     In each block a_j = ‖Σ_h α^h_{tj} f^h(x_j)‖₂ with f^h(x) = (x W_V^h + b_V^h) W_O^h, x being what enters the
-    attention (after the norm, in models that norm before). The output's own bias belongs to no token and is left out.
+    attention (after the norm, in models that norm before). The output's own bias belongs to no token and is left out;
+    a gate or RMS norm between attention and W_O counts as the factor that it is at the target's position (ours).
 
     The paper compares single layers and says of no way to join them: ours is the mean over blocks.
 
@@ -159,7 +160,7 @@ class ValueNorms(Method):
     ) -> Scores:
         """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
-            _, blocks = capture_attention(lm.model, batch, embed(lm.model, batch))
+            _, blocks = capture_attention(lm.model, batch, token_vectors(lm.model, batch))
             norms = [_moved_norms(block, batch) for block in blocks[-(self.layers or len(blocks)) :]]
         return Scores(torch.stack([norm.to(norms[0].device) for norm in norms]).mean(0))
 
@@ -231,12 +232,16 @@ def _target_rows(block: BlockAttention, batch: Batch) -> Tensor:
 
 
 def _moved_norms(block: BlockAttention, batch: Batch) -> Tensor:
-    """‖Σ_h α^h_{tj} V^h_j W_O^h‖₂ of every token j at each target's position t, [R, T]."""
-    weights = _target_rows(block, batch)
+    """‖Σ_h α^h_{tj} V^h_j W_O^h‖₂ of every token j at each target's position t, [R, T].
+
+    Where a gate or an RMS norm stands before W_O, V^h_j is multiplied with what it is at t.
+    """
+    weights, gate = _target_rows(block, batch), block.gate()
     values, projection = at_least_float32(block.expanded_values()), at_least_float32(block.projection)
     norms = []
     # One target at a time: its moved vectors are [T, d].
-    for row, alpha in zip(batch.rows.tolist(), weights, strict=True):
-        moved = torch.einsum("ht,htk,hkd->td", alpha, values[row], projection)
+    for row, position, alpha in zip(batch.rows.tolist(), batch.positions.tolist(), weights, strict=True):
+        value = values[row] if gate is None else values[row] * gate[row, :, position, None]
+        moved = torch.einsum("ht,htk,hkd->td", alpha, value, projection)
         norms.append(torch.linalg.vector_norm(moved, dim=-1))
     return torch.stack(norms)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from heat.algorithms.draws import generator_of
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
-from heat.forward import at_targets, embed, explained_values
+from heat.forward import at_targets, explained_values, token_vectors
 from heat.memory import in_parts
 from heat.method import Method, Scores
 from heat.model import LanguageModel
@@ -183,7 +183,7 @@ def _log_odds(lm: LanguageModel, one: Batch, token_ids: Tensor, left_in: Tensor,
             target_ids=one.target_ids.expand(len(some)),
             foil_ids=foils,
         )
-        values = at_targets(lm.model, part, embed(lm.model, part))
+        values = at_targets(lm.model, part, token_vectors(lm.model, part))
         g = explained_values(part, values)
         if foils is not None:
             return g

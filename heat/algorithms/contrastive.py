@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
-from heat.forward import at_least_float32, at_targets, embed
+from heat.forward import at_least_float32, at_targets, token_vectors
 from heat.memory import in_parts
 from heat.method import Method, Scores
 from heat.model import LanguageModel
@@ -36,7 +36,7 @@ class ContrastiveGradient(Method):
 
         def work(some: Tensor) -> Tensor:
             part, _ = rows.of_rows(some)
-            embeddings = embed(lm.model, part).requires_grad_()
+            embeddings = token_vectors(lm.model, part).requires_grad_()
             values = at_targets(lm.model, part, embeddings)
             targets = part.target_ids.to(values.device)[:, None]
             if part.foil_ids is None:

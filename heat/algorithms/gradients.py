@@ -24,7 +24,7 @@ from transformers import PreTrainedModel
 from heat.attention import block_input, decoder_blocks
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.errors import ConfigError, OutOfMemoryError
-from heat.forward import Replacement, at_least_float32, embed, explained, log_probs, replacement
+from heat.forward import Replacement, at_least_float32, explained, log_probs, replacement, token_vectors
 from heat.memory import in_parts, is_out_of_memory
 from heat.method import Method, Scores
 from heat.model import LanguageModel
@@ -316,7 +316,7 @@ class Text:
 
     def baseline(self, kind: Replacement) -> Tensor:
         """The replacement at every token, [1, n, d]."""
-        vector = replacement(self.model, self.batch, embed(self.model, self.batch), kind)
+        vector = replacement(self.model, self.batch, token_vectors(self.model, self.batch), kind)
         return at_least_float32(vector).cpu()[:, None].expand_as(self.embeddings).contiguous()
 
     def forward(self, embeddings: Tensor) -> Tensor:
@@ -375,7 +375,7 @@ def _text(model: PreTrainedModel, batch: Batch, index: int, batch_tokens: int) -
         rows=torch.zeros_like(own[:1]),
         positions=torch.full_like(own[:1], len(own) - 2),
     )
-    embeddings = at_least_float32(embed(model, alone))[:, :-1].cpu().requires_grad_()
+    embeddings = at_least_float32(token_vectors(model, alone))[:, :-1].cpu().requires_grad_()
     return Text(model, alone, embeddings, rows_within(batch_tokens, embeddings.shape[1]))
 
 
@@ -457,7 +457,7 @@ def _by_parts(
             "target": part.target_ids,
             "additional_forward_args": given if part.foil_ids is not None else given[:3],
         }
-        return explain(part, embed(lm.model, part).requires_grad_(), arguments).detach()
+        return explain(part, token_vectors(lm.model, part).requires_grad_(), arguments).detach()
 
     with frozen(lm.model), torch.enable_grad():
         return torch.cat(list(in_parts(rows.rows, n_rows, work)))

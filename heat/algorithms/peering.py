@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from heat.attention import block_input, decoder_blocks
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.errors import ConfigError
-from heat.forward import at_least_float32, at_targets, embed
+from heat.forward import at_least_float32, at_targets, token_vectors
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
@@ -59,7 +59,7 @@ class Peering(Method):
             states.append(at_least_float32(block_input(args, kwargs)))
 
         with frozen(lm.model), torch.no_grad(), hooked(blocks[layer], keep):
-            at_targets(lm.model, batch, embed(lm.model, batch))
+            at_targets(lm.model, batch, token_vectors(lm.model, batch))
         unit = torch.nn.functional.normalize(states[0], dim=-1)
         rows = batch.rows.to(unit.device)
         own = unit[rows, batch.positions.to(unit.device) + 1]

@@ -12,7 +12,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenize
 from heat.algorithms.draws import generator_of
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.errors import ModelNotFoundError, TokenizerError
-from heat.forward import at_targets, embed, log_probs
+from heat.forward import at_targets, log_probs, token_vectors
 from heat.memory import in_parts
 from heat.method import Method, Scores
 from heat.model import LanguageModel
@@ -141,7 +141,7 @@ class ReAGent(Method):
                 positions=torch.full((n_texts,), some.shape[1] - 1, device=lm.device),
                 target_ids=one.target_ids.expand(n_texts),
             )
-            values = at_targets(lm.model, part, embed(lm.model, part))
+            values = at_targets(lm.model, part, token_vectors(lm.model, part))
             own = values.gather(1, part.target_ids.to(values.device)[:, None])
             if rank:
                 return (values > own).sum(-1).double().cpu()

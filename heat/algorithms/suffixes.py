@@ -11,7 +11,7 @@ from torch import Tensor
 from heat.algorithms.draws import generator_of
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.components.prefix import suffix_cost, suffix_parts
-from heat.forward import Replacement, embed, log_probs, replacement
+from heat.forward import Replacement, log_probs, replacement, token_vectors
 from heat.memory import in_parts
 from heat.method import Method, Scores
 from heat.model import LanguageModel
@@ -108,7 +108,7 @@ class ProgressiveInference(Method):
     ) -> Scores:
         """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
-            target, foil = _along(lm, batch, embed(lm.model, batch), batch_tokens)
+            target, foil = _along(lm, batch, token_vectors(lm.model, batch), batch_tokens)
         return Scores(_forward_steps(target.exp() - foil.exp(), batch))
 
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
@@ -160,7 +160,7 @@ class ProgressiveInferenceMulti(Method):
             drawn = torch.rand(self.n_copies, int(inside.sum()), generator=generator)
             kept[2:, target, inside] = drawn < share
         with frozen(lm.model), torch.no_grad():
-            embeddings = embed(lm.model, rows)
+            embeddings = token_vectors(lm.model, rows)
             blank = replacement(lm.model, rows, embeddings, self.mask)
             visible = kept.to(embeddings.device)[..., None]
             masked = torch.where(visible, embeddings, blank[:, None]).flatten(0, 1)
@@ -262,7 +262,7 @@ def suffix_sweep(lm: LanguageModel, batch: Batch, read: ReadOut, kept: Tensor, b
             )
             values = log_probs(
                 lm.model,
-                embed(lm.model, moved),
+                token_vectors(lm.model, moved),
                 moved.attention_mask,
                 moved.position_ids,
                 moved.rows,
@@ -304,7 +304,7 @@ class _Backward(Method):
         whole = suffix_sweep(lm, batch, read, kept, batch_tokens)
         alone = log_probs(
             lm.model,
-            embed(lm.model, batch),
+            token_vectors(lm.model, batch),
             batch.attention_mask,
             batch.position_ids,
             batch.rows,
@@ -349,7 +349,7 @@ class TddForward(Method):
     ) -> Scores:
         """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
-            along = _along(lm, batch, embed(lm.model, batch), batch_tokens)
+            along = _along(lm, batch, token_vectors(lm.model, batch), batch_tokens)
         return Scores(_forward_steps(_preference(*along), batch))
 
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
@@ -398,7 +398,7 @@ class TddBidirectional(_Backward):
         """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
             backward = self._steps(lm, batch, self._preference_of(batch), batch_tokens)
-            along = _along(lm, batch, embed(lm.model, batch), batch_tokens)
+            along = _along(lm, batch, token_vectors(lm.model, batch), batch_tokens)
         forward = _forward_steps(_preference(*along), batch).to(backward.device)
         return Scores((forward + backward) / 2, {"forward": forward, "backward": backward})
 
@@ -431,7 +431,7 @@ class ContextLengthProbing(_Backward):
         with frozen(lm.model), torch.no_grad():
             full = log_probs(
                 lm.model,
-                embed(lm.model, batch),
+                token_vectors(lm.model, batch),
                 batch.attention_mask,
                 batch.position_ids,
                 batch.rows,

@@ -12,9 +12,16 @@ from heat.activations import fused_activations
 from heat.attention import block_input, decoder_blocks
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.components.low_rank import low_rank_size
-from heat.components.prefix import empty_cache, keys_and_values, prefix_before, repeated_cache, suffix_parts
+from heat.components.prefix import (
+    empty_cache,
+    keeps_prefixes,
+    keys_and_values,
+    prefix_before,
+    repeated_cache,
+    suffix_parts,
+)
 from heat.errors import ConfigError, UnsupportedModelError
-from heat.forward import at_least_float32, embed, explained, explained_values, log_probs
+from heat.forward import at_least_float32, explained, explained_values, log_probs, token_vectors
 from heat.memory import in_parts
 from heat.state import eager_attention, frozen, hooked, in_float32
 
@@ -75,7 +82,7 @@ def curvature(
         OutOfMemoryError: A single product does not fit.
     """
     rows = batch.one_target_per_row()
-    width = embed(model, batch).shape[-1]
+    width = token_vectors(model, batch).shape[-1]
     _check_rank(rank, rows, width)
     drawn = n_probes if rank is None else 1
     if probes is None:
@@ -166,7 +173,7 @@ def _sizes(
 ) -> Tensor:
     """S of some texts with one target each, [R, T]."""
     by_suffix = mode == "block" and rank is None and layers is None and way in ("batched", "double-backward")
-    if by_suffix and not model._is_stateful:
+    if by_suffix and keeps_prefixes(model):
         with eager_attention(model), fused_activations(model, differentiated_twice=True):
             return _suffix_block_size(model, batch, probes, batch_tokens)
     n_vectors = 1 if way == "double-backward" else rows_within(batch_tokens, batch.token_ids.numel())
@@ -204,7 +211,7 @@ def _suffix_block_size(model: PreTrainedModel, batch: Batch, probes: Tensor, bat
 
     Each token is a text of its own in the batch, whose only variable is that token's embedding.
     """
-    embeddings = at_least_float32(embed(model, batch))
+    embeddings = at_least_float32(token_vectors(model, batch))
     result = torch.zeros(batch.context.shape, dtype=embeddings.dtype, device=embeddings.device)
     for row in range(len(batch.token_ids)):
         text = slice(row, row + 1)
@@ -274,7 +281,7 @@ def _at_positions(probes: Tensor, batch: Batch) -> Tensor:
 @contextmanager
 def _product(model: PreTrainedModel, batch: Batch, way: Products, layers: int | None) -> Iterator[Product]:
     """A function from v to H v, both [K, R, T, d]: R Hessians, K vectors each."""
-    embeddings = at_least_float32(embed(model, batch))
+    embeddings = at_least_float32(token_vectors(model, batch))
     g, point = _at_embeddings(model), embeddings
     if layers is not None:
         g, point = _at_block(model, batch, embeddings, layers)
@@ -315,7 +322,7 @@ def _at_block(
             return ((point, *args[1:]), kwargs) if args else (args, {**kwargs, "hidden_states": point})
 
         with hooked(block, replace):
-            return explained(model, batch, at_least_float32(embed(model, batch)))
+            return explained(model, batch, at_least_float32(token_vectors(model, batch)))
 
     return g, seen[0]
 

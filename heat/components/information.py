@@ -13,13 +13,14 @@ from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.components.prefix import (
     KeysAndValues,
     empty_cache,
+    keeps_prefixes,
     keys_and_values,
     prefix_before,
     repeated_cache,
     suffix_parts,
 )
 from heat.errors import ConfigError
-from heat.forward import at_targets, embed, log_probs, replacement
+from heat.forward import at_targets, log_probs, replacement, token_vectors
 from heat.memory import in_parts
 from heat.state import frozen
 
@@ -55,7 +56,7 @@ def information(
         groups: int64 [R], targets whose spans are ranked together (windows of one text); None: each by itself.
         batch_tokens: Tokens that one pass may hold.
         prefix_cache: Compute what stands before the masked tokens once and keep its keys and values; the same numbers
-            to rounding. Models that carry a state instead of keys and values do without.
+            to rounding. Models that keep something else instead of keys and values do without.
 
     Returns:
         In nats, [R, T], non-negative, 0 outside each target's context; float32 (float64 for a float64 model).
@@ -71,7 +72,7 @@ def information(
     if mask == "mean":
         batch = batch.one_target_per_row()
     with frozen(model), fused_activations(model), torch.no_grad():
-        passes = _Passes(model, batch, mask, batch_tokens, prefix_cache and not model._is_stateful)
+        passes = _Passes(model, batch, mask, batch_tokens, prefix_cache and keeps_prefixes(model))
         everything = torch.ones_like(batch.context)
         if span == 1:
             return passes.divergence(_jobs(batch, everything, 1), everything)
@@ -90,7 +91,7 @@ class _Passes:
         self, model: PreTrainedModel, batch: Batch, mask: Mask, batch_tokens: int, prefix_cache: bool
     ) -> None:
         self.model, self.batch = model, batch
-        self.embeddings = embed(model, batch)
+        self.embeddings = token_vectors(model, batch)
         self.blank = None if mask == "attention" else replacement(model, batch, self.embeddings, mask)
         self.batch_tokens, self.prefix_cache = batch_tokens, prefix_cache
         self.cached: dict[int, KeysAndValues] = {}

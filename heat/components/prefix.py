@@ -2,8 +2,13 @@
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import DynamicCache, PreTrainedModel
+
+from heat.forward import token_vectors
+from heat.probe import alike, at_end, once, reason, two_texts
+from heat.state import frozen
 
 KeysAndValues = list[tuple[Tensor, Tensor]]
 
@@ -92,3 +97,26 @@ def repeated_cache(prefix: KeysAndValues, times: int) -> DynamicCache:
     for index, (keys, values) in enumerate(prefix):
         cache.update(keys.expand(times, -1, -1, -1), values.expand(times, -1, -1, -1), index)
     return cache
+
+
+@once
+def keeps_prefixes(model: PreTrainedModel) -> bool:
+    """Whether the keys and values of a prefix are all that a suffix needs of it."""
+    if model._is_stateful:
+        return False
+    batch = two_texts(model)
+    n_rows, n_tokens = batch.token_ids.shape
+    half = n_tokens // 2
+    rows = torch.arange(n_rows, device=batch.rows.device)
+    with frozen(model), torch.no_grad():
+        try:
+            vectors = token_vectors(model, batch)
+            cache = empty_cache()
+            whole = at_end(model, batch, vectors, 0, past_key_values=cache)
+            # Of one text for all, and cut from a cache that holds all of it, as suffixes will have it.
+            prefix = [(keys[:1], values[:1]) for keys, values in prefix_before(keys_and_values(cache), half)]
+            again = at_end(model, batch, vectors, half, past_key_values=repeated_cache(prefix, len(rows)))
+        except Exception as error:
+            reason(error)
+            return False
+    return alike(model, again, whole)

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from heat.attention import BlockAttention, capture_attention
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.errors import UnsupportedModelError
-from heat.forward import at_least_float32, embed, explained_values
+from heat.forward import at_least_float32, explained_values, token_vectors
 from heat.memory import in_parts
 from heat.state import frozen
 
@@ -123,9 +123,14 @@ def _start(positions: Tensor, like: Tensor) -> Tensor:
 
 def _value_flow(model: PreTrainedModel, batch: Batch, residual: Residual, layers: int | None) -> Tensor:
     with frozen(model), torch.no_grad():
-        _, blocks = capture_attention(model, batch, embed(model, batch))
+        _, blocks = capture_attention(model, batch, token_vectors(model, batch))
         rho = total = None
         for block in reversed(_top(blocks, layers)):
+            if block.gate() is not None:
+                raise UnsupportedModelError(
+                    "this model has a gate or norm between its attention and the output projection, so the length of "
+                    "V W_O is not what a token adds; use transition='gradient'"
+                )
             norms = block.value_norms()
             if rho is None or total is None:
                 rho = _start(batch.positions, norms[:, 0])
@@ -144,7 +149,7 @@ def _value_flow(model: PreTrainedModel, batch: Batch, residual: Residual, layers
 
 def _gradient_flow(model: PreTrainedModel, batch: Batch, residual: Residual, layers: int | None) -> Tensor:
     with frozen(model), torch.enable_grad():
-        values, blocks = capture_attention(model, batch, embed(model, batch).requires_grad_())
+        values, blocks = capture_attention(model, batch, token_vectors(model, batch).requires_grad_())
         blocks = _top(blocks, layers)
         g = explained_values(batch, values)
         result = torch.zeros(len(g), batch.token_ids.shape[1], dtype=g.dtype, device=g.device)
@@ -154,6 +159,10 @@ def _gradient_flow(model: PreTrainedModel, batch: Batch, residual: Residual, lay
             chosen = (turns == turn).nonzero()[:, 0]
             wanted = [block.mixed for block in blocks]
             if residual == "relevance":
+                if any(block.residual.dim() != 3 for block in blocks):
+                    raise UnsupportedModelError(
+                        "this model's blocks do not hand on one vector a token; use another residual"
+                    )
                 wanted += [block.residual for block in blocks]
             gradients = torch.autograd.grad(
                 g[chosen.to(g.device)].sum(), wanted, retain_graph=True, allow_unused=True

@@ -56,6 +56,64 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "gemma2": {**_GROUPED, "head_dim": 8, "sliding_window": 8, "query_pre_attn_scalar": 8},
 }
 
+_HEADS_OF_8 = {**_GROUPED, "head_dim": 8}
+_EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 24}
+_BOTH_KINDS = ["sliding_attention", "full_attention"]
+_BLOCK_PARTS = {
+    **_HEADS_OF_8,
+    "sliding_window": 8,
+    "layer_types": _BOTH_KINDS * 2,
+    "num_hidden_layers": 4,
+    "num_kv_shared_layers": 2,
+    "hidden_size_per_layer_input": 8,
+    "vocab_size_per_layer_input": 320,
+    "query_pre_attn_scalar": 8,
+}
+_MAMBA = {"mamba_d_state": 8, "mamba_d_head": 8, "mamba_n_groups": 1}
+
+# Families with something that the others do not have; too many for every test.
+PARTICULAR: dict[str, dict[str, Any]] = {
+    "afmoe": {
+        **_HEADS_OF_8,
+        **_EXPERTS,
+        "num_experts": 4,
+        "num_dense_layers": 1,
+        "num_shared_experts": 1,
+        "sliding_window": 8,
+        "layer_types": _BOTH_KINDS,
+    },
+    "bitnet": _GROUPED,
+    "ctrl": {**_GPT2_NAMES, "dff": 64},
+    "falcon_h1": {**_HEADS_OF_8, **_MAMBA, "mamba_d_ssm": WIDTH, "mamba_n_heads": 4},
+    "gemma3n_text": {
+        **_BLOCK_PARTS,
+        "intermediate_size": [64] * 4,
+        "laurel_rank": 4,
+        "activation_sparsity_pattern": [0.0] * 4,
+    },
+    "gemma4_text": {**_BLOCK_PARTS, "global_head_dim": 8},
+    "gpt_oss": {
+        **_HEADS_OF_8,
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "sliding_window": 8,
+        "layer_types": _BOTH_KINDS,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+    },
+    "lfm2": {**_GROUPED, "layer_types": ["conv", "full_attention"]},
+    "mamba": {"hidden_size": WIDTH, "num_hidden_layers": 2, "state_size": 8},
+    "minimax": {
+        **_HEADS_OF_8,
+        "num_local_experts": 4,
+        "block_size": 16,
+        "layer_types": ["full_attention", "linear_attention"],
+    },
+    "mixtral": {**_GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2},
+    "mpt": {"d_model": WIDTH, "n_heads": 4, "n_layers": 2, "max_seq_len": CONTEXT_LENGTH},
+    "nemotron": _HEADS_OF_8,
+    "phimoe": {**_GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2},
+}
+
 
 def tiny_tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE with a few merges, trained in memory; it puts `<s>` before every text."""
@@ -86,11 +144,19 @@ def tiny_tokenizer() -> PreTrainedTokenizerFast:
 
 def tiny_model(family: str, *, seed: int = 0, vocab_size: int = 320, **changes: Any) -> PreTrainedModel:
     """A random model of a family, in evaluation mode, with the family's default attention implementation."""
-    options = {"vocab_size": vocab_size, "bos_token_id": 1, "eos_token_id": 2, **FAMILIES[family], **changes}
+    own = {**FAMILIES, **PARTICULAR}[family]
+    options = {"vocab_size": vocab_size, "bos_token_id": 1, "eos_token_id": 2, **own, **changes}
     config = CONFIG_MAPPING[family](**options)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
+        if family in PARTICULAR:
+            # Sinks, gates and parts of a block that begin at zero would hide what they do.
+            for name, weight in model.named_parameters():
+                if weight.dim() > 1 and "conv" not in name:
+                    weight.data.normal_(0, 0.2)
+                elif "sinks" in name or "output_scale" in name:
+                    weight.data.normal_(1, 0.5)
     return model.eval()
 
 

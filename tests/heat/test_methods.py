@@ -10,6 +10,8 @@ from fakes.tiny_models import FAMILIES, tiny_lm
 
 import heat
 from heat.algorithms import lrp
+from heat.checks import check
+from heat.components.prefix import keeps_prefixes
 from heat.errors import ConfigError, PrecisionError, PromptTooLongError, UnknownMethodError
 
 METHODS = [
@@ -183,6 +185,9 @@ def test_the_model_is_untouched_when_something_breaks(
     method: str, family: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lm = tiny_lm(family)
+    # What is tried of a model once comes first: the method itself is to break.
+    check(lm.model, lm.name, ("attention",))
+    keeps_prefixes(lm.model)
     lm.model.train()
     passes = 0
 
