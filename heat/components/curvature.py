@@ -1,7 +1,7 @@
 """Curvature S: how strongly the target's log-probability bends at each token's embedding."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -12,6 +12,7 @@ from heat.activations import fused_activations
 from heat.attention import block_input, decoder_blocks
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.components.low_rank import low_rank_size
+from heat.components.pieces import Tape, has_pieces, held, recorded
 from heat.components.prefix import (
     empty_cache,
     keeps_prefixes,
@@ -64,7 +65,8 @@ def curvature(
         mode: `row` or `block`.
         products: How products are made: `double-backward` one by one over a retained graph, `batched` (all at once),
             `forward-over-reverse`, `finite-difference` (central, of two gradients under fused attention), or `auto`:
-            batched up to 192 tokens, one by one up to 1,024, then differences.
+            batched up to 192 tokens, one by one up to 1,024, then differences (which keep to the pieces that a ReLU or
+            a choice of experts makes, see `heat.components.pieces`).
         n_probes: m, number of Rademacher probes; without `probes`.
         probes: [m, n, d] to use in place of drawn ones; row i belongs to the token at position i, and
             there is one for each token of the longest context at least.
@@ -287,7 +289,7 @@ def _product(model: PreTrainedModel, batch: Batch, way: Products, layers: int | 
         g, point = _at_block(model, batch, embeddings, layers)
     if way == "finite-difference":
         with fused_activations(model):
-            yield _finite_difference(g, batch, point)
+            yield _finite_difference(g, batch, point, pieces=has_pieces(model))
     elif way == "forward-over-reverse":
         with eager_attention(model):
             yield _forward_over_reverse(g, batch, point)
@@ -362,18 +364,25 @@ def _forward_over_reverse(g: Function, batch: Batch, point: Tensor) -> Product:
     return product
 
 
-def _finite_difference(g: Function, batch: Batch, point: Tensor) -> Product:
-    """(∇g(E + εv) - ∇g(E - εv)) / 2ε with ε = ∛(float32's epsilon) · rms of the context's embeddings."""
+def _finite_difference(g: Function, batch: Batch, point: Tensor, *, pieces: bool) -> Product:
+    """(∇g(E + εv) - ∇g(E - εv)) / 2ε with ε = ∛(float32's epsilon) / 10 · rms of the context's embeddings.
+
+    A tenth of the usual step: models bend so much that what the difference cuts off outweighs the rounding.
+
+    In a model of pieces (experts, ReLUs) both points stay on the pieces of E; one forward pass more finds them.
+    """
     inside = batch.context[..., None]
     mean_square = (point.square() * inside).sum((1, 2)) / (inside.sum((1, 2)) * point.shape[-1])
     # Families compute norms and softmax in float32 whatever their weights are in, so float64 allows no smaller step.
     precision = max(torch.finfo(point.dtype).eps, torch.finfo(torch.float32).eps)
-    step = precision ** (1 / 3) * mean_square.sqrt()[:, None, None]
+    step = 0.1 * precision ** (1 / 3) * mean_square.sqrt()[:, None, None]
 
-    def gradient_at(at: Tensor, repeated: Batch) -> Tensor:
+    def gradient_at(at: Tensor, repeated: Batch, tape: Tape) -> Tensor:
         with torch.enable_grad():
             at = at.requires_grad_()
-            (gradient,) = torch.autograd.grad(g(repeated, at).sum(), at)
+            with held(tape) if pieces else nullcontext():
+                total = g(repeated, at).sum()
+            (gradient,) = torch.autograd.grad(total, at)
         return gradient
 
     def product(vectors: Tensor) -> Tensor:
@@ -383,8 +392,12 @@ def _finite_difference(g: Function, batch: Batch, point: Tensor) -> Product:
         )
         scale = step / torch.where(size > 0, size, 1.0).sqrt()
         repeated = batch.repeated(len(vectors))
-        ahead = gradient_at((point + scale * vectors).flatten(0, 1), repeated)
-        behind = gradient_at((point - scale * vectors).flatten(0, 1), repeated)
+        tape: Tape = []
+        if pieces:
+            with torch.no_grad(), recorded(tape):
+                g(repeated, point.expand_as(vectors).flatten(0, 1))
+        ahead = gradient_at((point + scale * vectors).flatten(0, 1), repeated, tape)
+        behind = gradient_at((point - scale * vectors).flatten(0, 1), repeated, tape)
         difference: Tensor = (ahead - behind).reshape(vectors.shape) / (2 * scale)
         return difference
 
