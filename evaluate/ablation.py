@@ -13,9 +13,8 @@ from evaluate.faithfulness.options import Options
 from evaluate.faithfulness.run import faithfulness
 from evaluate.intervals import Interval
 from evaluate.runner import Progress, no_progress
-from evaluate.store import Target
 from evaluate.table import in_words
-from evaluate.tasks.task import Task
+from evaluate.tasks.task import Target, Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,7 +69,7 @@ def ablation(
     *,
     out: Path,
     options: Options | None = None,
-    target: Target = "first",
+    target: Target | None = None,
     seed: int = 0,
     only_correct: bool | None = None,
     single_token: bool | None = None,

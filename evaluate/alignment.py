@@ -12,8 +12,8 @@ from evaluate.evaluation import Evaluation, Measure, evaluate
 from evaluate.metrics.alignment import METRICS, Mask, Scores, chance, decides, is_constant, score_words
 from evaluate.projection import word_scores
 from evaluate.runner import Progress, no_progress
-from evaluate.store import ScoreStatus, Target
-from evaluate.tasks.task import Example, Task
+from evaluate.store import ScoreStatus
+from evaluate.tasks.task import Aggregation, Example, Target, Task
 
 if TYPE_CHECKING:
     from evaluate.engine import Engine
@@ -21,10 +21,17 @@ if TYPE_CHECKING:
 
 
 class Alignment(Measure):
-    """Word scores against gold words."""
+    """Word scores against gold words.
+
+    Args:
+        aggregation: How a word's score is made of its tokens'.
+    """
 
     kind = "alignment"
     metrics = METRICS
+
+    def __init__(self, aggregation: Aggregation = "mean") -> None:
+        self._aggregation = aggregation
 
     def obstacle(self, example: Example) -> tuple[str, str] | None:
         """An example without gold says nothing on alignment."""
@@ -44,6 +51,7 @@ class Alignment(Measure):
             "rule": example.gold_rule,
             "distractor": example.distractor,
             "metrics": [metric.name for metric in METRICS],
+            "aggregation": self._aggregation,
         }
 
     def score(
@@ -52,13 +60,17 @@ class Alignment(Measure):
         """Every metric; scores that are not numbers get the worst value."""
         scores = np.full(len(example.words), np.nan)
         if attribution is not None:
-            scores = example_scores(attribution, example)
+            scores = example_scores(attribution, example, self._aggregation)
         gold, distractor = masks(example)
         return score_words(scores, gold, distractor), _status(scores, gold)
 
     def chance(self, example: Example) -> dict[str, float]:
         """What equal scores for all words get."""
         return chance(*masks(example))
+
+    def person(self, example: Example) -> dict[str, float]:
+        """What people get: each one's marks as scores against the words that most of the others marked, the mean."""
+        return people_scores(example)
 
 
 def alignment(
@@ -67,7 +79,7 @@ def alignment(
     methods: Sequence[str],
     *,
     out: Path,
-    target: Target = "first",
+    target: Target | None = None,
     seed: int = 0,
     only_correct: bool | None = None,
     single_token: bool | None = None,
@@ -81,7 +93,7 @@ def alignment(
     With several target tokens a word's score is the mean over them.
     """
     return evaluate(
-        Alignment(),
+        Alignment(task.aggregation),
         task,
         lm,
         methods,
@@ -97,12 +109,13 @@ def alignment(
     )
 
 
-def example_scores(attribution: Attribution, example: Example) -> Scores:
-    """Scores of an example's words: token scores summed by word, then averaged over the target tokens.
+def example_scores(attribution: Attribution, example: Example, aggregation: Aggregation = "mean") -> Scores:
+    """Scores of an example's words: token scores by word, then averaged over the target tokens.
 
     Args:
         attribution: Of a text that begins with the example's prompt.
         example: Whose words are scored.
+        aggregation: How a word's score is made of its tokens'.
 
     Returns:
         float64 array with one score a word.
@@ -111,9 +124,33 @@ def example_scores(attribution: Attribution, example: Example) -> Scores:
         ProjectionError: A word has no token, or the attribution has no offsets.
     """
     by_target = word_scores(
-        attribution.scores.numpy(), attribution.text, example.words, attribution.offsets or ()
+        attribution.scores.numpy(), attribution.text, example.words, attribution.offsets or (), aggregation
     )
     return np.asarray(by_target.mean(axis=0))
+
+
+def people_scores(example: Example) -> dict[str, float]:
+    """How well one person finds what the others marked: the ceiling that a method is read against.
+
+    Each person's marks are taken as scores, 1 or 0, against the words that more than half of the others marked; persons
+    whose others agree on no word, or on all, decide nothing.
+
+    Args:
+        example: With what each person marked.
+
+    Returns:
+        Metric name to the mean over persons; empty where fewer than two marked the text, or nobody's others agree.
+    """
+    marks = np.zeros((len(example.people), len(example.words)))
+    for person, words in enumerate(example.people):
+        marks[person, list(words)] = 1.0
+    found: list[dict[str, float]] = []
+    _, distractor = masks(example)
+    for person, own in enumerate(marks):
+        others = np.delete(marks, person, axis=0)
+        if len(others) and decides(gold := others.mean(axis=0) > 0.5):
+            found.append(score_words(own, gold, distractor))
+    return {name: float(np.nanmean([each[name] for each in found])) for name in (found[0] if found else ())}
 
 
 def masks(example: Example) -> tuple[Mask, Mask]:

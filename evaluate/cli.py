@@ -16,11 +16,21 @@ from annotate.console import command_line, print_json, progress, run
 from annotate.errors import AnnotateError
 from evaluate.errors import EvaluateError
 from evaluate.faithfulness.options import Erasure, Options
-from evaluate.options import EngineOptions, ModelOptions, bundled
+from evaluate.options import (
+    AnswerOptions,
+    BenchmarkOption,
+    EngineOptions,
+    ModelOptions,
+    PromptOption,
+    SeedOption,
+    SourceOption,
+    TaskOptions,
+    bundled,
+)
 from evaluate.reader.cli import app as reader
 from evaluate.robustness.options import Options as RobustnessOptions
 from evaluate.robustness.options import Probe
-from evaluate.store import Target
+from evaluate.tasks.task import Target
 from heat.errors import HeatError
 
 if TYPE_CHECKING:
@@ -48,16 +58,6 @@ app.add_typer(reader, name="reader")
 # That of heat.model, which would take torch with it.
 Quantization = Literal["4bit", "8bit"]
 
-BenchmarkOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Benchmark folder, or curated, longra, lambada-rationales, tellmewhy, wikibio. "
-        "Default: ./curated if it is there, else the one that ships."
-    ),
-]
-SourceOption = Annotated[
-    str, typer.Option(help="Where a named benchmark's rows come from: sample, hub, or a file in its format.")
-]
 MethodOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -65,28 +65,11 @@ MethodOption = Annotated[
         "Default: heat. random is always beside them."
     ),
 ]
-LimitOption = Annotated[int | None, typer.Option(min=1, help="Use the first so many examples only.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the methods and of all statistics.")]
-TargetOption = Annotated[Target, typer.Option(help="Attribute the first target token, or all of them.")]
 GoldOption = Annotated[
     str,
     typer.Option(
         help="auto: gold.jsonl if it is there, else the intersection of the labels. gold: gold.jsonl. "
         "intersection, union, evidence, reviewed: settle now by that rule."
-    ),
-]
-CorrectOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--only-correct/--also-wrong",
-        help="Leave out what the model gets wrong. Default: as the benchmark has it (longra leaves it out).",
-    ),
-]
-SingleOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--single-token/--any-target",
-        help="Leave out targets of several tokens. Default: as the benchmark has it (longra leaves them out).",
     ),
 ]
 OutOption = Annotated[Path, typer.Option(help="Results folder; finished work in it is not computed again.")]
@@ -116,16 +99,11 @@ def root() -> None:
 )
 @bundled
 def alignment(
-    benchmark: BenchmarkOption = None,
-    source: SourceOption = "sample",
+    task: TaskOptions = TaskOptions(),
+    gold: GoldOption = "auto",
     method: MethodOption = None,
     model: ModelOptions = ModelOptions(),
-    limit: LimitOption = None,
-    seed: SeedOption = 0,
-    target: TargetOption = "first",
-    gold: GoldOption = "auto",
-    only_correct: CorrectOption = None,
-    single_token: SingleOption = None,
+    answers: AnswerOptions = AnswerOptions(),
     engine: EngineOptions = EngineOptions(),
     out: OutOption = Path("results"),
     html: HtmlOption = None,
@@ -142,20 +120,20 @@ def alignment(
     from evaluate.alignment import alignment as align
     from evaluate.metrics.alignment import METRICS
 
-    opened = _opened(benchmark, source, gold, limit, seed, model, method, json or quiet, engine)
-    with opened as (task, worker, names), _bars(quiet or json) as on_progress:
+    opened = _opened(task, gold, model, method, json or quiet, engine, answers)
+    with opened as (examples, worker, names), _bars(quiet or json) as on_progress:
         if plan:
-            _plan(task, worker.lm, names, target, as_json=json)
+            _plan(examples, worker.lm, names, task.target, as_json=json)
             return
         result = align(
-            task,
+            examples,
             worker,
             names,
             out=out,
-            target=target,
-            seed=seed,
-            only_correct=only_correct,
-            single_token=single_token,
+            target=task.target,
+            seed=task.seed,
+            only_correct=answers.only_correct,
+            single_token=answers.single_token,
             command=command_line(),
             retry_failed=engine.retry_failed,
             on_progress=on_progress,
@@ -177,15 +155,10 @@ def alignment(
 )
 @bundled
 def faithfulness(
-    benchmark: BenchmarkOption = None,
-    source: SourceOption = "sample",
+    task: TaskOptions = TaskOptions(),
     method: MethodOption = None,
     model: ModelOptions = ModelOptions(),
-    limit: LimitOption = None,
-    seed: SeedOption = 0,
-    target: TargetOption = "first",
-    only_correct: CorrectOption = None,
-    single_token: SingleOption = None,
+    answers: AnswerOptions = AnswerOptions(),
     erase: EraseOption = "delete",
     engine: EngineOptions = EngineOptions(),
     out: OutOption = Path("results"),
@@ -203,21 +176,21 @@ def faithfulness(
     from evaluate.faithfulness.run import faithfulness as be_faithful
     from evaluate.metrics.faithfulness import METRICS
 
-    opened = _opened(benchmark, source, "none", limit, seed, model, method, json or quiet, engine)
-    with opened as (task, worker, names), _bars(quiet or json) as on_progress:
+    opened = _opened(task, "none", model, method, json or quiet, engine, answers)
+    with opened as (examples, worker, names), _bars(quiet or json) as on_progress:
         if plan:
-            _plan(task, worker.lm, names, target, as_json=json)
+            _plan(examples, worker.lm, names, task.target, as_json=json)
             return
         result = be_faithful(
-            task,
+            examples,
             worker,
             names,
             out=out,
             options=Options(erase=erase),
-            target=target,
-            seed=seed,
-            only_correct=only_correct,
-            single_token=single_token,
+            target=task.target,
+            seed=task.seed,
+            only_correct=answers.only_correct,
+            single_token=answers.single_token,
             command=command_line(),
             retry_failed=engine.retry_failed,
             on_progress=on_progress,
@@ -233,16 +206,11 @@ def faithfulness(
 )
 @bundled
 def robustness(
-    benchmark: BenchmarkOption = None,
-    source: SourceOption = "sample",
+    task: TaskOptions = TaskOptions(),
+    gold: GoldOption = "auto",
     method: MethodOption = None,
     model: ModelOptions = ModelOptions(),
-    limit: LimitOption = None,
-    seed: SeedOption = 0,
-    target: TargetOption = "first",
-    gold: GoldOption = "auto",
-    only_correct: CorrectOption = None,
-    single_token: SingleOption = None,
+    answers: AnswerOptions = AnswerOptions(),
     probe: Annotated[Probe, typer.Option(help="What is disturbed.")] = "all",
     radius: Annotated[
         float, typer.Option(min=0, help="Noise over the root mean square of the embeddings.")
@@ -283,25 +251,25 @@ def robustness(
         chosen = chosen.model_copy(update={"paraphrasers": tuple(dict.fromkeys(paraphraser))})
     needs_gold = probe in ("decoding", "all")
     kind = gold if needs_gold else "none"
-    opened = _opened(benchmark, source, kind, limit, seed, model, method, json or quiet, engine)
-    with opened as (task, worker, names), _bars(quiet or json) as on_progress:
+    opened = _opened(task, kind, model, method, json or quiet, engine, answers)
+    with opened as (examples, worker, names), _bars(quiet or json) as on_progress:
         # Beside random, which always moves, the control that never does.
         names = list(dict.fromkeys([*names, "constant"]))
         if plan:
-            rows = robustness_plan(worker.lm, task.examples, names, target, probe, chosen)
+            rows = robustness_plan(worker.lm, examples, names, task.target, probe, chosen)
             _print_plan(rows, as_json=json)
             return
         results = be_robust(
-            task,
+            examples,
             worker,
             names,
             out=out,
             probe=probe,
             options=chosen,
-            target=target,
-            seed=seed,
-            only_correct=only_correct,
-            single_token=single_token,
+            target=task.target,
+            seed=task.seed,
+            only_correct=answers.only_correct,
+            single_token=answers.single_token,
             command=command_line(),
             retry_failed=engine.retry_failed,
             asking=Asking(
@@ -321,15 +289,10 @@ def robustness(
 @app.command(epilog="Example: evaluate ablation --limit 100")
 @bundled
 def ablation(
-    benchmark: BenchmarkOption = None,
-    source: SourceOption = "sample",
-    model: ModelOptions = ModelOptions(),
-    limit: LimitOption = None,
-    seed: SeedOption = 0,
-    target: TargetOption = "first",
+    task: TaskOptions = TaskOptions(),
     gold: GoldOption = "auto",
-    only_correct: CorrectOption = None,
-    single_token: SingleOption = None,
+    model: ModelOptions = ModelOptions(),
+    answers: AnswerOptions = AnswerOptions(),
     erase: EraseOption = "delete",
     engine: EngineOptions = EngineOptions(),
     out: OutOption = Path("results"),
@@ -343,17 +306,17 @@ def ablation(
     from evaluate.metrics.alignment import METRICS
     from evaluate.table import notes
 
-    opened = _opened(benchmark, source, gold, limit, seed, model, ["heat"], json or quiet, engine)
-    with opened as (task, worker, _), _bars(quiet or json) as on_progress:
+    opened = _opened(task, gold, model, ["heat"], json or quiet, engine, answers)
+    with opened as (examples, worker, _), _bars(quiet or json) as on_progress:
         found, aligned, _ = take_apart(
-            task,
+            examples,
             worker,
             out=out,
             options=Options(erase=erase),
-            target=target,
-            seed=seed,
-            only_correct=only_correct,
-            single_token=single_token,
+            target=task.target,
+            seed=task.seed,
+            only_correct=answers.only_correct,
+            single_token=answers.single_token,
             command=command_line(),
             retry_failed=engine.retry_failed,
             on_progress=on_progress,
@@ -368,13 +331,9 @@ def ablation(
 @app.command(epilog="Example: evaluate sanity --method all --limit 5")
 @bundled
 def sanity(
-    benchmark: BenchmarkOption = None,
-    source: SourceOption = "sample",
+    task: TaskOptions = TaskOptions(limit=5),
     method: MethodOption = None,
     model: ModelOptions = ModelOptions(),
-    limit: LimitOption = 5,
-    seed: SeedOption = 0,
-    target: TargetOption = "first",
     engine: EngineOptions = EngineOptions(),
     out: Annotated[
         Path | None, typer.Option(help="Results folder to leave sanity.json in, for the report.")
@@ -392,9 +351,9 @@ def sanity(
     from evaluate.sanity import sanity as check
     from evaluate.sanity import sanity_table, write_sanity
 
-    opened = _opened(benchmark, source, "none", limit, seed, model, method, json or quiet, engine)
-    with opened as (task, worker, names), _bars(quiet or json) as on_progress:
-        rows = check(task, worker, names, seed=seed, target=target, on_progress=on_progress)
+    opened = _opened(task, "none", model, method, json or quiet, engine)
+    with opened as (examples, worker, names), _bars(quiet or json) as on_progress:
+        rows = check(examples, worker, names, seed=task.seed, target=task.target, on_progress=on_progress)
     if out is not None:
         write_sanity(rows, out, command_line())
     if json:
@@ -451,13 +410,14 @@ def efficiency(
         check_picture(plot)
     silent = json or quiet
     methods = method or ["all"]
-    opened = _opened(benchmark, source, "none", None, seed, model, methods, silent)
-    with opened as (task, worker, names), _bars(quiet or json) as on_progress:
+    asked = TaskOptions(benchmark=benchmark, source=source, seed=seed, prompt="plain")
+    opened = _opened(asked, "none", model, methods, silent)
+    with opened as (examples, worker, names), _bars(quiet or json) as on_progress:
         lm = worker.lm
         if random_weights is not None:
             lm = with_random_weights(lm, random_weights, seed=seed)
         found = measure(
-            task,
+            examples,
             lm,
             names,
             length or [64, 256],
@@ -492,6 +452,7 @@ def reproduce(
         ),
     ] = None,
     model: ModelOptions = ModelOptions(),
+    prompt: PromptOption = "auto",
     small: Annotated[
         bool, typer.Option("--quick", help="A few examples and the main methods, in minutes.")
     ] = False,
@@ -507,6 +468,7 @@ def reproduce(
     Runs alignment, faithfulness, ablation and efficiency as far as this machine can, and says of
     every printed figure whether ours agrees in direction, disagrees, or why neither.
     """
+    from evaluate.asking import asks, put
     from evaluate.reproduce.others import other_tasks
     from evaluate.reproduce.page import terminal_table
     from evaluate.reproduce.run import reproduce as set_beside
@@ -514,10 +476,12 @@ def reproduce(
 
     others = other_tasks(rows or [], seed=seed)
     silent = json or quiet
-    opened = _opened(benchmark, "sample", "auto", None, seed, model, ["heat"], silent, engine)
-    with opened as (task, worker, _), _bars(silent) as on_progress:
+    asked = TaskOptions(benchmark=benchmark, seed=seed, prompt=prompt)
+    opened = _opened(asked, "auto", model, ["heat"], silent, engine)
+    with opened as (examples, worker, _), _bars(silent) as on_progress:
+        others = {name: put(each, worker, prompt if asks(each) else "auto") for name, each in others.items()}
         found = set_beside(
-            task,
+            examples,
             others,
             worker,
             QUICK if small else FULL,
@@ -589,7 +553,8 @@ def plan_of_model(
     model: Annotated[
         str,
         typer.Option(
-            help="config.json, model folder, hub name, or gpt-j-6b, phi-3-medium-14b, llama-3.1-70b, qwen2.5-3b."
+            help="config.json, model folder, .gguf file, hub name, or gpt-j-6b, phi-3-medium-14b, llama-3.1-70b, "
+            "qwen2.5-3b."
         ),
     ],
     memory: Annotated[str, typer.Option(help="Memory of one GPU, as 80GB or 40GiB.")] = "80GB",
@@ -681,23 +646,26 @@ def report(
 
 @contextmanager
 def _opened(
-    benchmark: str | None,
-    source: str,
+    options: TaskOptions,
     gold: str,
-    limit: int | None,
-    seed: int,
     model: ModelOptions,
     method: Sequence[str] | None,
     silent: bool,
     engine: EngineOptions = EngineOptions(),
+    answers: AnswerOptions = AnswerOptions(),
 ) -> Iterator[tuple[Task, Engine, list[str]]]:
     """Benchmark, engine and methods, wrong names reported before anything is loaded that takes long."""
+    from dataclasses import replace
+
+    from evaluate.asking import check_choice, put
     from evaluate.tasks.catalog import load_task
 
+    benchmark = options.benchmark
     if benchmark is None:
         benchmark = "./curated" if Path("curated").exists() else "curated"
     say = _speaker(silent)
-    task = load_task(benchmark, source=source, gold=gold, limit=limit, seed=seed)
+    check_choice(options.prompt)
+    task = load_task(benchmark, source=options.source, gold=gold, limit=options.limit, seed=options.seed)
     if engine.shard is not None:
         from evaluate.shards import shard_of
 
@@ -711,13 +679,21 @@ def _opened(
         names = without_obstacle(names, worker, named=[] if method is None else method)
         settings = settings_on(worker)
         say(f"model: {settings.model} (revision {settings.revision}, {settings.dtype})")
+        task = replace(
+            put(task, worker, options.prompt),
+            answer=answers.answer,
+            aggregation=answers.aggregation,
+            contrast=task.contrast if options.foil is None else options.foil,
+        )
+        say(f"prompt: {task.prompt}")
         yield task, worker, names
 
 
-def _plan(task: Task, lm: LanguageModel, names: list[str], target: Target, *, as_json: bool) -> None:
+def _plan(task: Task, lm: LanguageModel, names: list[str], target: Target | None, *, as_json: bool) -> None:
     from evaluate.plan import plan
 
-    _print_plan(plan(lm, task.examples, names, target), as_json=as_json)
+    rows = plan(lm, task.examples, names, task.target(target), contrast=task.contrast)
+    _print_plan(rows, as_json=as_json)
 
 
 def _print_plan(rows: Sequence[MethodPlan], *, as_json: bool) -> None:

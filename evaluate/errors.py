@@ -45,3 +45,11 @@ class LengthError(EvaluateError):
 
 class PlanError(EvaluateError):
     """What a plan was asked for cannot be read."""
+
+
+class PromptError(EvaluateError):
+    """A prompt template cannot be used, or not with this model or benchmark."""
+
+
+class NoFoilError(EvaluateError):
+    """An example is to be explained against a foil and has none."""

@@ -29,11 +29,10 @@ from evaluate.store import (
     Scratch,
     Settings,
     Store,
-    Target,
     Timing,
     attribution_key,
 )
-from evaluate.tasks.task import Example, GoldSource, Task
+from evaluate.tasks.task import Example, GoldSource, Target, Task
 from evaluate.versions import versions
 
 if TYPE_CHECKING:
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
 Values = NDArray[np.float64]
 
 UNSCORED = ("refused", "failed")
+PERSON = "a person"
 
 
 class Measure(ABC):
@@ -106,6 +106,10 @@ class Measure(ABC):
         """What no information gets, by metric name; empty where only `random` can say."""
         return {}
 
+    def person(self, example: Example) -> dict[str, float]:
+        """What a person gets, by metric name; empty where nobody, or one alone, marked the example."""
+        return {}
+
 
 class Copies(Record):
     """One kind of changed copies that examples were compared with.
@@ -138,6 +142,9 @@ class MethodResult(Record):
         not_finite: Examples with a score that is not a number; metrics that have a worst value hold it there.
         refused: Examples that the method did not take, or that broke it; they are in no mean.
         refused_example: Why, of one of them.
+        unscored: Mean share of the absolute scores that lies on tokens of no scored word; ``None`` where there are no
+            scores.
+        collapsed: Examples whose transition lies on the first two tokens.
         seconds_per_1000: Wall-clock seconds for 1,000 examples, as measured when they were computed. Not
             part of the file, which is to be the same when made again; `with_seconds` finds it again.
     """
@@ -153,6 +160,8 @@ class MethodResult(Record):
     not_finite: int
     refused: int = 0
     refused_example: str = ""
+    unscored: float | None = None
+    collapsed: int = 0
     aggregates: dict[str, Interval] = Field(default_factory=dict)
     seconds_per_1000: float | None = Field(default=None, exclude=True)
 
@@ -177,8 +186,11 @@ class Evaluation(Record):
         skipped: Reason to number of examples that could not be scored.
         skipped_example: One sentence on one of them.
         left_out: Reason to number of rows that did not become examples.
-        accuracy: Share of the scored examples whose first target token is the model's most probable one.
+        accuracy: Share of the scored examples whose benchmark answer is the model's own, both normalised.
+        answer_f1: Mean F1 of the words that the two share.
+        answer_probability: Mean probability of the benchmark's answer.
         chance: What no information gets: the baseline of every metric that has one.
+        person: What one person gets against the others; empty where no text was marked by several.
         best_baseline: Metric name to the method that the others are compared with.
         copies: What the examples were compared with; empty where a metric looks at them alone.
         methods: Rows, best first.
@@ -188,7 +200,7 @@ class Evaluation(Record):
         reused: Attributions found in the store.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     kind: str
     command: str
     task: str
@@ -207,7 +219,10 @@ class Evaluation(Record):
     skipped_example: str
     left_out: dict[str, int]
     accuracy: Interval
+    answer_f1: Interval
+    answer_probability: Interval
     chance: dict[str, Interval]
+    person: dict[str, Interval] = Field(default_factory=dict)
     best_baseline: dict[str, str]
     copies: tuple[Copies, ...] = ()
     methods: tuple[MethodResult, ...]
@@ -240,7 +255,10 @@ class Evaluation(Record):
             }
             for row in self.methods
         ]
-        return pd.DataFrame([*rows, *([{"method": "chance", **_flat(self.chance)}] if self.chance else [])])
+        others = {"chance": self.chance, PERSON: self.person}
+        return pd.DataFrame(
+            [*rows, *({"method": name, **_flat(each)} for name, each in others.items() if each)]
+        )
 
     def as_json(self) -> dict[str, Any]:
         """All of it as JSON values, with what the clock and the store said of this call."""
@@ -264,7 +282,7 @@ def evaluate(
     methods: Sequence[str],
     *,
     out: Path,
-    target: Target = "first",
+    target: Target | None = None,
     seed: int = 0,
     only_correct: bool | None = None,
     single_token: bool | None = None,
@@ -282,10 +300,9 @@ def evaluate(
         lm: The model whose answers are attributed, or an engine that holds it.
         methods: Registered names.
         out: Results folder; made where it is missing.
-        target: ``"first"`` attributes the first target token, ``"all"`` every one.
+        target: ``"first"`` attributes the first target token, ``"all"`` every one; ``None``: as the task has it.
         seed: Seed of the methods, of the bootstrap and of the permutations.
-        only_correct: Leave out examples whose first target token is not what the model says; ``None``: as the
-            task has it.
+        only_correct: Leave out examples whose answer is not what the model says; ``None``: as the task has it.
         single_token: Leave out examples whose target is more than one token; ``None``: as the task has it.
         options: What the measure was asked for, kept with the result.
         command: How this was called, kept with the result.
@@ -304,24 +321,26 @@ def evaluate(
     names = list(dict.fromkeys(methods))
     configs = {name: default_config(name) for name in names}
     engine = engine_of(lm)
-    settings = settings_on(engine, seed, target=target)
+    settings = settings_on(engine, seed, target=task.target(target), task=task)
     only_correct = task.only_correct if only_correct is None else only_correct
     single_token = task.single_token if single_token is None else single_token
     with Store(out) as store:
         if retry_failed:
             store.forget_failed()
         items = prepare(store, engine, task.examples, settings, on_progress)
+        examples = explained(task, items)
+        to_run = items if task.answer == "gold" else prepare(store, engine, examples, settings, on_progress)
         left_out = [
-            _left_out(example, item, only_correct, single_token)
-            for example, item in zip(task.examples, items, strict=True)
+            _left_out(example, item, run, only_correct, single_token)
+            for example, item, run in zip(examples, items, to_run, strict=True)
         ]
-        able = [each for each, why in zip(task.examples, left_out, strict=True) if why is None]
+        able = [each for each, why in zip(examples, left_out, strict=True) if why is None]
         measure.begin(store, engine, able, settings, on_progress)
         obstacles = [
-            why or measure.obstacle(example) for example, why in zip(task.examples, left_out, strict=True)
+            why or measure.obstacle(example) for example, why in zip(examples, left_out, strict=True)
         ]
         kept = [index for index, obstacle in enumerate(obstacles) if obstacle is None]
-        usable = [task.examples[index] for index in kept]
+        usable = [examples[index] for index in kept]
         found = [obstacle for obstacle in obstacles if obstacle is not None]
         skipped = dict(sorted(Counter(reason for reason, _ in found).items()))
         example = found[0][1] if found else ""
@@ -339,6 +358,11 @@ def evaluate(
     texts = [example.text_key for example in usable]
     results = _summarise(measure, rows, keys, configs, texts, timings, seed)
     chances = [measure.chance(example) for example in usable]
+    persons = [measure.person(example) for example in usable]
+
+    def of_answers(values: Sequence[float | bool | None]) -> Interval:
+        return mean_interval([float(value or 0) for value in values], texts, seed=seed)
+
     stored = [example.model_dump(mode="json") for example in usable]
     digest = canonical_hash(stored)
     result = Evaluation(
@@ -359,11 +383,20 @@ def evaluate(
         skipped=skipped,
         skipped_example=example,
         left_out={reason: len(each) for reason, each in task.left_out.items()},
-        accuracy=mean_interval([float(items[index].correct or 0) for index in kept], texts, seed=seed),
+        accuracy=of_answers([items[index].correct for index in kept]),
+        answer_f1=of_answers([items[index].f1 for index in kept]),
+        answer_probability=of_answers([items[index].probability for index in kept]),
         chance={
             metric.name: mean_interval([each[metric.name] for each in chances], texts, seed=seed)
             for metric in measure.metrics
             if chances[0]
+        },
+        person={
+            metric.name: mean_interval(
+                [each.get(metric.name, math.nan) for each in persons], texts, seed=seed
+            )
+            for metric in measure.metrics
+            if any(persons)
         },
         best_baseline=_best_baselines(measure, rows),
         copies=measure.copies(),
@@ -378,20 +411,49 @@ def evaluate(
     return result
 
 
-def _left_out(example: Example, item: Item, only_correct: bool, single_token: bool) -> tuple[str, str] | None:
-    """Why an example is not scored whatever the measure: a reason to count, and a sentence."""
-    if item.status == "skipped":
-        return item.reason, f"for instance {example.id}: {item.detail}"
-    if single_token and item.target_tokens > 1:
+def explained(task: Task, items: Sequence[Item]) -> list[Example]:
+    """The examples with the target that is explained: the benchmark's, or what the model itself says.
+
+    Args:
+        task: The examples.
+        items: What the model makes of each.
+
+    Returns:
+        The examples in order; one to which the model says nothing keeps its target.
+    """
+    if task.answer == "gold":
+        return list(task.examples)
+    return [
+        example.model_copy(update={"target": item.answer}) if item.answer.strip() else example
+        for example, item in zip(task.examples, items, strict=True)
+    ]
+
+
+def _left_out(
+    example: Example, item: Item, to_run: Item, only_correct: bool, single_token: bool
+) -> tuple[str, str] | None:
+    """Why an example is not scored whatever the measure: a reason to count, and a sentence.
+
+    Args:
+        example: With the target that is explained.
+        item: What the model makes of the benchmark's answer.
+        to_run: What it makes of the target.
+        only_correct: Leave out wrong answers.
+        single_token: Leave out targets of several tokens.
+    """
+    for each in (item, to_run):
+        if each.status == "skipped":
+            return each.reason, f"for instance {example.id}: {each.detail}"
+    if to_run is not item and not item.answer.strip():
+        return "empty answer", f"for instance {example.id}: the model ends its answer before it says anything"
+    if single_token and to_run.target_tokens > 1:
         return (
             "target of several tokens",
-            f"for instance {example.id}: {example.target!r} is {item.target_tokens} tokens",
+            f"for instance {example.id}: {example.target!r} is {to_run.target_tokens} tokens",
         )
     if only_correct and not item.correct:
-        return (
-            "wrong answer",
-            f"for instance {example.id}: the model says {item.answered!r} and not {item.expected!r}",
-        )
+        said = item.answer.strip() or "nothing"
+        return "wrong answer", f"for instance {example.id}: the model says {said!r}"
     return None
 
 
@@ -447,6 +509,8 @@ def _summarise(
                 not_finite=statuses["not_finite"],
                 refused=statuses["refused"] + statuses["failed"],
                 refused_example=next((row.detail for row in each if row.status in UNSCORED), ""),
+                unscored=_mean([row.unscored for row in each]),
+                collapsed=sum(row.collapsed for row in each),
                 seconds_per_1000=_seconds_per_1000(keys[name], timings),
             )
         )
@@ -459,6 +523,11 @@ def _summarise(
         return failed, -first.better(mean) if mean is not None else 0.0, row.method
 
     return tuple(sorted(found, key=order))
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None and not math.isnan(value)]
+    return float(np.mean(known)) if known else None
 
 
 def _best_baselines(measure: Measure, rows: Mapping[str, Sequence[Score]]) -> dict[str, str]:

@@ -116,13 +116,13 @@ def widened(confidence: float, n: int) -> float:
     return 1 - 2 * max(float(ndtr(-math.sqrt(n / (n - 1)) * quantile)), 1e-12)
 
 
-def few_texts_note(n: int) -> str | None:
-    """A sentence for a table of fewer than 20 unique texts, whose intervals cover less often than they say."""
+def few_texts_note(n: int) -> str:
+    """What a table of fewer than 20 unique texts must say, to follow another sentence; empty for more."""
     if n >= FEW_TEXTS:
-        return None
+        return ""
     return (
-        f"Only {n} unique texts: of intervals that say 95 %, 80 to 95 hold the truth in 100 where texts are so few, "
-        f"and hardly any difference can be shown; {FEW_TEXTS} or more are needed."
+        f" Fewer than {FEW_TEXTS} unique texts: 95 % intervals of so few hold the truth in 80 to 95 cases of 100, and "
+        "hardly any difference can be shown."
     )
 
 

@@ -10,13 +10,38 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
+from evaluate.tasks.task import Aggregation, Answer, Target
+
+BenchmarkOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Benchmark folder, or a named one; see docs/tasks.md. "
+        "Default: ./curated if it is there, else the one that ships."
+    ),
+]
+SourceOption = Annotated[
+    str,
+    typer.Option(
+        help="Where a named benchmark's rows come from: sample, hub, or a file or folder in its format."
+    ),
+]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the methods and of all statistics.")]
+PromptOption = Annotated[
+    str,
+    typer.Option(
+        help="How the text is put to the model: plain, qa, few-shot, chat, or a TOML file. "
+        "auto: chat where the tokenizer has a template and something is asked, else plain."
+    ),
+]
+
 
 @dataclass(frozen=True)
 class ModelOptions:
     """How the model is loaded; see `heat.load`."""
 
     model: Annotated[
-        str | None, typer.Option(help="Folder or hub name of a causal model. Default: the embedded reader.")
+        str | None,
+        typer.Option(help="Folder, .gguf file or hub name of a causal model. Default: the embedded reader."),
     ] = None
     dtype: Annotated[
         str | None,
@@ -36,6 +61,57 @@ class ModelOptions:
     trust_remote_code: Annotated[
         bool, typer.Option("--trust-remote-code", help="Run model code that comes with the checkpoint.")
     ] = False
+
+
+@dataclass(frozen=True)
+class TaskOptions:
+    """Which examples are put to the model, and how."""
+
+    benchmark: BenchmarkOption = None
+    source: SourceOption = "sample"
+    limit: Annotated[int | None, typer.Option(min=1, help="Use the first N examples only.")] = None
+    seed: SeedOption = 0
+    target: Annotated[
+        Target | None,
+        typer.Option(
+            help="Attribute the first target token, or all of them. Default: as the benchmark has it (first for most)."
+        ),
+    ] = None
+    prompt: PromptOption = "auto"
+    foil: Annotated[
+        bool | None,
+        typer.Option(
+            "--foil/--no-foil",
+            help="Explain the target against what might have been said instead. "
+            "Default: as the benchmark has it (blimp-evidence does).",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class AnswerOptions:
+    """Which answer is explained, which examples count, and how token scores become word scores."""
+
+    answer: Annotated[
+        Answer, typer.Option(help="Explain the benchmark's answer, or what the model itself says.")
+    ] = "gold"
+    aggregation: Annotated[Aggregation, typer.Option(help="How a word's score is made of its tokens'.")] = (
+        "mean"
+    )
+    only_correct: Annotated[
+        bool | None,
+        typer.Option(
+            "--only-correct/--also-wrong",
+            help="Leave out what the model answers wrong. Default: as the benchmark has it (longra leaves it out).",
+        ),
+    ] = None
+    single_token: Annotated[
+        bool | None,
+        typer.Option(
+            "--single-token/--any-target",
+            help="Leave out targets of several tokens. Default: as the benchmark has it (longra leaves them out).",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -91,4 +167,4 @@ def _spread(parameter: inspect.Parameter, hint: Any) -> list[tuple[str, Any, Any
     if not is_dataclass(hint):
         return [(parameter.name, parameter.default, hint)]
     hints = get_type_hints(hint, include_extras=True)
-    return [(field.name, field.default, hints[field.name]) for field in fields(hint)]
+    return [(field.name, getattr(parameter.default, field.name), hints[field.name]) for field in fields(hint)]

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from evaluate.errors import EvaluateError, NothingScoredError
 from evaluate.runner import encode
-from evaluate.store import Target
-from evaluate.tasks.task import Example
+from evaluate.tasks.task import Example, Target
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,7 +36,12 @@ class MethodPlan:
 
 
 def plan(
-    lm: LanguageModel, examples: Sequence[Example], methods: Sequence[str], target: Target
+    lm: LanguageModel,
+    examples: Sequence[Example],
+    methods: Sequence[str],
+    target: Target,
+    *,
+    contrast: bool = False,
 ) -> list[MethodPlan]:
     """What each method will spend, from its own count of passes and two seconds of timing on a median example.
 
@@ -46,6 +50,7 @@ def plan(
         examples: What is to be attributed.
         methods: Registered names.
         target: Which answer tokens.
+        contrast: Whether they are explained against the foil.
 
     Returns:
         One plan a method. What a results folder holds already is not taken off; a method that is read off the parts
@@ -63,7 +68,7 @@ def plan(
     encodings = []
     for example in examples:
         try:
-            encoded = encode(lm, example, target)
+            encoded = encode(lm, example, target, contrast=contrast)
         except (HeatError, EvaluateError):
             continue
         if lm.context_length is None or len(encoded.token_ids) <= lm.context_length:

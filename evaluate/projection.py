@@ -1,25 +1,28 @@
 """From token scores to word scores.
 
-A token belongs to the words whose non-space characters it overlaps, and a word's score is the sum of its
-tokens' scores. A token that reaches into several words is split between them in proportion to the non-space
-characters it has in each, so that nothing is lost: the word scores add up to the scores of the tokens that
-touch a word.
+A token belongs to the words whose non-space characters it overlaps, and a word's score is the mean of its
+tokens' scores, so that long words gain nothing by their length. A token that reaches into several words is split
+between them in proportion to the non-space characters it has in each; as sums, word scores then add up to the
+scores of the tokens that touch a word.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import regex
 from numpy.typing import ArrayLike, NDArray
 
 from evaluate.errors import ProjectionError
+from evaluate.tasks.task import Aggregation, Example
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array, csr_array
+
+    from heat import Attribution
 
 # The whitespace of the rule that makes words: unlike str.isspace it holds separators like U+001C for visible.
 _SPACE = regex.compile(r"\s")
@@ -86,7 +89,7 @@ def word_scores(
     text: str,
     words: Sequence[Span],
     offsets: Sequence[Span],
-    aggregation: Literal["sum", "max"] = "sum",
+    aggregation: Aggregation = "mean",
 ) -> NDArray[np.float64]:
     """Scores of words from scores of tokens.
 
@@ -95,8 +98,8 @@ def word_scores(
         text: The text that both kinds of span index.
         words: ``(start, end)`` code points of each word.
         offsets: ``(start, end)`` code points of each token.
-        aggregation: ``"sum"`` adds the token scores by their shares; ``"max"`` takes the largest score among
-            the tokens that touch the word, undivided.
+        aggregation: ``"mean"`` averages the token scores, weighted by their shares; ``"sum"`` adds them by their
+            shares; ``"max"`` takes the largest score among the tokens that touch the word, undivided.
 
     Returns:
         float64 array of shape ``(..., words)``. A score that is not finite makes the words of its token
@@ -110,6 +113,28 @@ def word_scores(
         raise ProjectionError(f"{values.shape[-1]} scores do not fit {len(offsets)} tokens")
     by_word = _by_word(text, tuple(words), tuple(offsets))
     # Word by word and not as one product, where a token that is not finite would spoil every word (0 x inf).
-    reduce = np.add if aggregation == "sum" else np.maximum
-    shares = by_word.data if aggregation == "sum" else np.ones_like(by_word.data)
-    return np.asarray(reduce.reduceat(values[..., by_word.indices] * shares, by_word.indptr[:-1], axis=-1))
+    reduce = np.maximum if aggregation == "max" else np.add
+    shares = np.ones_like(by_word.data) if aggregation == "max" else by_word.data
+    starts = by_word.indptr[:-1]
+    found = reduce.reduceat(values[..., by_word.indices] * shares, starts, axis=-1)
+    return np.asarray(found / np.add.reduceat(shares, starts) if aggregation == "mean" else found)
+
+
+def unscored_share(attribution: Attribution, example: Example) -> float:
+    """Share of the absolute scores that lies on tokens which touch no scored word.
+
+    These are the question, the cue, whatever a prompt template adds, and special tokens.
+
+    Args:
+        attribution: Of a text that begins with the example's prompt.
+        example: Whose words are scored.
+
+    Returns:
+        A number in [0, 1], mean over the target tokens; ``nan`` where all scores are 0.
+    """
+    by_word = _by_word(attribution.text, tuple(example.words), tuple(attribution.offsets or ()))
+    touched = np.asarray(by_word.sum(axis=1)).ravel() > 0
+    sizes = np.abs(attribution.scores.double().numpy())
+    totals, outside = sizes.sum(axis=1), sizes[:, ~touched].sum(axis=1)
+    says = totals > 0
+    return float((outside[says] / totals[says]).mean()) if says.any() else float("nan")

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from evaluate.answers import exact_match, own_answer, probability, token_f1
 from evaluate.engine import Engine, Failed, engine_of, only
-from evaluate.errors import EvaluateError, StoreError
+from evaluate.errors import EvaluateError, NoFoilError, StoreError
 from evaluate.projection import projection
-from evaluate.store import FAILED, Item, Scratch, Settings, Store, Target, Timing, attribution_key, item_key
-from evaluate.tasks.task import Example
+from evaluate.store import FAILED, Item, Scratch, Settings, Store, Timing, attribution_key, item_key
+from evaluate.tasks.task import Example, Target, Task
 
 if TYPE_CHECKING:
     from heat import Attribution, Encoded, LanguageModel
@@ -41,8 +43,16 @@ def chunks(examples: Sequence[T]) -> list[Sequence[T]]:
     return [examples[start : start + CHUNK] for start in range(0, len(examples), CHUNK)]
 
 
-def settings_of(lm: LanguageModel, seed: int = 0, *, target: Target = "first") -> Settings:
+def settings_of(
+    lm: LanguageModel, seed: int = 0, *, target: Target = "first", task: Task | None = None
+) -> Settings:
     """What the attributions of one run have in common.
+
+    Args:
+        lm: The model.
+        seed: Seed of the methods and of the bootstrap.
+        target: Which answer tokens are attributed.
+        task: How it is put to the model and read; ``None`` for the defaults.
 
     Raises:
         StoreError: The model does not say which revision it is, so that its results could not be told from
@@ -62,6 +72,7 @@ def settings_of(lm: LanguageModel, seed: int = 0, *, target: Target = "first") -
         seed=seed,
         target=target,
         attribution_schema=ATTRIBUTION_SCHEMA,
+        **({} if task is None else task.settings()),
     )
 
 
@@ -102,9 +113,13 @@ def chosen_methods(names: Sequence[str]) -> list[str]:
     return [method.name for method in found]
 
 
-def settings_on(engine: Engine, seed: int = 0, *, target: Target = "first") -> Settings:
+def settings_on(
+    engine: Engine, seed: int = 0, *, target: Target = "first", task: Task | None = None
+) -> Settings:
     """`settings_of` the model that an engine holds."""
-    return only(engine, partial(settings_of, target=target), seed)
+    # The task without its examples: it may be sent to another machine.
+    bare = None if task is None else replace(task, examples=())
+    return only(engine, partial(settings_of, target=target, task=bare), seed)
 
 
 def without_obstacle(
@@ -146,15 +161,31 @@ def default_config(method: str) -> dict[str, Any]:
     return build(method, {}).config()
 
 
-def encode(lm: LanguageModel, example: Example, target: Target) -> Encoded:
+def encode(lm: LanguageModel, example: Example, target: Target, *, contrast: bool = False) -> Encoded:
     """The prompt and as much of its target as is attributed, in tokens with verified offsets.
+
+    Args:
+        lm: The model.
+        example: What is put to it.
+        target: Which target tokens.
+        contrast: Whether they are explained against the example's foil.
 
     Raises:
         HeatError: The text does not fit the model or its tokenizer.
+        NoFoilError: The example has no foil.
     """
     import heat
 
-    return heat.encode(lm, example.prompt, example.target, max_targets=1 if target == "first" else None)
+    if contrast and not example.foil:
+        raise NoFoilError(f"example {example.id} has no foil; use --no-foil")
+    return heat.encode(
+        lm,
+        example.prompt,
+        example.target,
+        foil=example.foil if contrast else None,
+        max_targets=1 if target == "first" else None,
+        special_tokens=example.special_tokens,
+    )
 
 
 def prepare(
@@ -212,12 +243,14 @@ def _item(lm: LanguageModel, example: Example, settings: Settings) -> Item:
 
     key = item_key(example, settings)
     try:
-        encoded = encode(lm, example, settings.target)
+        encoded = encode(lm, example, settings.target, contrast=settings.contrast)
         _check_length(lm, encoded)
         projection(encoded.text, example.words, encoded.offsets or ())
         prompt = encoded.token_ids[: encoded.n_prompt]
         guess = heat.encode(lm, prompt, None, max_targets=1)
         whole = encode(lm, example, "all")
+        _check_length(lm, whole)
+        answer = own_answer(lm, example, whole)
     except (HeatError, EvaluateError) as error:
         return Item(
             key=key,
@@ -235,7 +268,10 @@ def _item(lm: LanguageModel, example: Example, settings: Settings) -> Item:
         target_tokens=whole.n_targets,
         expected=_spelling(lm, expected),
         answered=_spelling(lm, answered),
-        correct=expected == answered,
+        answer=answer,
+        correct=exact_match(answer, example.target),
+        f1=token_f1(answer, example.target),
+        probability=probability(lm, whole),
     )
 
 
@@ -334,7 +370,7 @@ def _compute(
     from heat.errors import HeatError
 
     def compute(part: Sequence[Example]) -> list[Attribution | HeatError]:
-        encodings = [encode(lm, example, settings.target) for example in part]
+        encodings = [encode(lm, example, settings.target, contrast=settings.contrast) for example in part]
         return [*heat.attribute_batch(lm, encodings, [None] * len(part), method, seed=settings.seed)]
 
     def compute_one(example: Example) -> list[Attribution | HeatError]:

@@ -17,9 +17,8 @@ from evaluate.engine import Engine, Failed, engine_of
 from evaluate.errors import EvaluateError, NothingScoredError
 from evaluate.intervals import Interval, mean_interval
 from evaluate.runner import Progress, encode, no_progress
-from evaluate.store import Target
 from evaluate.table import in_words
-from evaluate.tasks.task import Example, Task
+from evaluate.tasks.task import Example, Target, Task
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -68,7 +67,7 @@ def sanity(
     methods: Sequence[str],
     *,
     seed: int = 0,
-    target: Target = "first",
+    target: Target | None = None,
     on_progress: Progress = no_progress,
 ) -> list[Sanity]:
     """Check methods on a few examples; needs the memory of a second model.
@@ -78,14 +77,14 @@ def sanity(
         lm: The model, or an engine that holds it.
         methods: Registered names.
         seed: Seed of the methods and of the shuffling.
-        target: Which target tokens are attributed.
+        target: Which target tokens are attributed; ``None``: as the task has it.
         on_progress: Told how far the work has come.
 
     Raises:
         NothingScoredError: No example fits the model.
         EvaluateError: A method broke on an example.
     """
-    engine, check = engine_of(lm), _Check(seed, target)
+    engine, check = engine_of(lm), _Check(seed, task.target(target), task.contrast)
     on_progress(methods[0], 0, len(task.examples))
     found: dict[str, dict[str, _Checked]] = {name: {} for name in methods}
     jobs = [(name, example) for name in methods for example in task.examples]
@@ -129,8 +128,8 @@ class _Checked:
 class _Check:
     """Checks one method on one example; ``None`` where the example does not fit the model."""
 
-    def __init__(self, seed: int, target: Target) -> None:
-        self._seed, self._target = seed, target
+    def __init__(self, seed: int, target: Target, contrast: bool) -> None:
+        self._seed, self._target, self._contrast = seed, target, contrast
         self._models: tuple[LanguageModel, LanguageModel] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -143,7 +142,7 @@ class _Check:
 
         name, example = job
         try:
-            encoded = encode(lm, example, self._target)
+            encoded = encode(lm, example, self._target, contrast=self._contrast)
         except (HeatError, EvaluateError):
             return None
         if lm.context_length is not None and len(encoded.token_ids) > lm.context_length:

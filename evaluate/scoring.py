@@ -7,9 +7,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evaluate.engine import Engine, Failed
+from evaluate.projection import unscored_share
 from evaluate.runner import Progress, attributions, chunks, default_config
 from evaluate.store import Score, ScoreStatus, Scratch, Settings, Store, Timing, attribution_key, score_key
 from evaluate.tasks.task import Example
@@ -118,6 +119,7 @@ def score_piece(
     lm: LanguageModel, piece: Piece, *, measure: Measure, settings: Settings, folder: Path
 ) -> Scored:
     """Attribute a piece and score it; nothing is written."""
+    from heat.components.transition import collapsed
     from heat.errors import HeatError, NonFiniteError
 
     scratch = Scratch(folder)
@@ -128,13 +130,20 @@ def score_piece(
         attribution, example, detail = found[at], piece.examples[at], ""
         values: dict[str, float]
         status: ScoreStatus
+        seen: dict[str, Any] = {}
         if not isinstance(attribution, HeatError):
             values, status = measure.score(lm, example, attribution)
+            seen = {
+                "unscored": unscored_share(attribution, example),
+                "collapsed": "transition" in attribution.components
+                and collapsed(attribution.components["transition"]),
+            }
         elif isinstance(attribution, NonFiniteError):
             values, status = measure.score(lm, example, None)
         else:
             values, status, detail = {}, "refused", str(attribution)
-        rows.append(_row(measure, example, settings, piece.method, values, status, detail))
+        row = _row(measure, example, settings, piece.method, values, status, detail)
+        rows.append(row.model_copy(update=seen))
     return Scored(tuple(rows), scratch.attributions, tuple(scratch.timings), new)
 
 

@@ -33,19 +33,17 @@ from annotate.files import (
 )
 from annotate.schema import Record
 from evaluate.errors import StoreError
-from evaluate.tasks.task import Example
+from evaluate.tasks.task import Aggregation, Answer, Example, Target
 
 if TYPE_CHECKING:
     from heat import Attribution
 
 # Part of every key: raise it when the same input comes to give other results, and nothing old is reused.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 KEY_LENGTH = 32
 
 # Reason of an example that broke the program where its prompt was read.
 FAILED = "failed"
-
-Target = Literal["first", "all"]
 
 ScoreStatus = Literal["ok", "undecided", "constant", "not_finite", "refused", "failed"]
 
@@ -59,6 +57,10 @@ class Settings(Record):
         dtype: Precision of the model.
         seed: Seed of the methods and of the bootstrap.
         target: Which answer tokens are attributed.
+        prompt: Template that the examples are put to the model in. Not part of a key, as the rendered prompt is.
+        answer: What is explained: the benchmark's answer, or the model's own. Not part of a key, as the answer is.
+        contrast: Whether it is explained against the foil.
+        aggregation: How a word's score is made of its tokens'. Part of the keys of scores on words alone.
         attribution_schema: Version of the saved attributions.
     """
 
@@ -67,11 +69,15 @@ class Settings(Record):
     dtype: str
     seed: int
     target: Target = "first"
+    prompt: str = "plain"
+    answer: Answer = "gold"
+    contrast: bool = False
+    aggregation: Aggregation = "mean"
     attribution_schema: int = 1
 
 
 class Item(Record):
-    """Whether an example can be put to a model, and what the model answers first.
+    """Whether an example can be put to a model, and what the model answers.
 
     Attributes:
         example_id: The example it was first seen as.
@@ -82,10 +88,13 @@ class Item(Record):
         target_tokens: Length of the whole target in tokens.
         expected: First target token.
         answered: The model's most probable token there.
-        correct: Whether the two are one token.
+        answer: The model's own answer, greedy, to its end.
+        correct: Whether it is the target, both normalised.
+        f1: F1 of the words that the two share.
+        probability: Probability of the whole target.
     """
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     key: str
     example_id: str
     status: Literal["ok", "skipped"]
@@ -95,7 +104,10 @@ class Item(Record):
     target_tokens: int = 0
     expected: str = ""
     answered: str = ""
+    answer: str = ""
     correct: bool | None = None
+    f1: float | None = None
+    probability: float | None = None
 
 
 class Score(Record):
@@ -110,9 +122,13 @@ class Score(Record):
             ``"not_finite"`` where one is not a number, ``"refused"`` where the method did not take the example,
             ``"failed"`` where it broke, however often it was tried.
         detail: Why it refused or broke.
+        unscored: Share of the absolute scores that lies on tokens of no scored word: the question, the cue, what a
+            template adds; ``None`` without an attribution.
+        collapsed: Whether the attribution's transition lies on the first two tokens, see
+            `heat.components.transition.collapsed`.
     """
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     key: str
     attribution: str
     kind: str
@@ -122,6 +138,8 @@ class Score(Record):
     values: dict[str, float | None]
     status: ScoreStatus
     detail: str = ""
+    unscored: float | None = None
+    collapsed: bool = False
 
 
 class Timing(Record):
@@ -140,14 +158,18 @@ def _key(kind: str, **parts: object) -> str:
     return canonical_hash({"kind": kind, "schema": SCHEMA_VERSION, **parts})[:KEY_LENGTH]
 
 
+# What the rendered example holds itself, or what touches word scores alone.
+_NO_KEY = {"model", "prompt", "answer", "contrast", "aggregation"}
+
+
 def item_key(example: Example, settings: Settings) -> str:
     """Key of what a model makes of an example's prompt and target."""
     return _key(
         "item",
-        prompt=example.prompt,
-        answer=example.target,
         words=example.words,
-        common=settings.model_dump(exclude={"model", "seed"}),
+        asks=example.body is not None,
+        **_asked(example, settings),
+        common=settings.model_dump(exclude={*_NO_KEY, "seed"}),
     )
 
 
@@ -155,12 +177,21 @@ def attribution_key(example: Example, settings: Settings, method: str, config: d
     """Key of one method's attribution of an example's target."""
     return _key(
         "attribution",
-        prompt=example.prompt,
-        answer=example.target,
-        common=settings.model_dump(exclude={"model"}),
+        **_asked(example, settings),
+        common=settings.model_dump(exclude=_NO_KEY),
         method=method,
         config=config,
     )
+
+
+def _asked(example: Example, settings: Settings) -> dict[str, object]:
+    """What the model meets."""
+    return {
+        "prompt": example.prompt,
+        "answer": example.target,
+        "foil": example.foil if settings.contrast else None,
+        "special_tokens": example.special_tokens,
+    }
 
 
 def score_key(attribution: str, kind: str, depends: dict[str, Any]) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from evaluate.comparison import ALPHA
+from evaluate.evaluation import PERSON
 from evaluate.intervals import few_texts_note
 from evaluate.metrics.metric import Metric
 
@@ -39,10 +40,15 @@ def terminal_table(result: Evaluation, metrics: Sequence[Metric]) -> Table:
     for row in result.methods:
         cells = [cell(row, metric) for metric in shown]
         table.add_row(place(row, metrics[0]), row.method, *cells, seconds(row.seconds_per_1000))
-    if result.chance:
-        cells = [in_words(result.chance[metric.name]) for metric in shown]
-        table.add_row("", "chance", *cells, "", style="dim")
+    for name, figures in beside(result).items():
+        table.add_row("", name, *(in_words(figures[metric.name]) for metric in shown), "", style="dim")
     return table
+
+
+def beside(result: Evaluation) -> dict[str, Mapping[str, Interval]]:
+    """The rows that are no methods: what people get, and what no information does."""
+    rows = {PERSON: result.person, "chance": result.chance}
+    return {name: figures for name, figures in rows.items() if figures}
 
 
 def as_markdown(result: Evaluation, metrics: Sequence[Metric]) -> str:
@@ -53,8 +59,8 @@ def as_markdown(result: Evaluation, metrics: Sequence[Metric]) -> str:
     for row in result.methods:
         cells = [place(row, metrics[0]), row.method, *(cell(row, metric) for metric in metrics)]
         lines.append("| " + " | ".join(cells) + " |")
-    if result.chance:
-        cells = ["", "chance", *(in_words(result.chance[metric.name]) for metric in metrics)]
+    for name, figures in beside(result).items():
+        cells = ["", name, *(in_words(figures[metric.name]) for metric in metrics)]
         lines.append("| " + " | ".join(cells) + " |")
     made = f"Made by `{result.command}`." if result.command else ""
     return (
@@ -66,8 +72,10 @@ def as_latex(result: Evaluation, metrics: Sequence[Metric]) -> str:
     """The shown metrics as a LaTeX table (booktabs), means with their intervals."""
     shown = [metric for metric in metrics if metric.shown]
     rows = [[row.method, *(cell(row, metric) for metric in shown)] for row in result.methods]
-    if result.chance:
-        rows.append(["chance", *(in_words(result.chance[metric.name]) for metric in shown)])
+    rows += [
+        [name, *(in_words(figures[metric.name]) for metric in shown)]
+        for name, figures in beside(result).items()
+    ]
     head = ["method", *(metric.label for metric in shown)]
     lines = [
         f"% {result.command}" if result.command else "% called from Python",
@@ -128,16 +136,18 @@ def seconds(value: float | None) -> str:
 
 def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
     """What must be known to read the table, a sentence each."""
-    target = (
-        "the first target token"
-        if result.settings.target == "first"
-        else "every target token (mean over them)"
-    )
-    first = metrics[0]
+    settings, first = result.settings, metrics[0]
+    tokens = "the first token" if settings.target == "first" else "every token (mean over them)"
+    whose = "the benchmark's answer" if settings.answer == "gold" else "the model's own answer"
+    against = ", against the foil" if settings.contrast else ""
     lines = [
         f"{result.scored} of {result.asked} examples of {result.task} scored ({result.texts} unique texts); "
-        f"intervals: 95 %, BCa bootstrap over unique texts, seed {result.settings.seed}.",
-        f"Target: {target}. The model's own first token is right in {in_words(result.accuracy)} of them.",
+        f"intervals: 95 %, BCa bootstrap over unique texts, seed {result.settings.seed}."
+        + few_texts_note(result.texts),
+        f"Prompt: {settings.prompt}. Explained: {tokens} of {whose}{against}.",
+        f"The model's own answer is right in {in_words(result.accuracy)} of them (normalised match), token F1 "
+        f"{in_words(result.answer_f1)}; mean probability of the benchmark's answer "
+        f"{in_words(result.answer_probability, small=True)}.",
     ]
     if first.name in result.best_baseline:
         lines.append(
@@ -145,13 +155,15 @@ def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
             f"+ and -: better or worse than the best baseline ({_named(result, metrics)}), p < 0.05. Both from one "
             "sign-flip test of all pairs of methods (max-T), which allows for the choice of the best."
         )
-    few = few_texts_note(result.texts)
-    if few is not None:
-        lines.append(few)
     if result.chance:
         lines.append(
-            "chance: equal scores for all words; for AUPRC and F1 that is the density of gold words. "
-            "A word's score is the sum over its tokens, which favours long words: random shows by how much."
+            "chance: equal scores for all words; for AUPRC and F1 that is the density of gold words."
+        )
+        lines.append(_of_words(result))
+    if result.person:
+        lines.append(
+            f"{PERSON}: the marks of each person as scores against the words that most of the others marked, mean over "
+            "persons; methods are read against the words that most of all persons marked."
         )
     if result.left_out:
         reasons = ", ".join(f"{count} {reason}" for reason, count in result.left_out.items())
@@ -171,7 +183,17 @@ def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
         )
     if result.undecided:
         lines.append(f"Gold is empty or full in {result.undecided} examples, for which no metric is defined.")
+    worse = _below_random(result, first)
+    if worse:
+        lines.insert(
+            0, f"WARNING: random ({first.label}) is at or above {', '.join(worse)}: they say nothing here."
+        )
     for row in result.methods:
+        if row.collapsed:
+            lines.append(
+                f"{row.method}: over 90 % of its transition lies on the first two tokens in {row.collapsed} of "
+                f"{result.scored} examples, where it ranks by position; see residual in docs/heat.md."
+            )
         if row.aggregates and row.constant < result.texts:
             each = ", ".join(f"{name} {in_words(value)}" for name, value in row.aggregates.items())
             lines.append(f"{row.method}: {each}.")
@@ -190,6 +212,38 @@ def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
                 f"{row.refused_example}."
             )
     return lines
+
+
+def _of_words(result: Evaluation) -> str:
+    """How word scores are made, and how much of the scores lies outside of words."""
+    how = {
+        "mean": "mean of its tokens' scores",
+        "sum": "sum of its tokens' scores, which favours long words",
+        "max": "largest of its tokens' scores",
+    }
+    line = f"A word's score is the {how[result.settings.aggregation]}."
+    shares = [(row.unscored, row.method) for row in result.methods if row.unscored is not None]
+    if shares:
+        line += (
+            f" On tokens of no scored word (question, cue, template, special tokens) lies {min(shares)[0]:.0%} "
+            f"({min(shares)[1]}) to {max(shares)[0]:.0%} ({max(shares)[1]}) of the absolute scores."
+        )
+    return line
+
+
+def _below_random(result: Evaluation, metric: Metric) -> list[str]:
+    """Methods, other than controls, whose mean is no better than that of random scores."""
+    means = {row.method: row.metrics[metric.name].mean for row in result.methods}
+    floor = means.get("random")
+    if floor is None or result.kind != "alignment":
+        return []
+    return [
+        row.method
+        for row in result.methods
+        if row.method_kind != "control"
+        and (mean := means[row.method]) is not None
+        and metric.better(mean) <= metric.better(floor)
+    ]
 
 
 def _failed(copies: Copies) -> str:

@@ -93,12 +93,17 @@ class WordScores:
         if not path.is_file():
             raise ReportError(f"{self.folder} lacks the attribution of {example.id} by {method}")
         found = heat.Attribution.load(path)
-        return {
-            name: np.asarray(
-                word_scores(values.numpy(), found.text, example.words, found.offsets or ()).mean(axis=0)
+        by_name = {
+            name: word_scores(
+                values.numpy(),
+                found.text,
+                example.words,
+                found.offsets or (),
+                self.result.settings.aggregation,
             )
             for name, values in found.components.items()
         }
+        return {name: np.asarray(by_target.mean(axis=0)) for name, by_target in by_name.items()}
 
 
 def read_word_scores(folder: Path, kind: str = "alignment") -> WordScores:
@@ -129,7 +134,7 @@ def read_word_scores(folder: Path, kind: str = "alignment") -> WordScores:
             stored = _path(folder, key)
             if stored.is_file():
                 attribution = heat.Attribution.load(stored)
-                found.append(example_scores(attribution, example))
+                found.append(example_scores(attribution, example, result.settings.aggregation))
                 costs.append(attribution.forward_equivalents)
             elif key in without:
                 found.append(None)

@@ -12,8 +12,8 @@ from evaluate.evaluation import Evaluation, Measure, evaluate
 from evaluate.faithfulness.options import Options
 from evaluate.metrics.faithfulness import METRICS
 from evaluate.runner import Progress, no_progress
-from evaluate.store import ScoreStatus, Target
-from evaluate.tasks.task import Example, Task
+from evaluate.store import ScoreStatus
+from evaluate.tasks.task import Example, Target, Task
 
 if TYPE_CHECKING:
     from evaluate.engine import Engine
@@ -77,7 +77,7 @@ def faithfulness(
     *,
     out: Path,
     options: Options | None = None,
-    target: Target = "first",
+    target: Target | None = None,
     seed: int = 0,
     only_correct: bool | None = None,
     single_token: bool | None = None,

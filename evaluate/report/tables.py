@@ -82,6 +82,7 @@ def ablation_table(found: Ablation) -> Table:
         rows=rows,
         command=found.command,
         frame=found.frame,
+        notes=(few_texts_note(n).strip(),) if few_texts_note(n) else (),
     )
 
 
@@ -127,7 +128,7 @@ def sanity_table(found: SanityChecks) -> Table:
         frame=frame,
         notes=(
             "shuffled weights: rank correlation with the scores of the same model with shuffled weights; low for a "
-            "method that looks at the model.",
+            "method that looks at the model." + few_texts_note(found.rows[0].examples),
         ),
     )
 
@@ -224,11 +225,10 @@ def comparison_table(found: KindComparison, command: str) -> Table:
         frame=found.frame,
         notes=(
             f"{found.shared} examples are in both runs (same prompt, same target), {found.texts} unique texts; "
-            f"A scored {found.first.scored}, B {found.second.scored}.",
+            f"A scored {found.first.scored}, B {found.second.scored}." + few_texts_note(found.texts),
             "Intervals hold for all methods of a column at once (sign flips of unique texts, max-T, seed "
             f"{found.seed}); + and -: B is better or worse than A, where the interval leaves out 0. Hovering tells "
             "both means.",
-            *(note for note in [few_texts_note(found.texts)] if note is not None),
         ),
     )
 

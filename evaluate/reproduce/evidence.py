@@ -68,9 +68,10 @@ class Measured:
 
     def better_than_best(self, method: str, metric: str) -> Interval:
         """The same against the best baseline; the interval allows for its having been chosen on these texts."""
-        versus = next(row.versus for row in self.result.methods if row.method == method)
-        found = versus[metric].difference
-        return found if self.metric(metric).higher_is_better else found.turned()
+        versus = next(row.versus for row in self.result.methods if row.method == method).get(metric)
+        if versus is None:
+            return Interval(mean=None, low=None, high=None, n=0, undefined=len(self.texts))
+        return versus.difference if self.metric(metric).higher_is_better else versus.difference.turned()
 
 
 def measured(folder: Path, result: Evaluation, remark: str = "") -> Measured:

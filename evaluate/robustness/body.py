@@ -10,7 +10,8 @@ from evaluate.tasks.task import Example
 def body_sentences(example: Example) -> list[list[Span]]:
     """Sentences of the part of an example that tells, line by line, see `body_lines`.
 
-    What stands behind the last word (the cue) is no part of it.
+    What stands before the text that is asked about (a template's words) and behind its last word (the cue) is no part
+    of it.
 
     Args:
         example: The example.
@@ -18,10 +19,13 @@ def body_sentences(example: Example) -> list[list[Span]]:
     Returns:
         Spans of the sentences of each line that has one.
     """
-    return body_lines(example.prompt[: example.words[-1][1]])
+    start = example.body[0] if example.body is not None else 0
+    text = example.prompt[start : example.words[-1][1]]
+    lines = body_lines(text, asks_apart=bool(example.question))
+    return [[(start + first, start + last) for first, last in line] for line in lines]
 
 
-def body_lines(text: str) -> list[list[Span]]:
+def body_lines(text: str, *, asks_apart: bool = False) -> list[list[Span]]:
     """Sentences of the part of a text that tells, line by line.
 
     The last line is the question and stays out; so does, in a text of one line, the last sentence, which the target
@@ -29,6 +33,7 @@ def body_lines(text: str) -> list[list[Span]]:
 
     Args:
         text: Up to its last word.
+        asks_apart: Whether the question stands elsewhere, so that all of the text tells.
 
     Returns:
         Spans of the sentences of each line that has one.
@@ -40,6 +45,8 @@ def body_lines(text: str) -> list[list[Span]]:
             lines.append([])
         lines[-1].append((start, end))
         last = end
+    if asks_apart:
+        return lines
     if len(lines) > 1:
         return lines[:-1]
     return [lines[0][:-1]] if lines and len(lines[0]) > 1 else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,19 +14,18 @@ import numpy as np
 from annotate.files import append_records, canonical_hash, read_records, repair_tail
 from annotate.schema import Record
 from evaluate.alignment import example_scores, masks
+from evaluate.answers import generate, generation_config
 from evaluate.faithfulness.options import Options as FaithfulnessOptions
 from evaluate.intervals import RESAMPLES, Interval, widened
 from evaluate.metrics.alignment import auprc
 from evaluate.robustness.copies import Copy, CopyMeasure, Values, mean_defined, token_scores
 from evaluate.robustness.metrics import DECODING, relative_variation, spearman
-from evaluate.robustness.options import GREEDY, DecodingSetting, Options
-from evaluate.runner import Progress, no_progress, settings_of
+from evaluate.robustness.options import GREEDY, Options
+from evaluate.runner import Progress, no_progress
 from evaluate.store import Item, Score, Settings
 from evaluate.tasks.task import Example, Task
 
 if TYPE_CHECKING:
-    from transformers import GenerationConfig
-
     from evaluate.faithfulness.measure import Faithfulness
     from heat import Attribution, LanguageModel
 
@@ -99,7 +97,14 @@ def answered(
                 continue
             if key not in known:
                 try:
-                    known[key] = generate(lm, example.prompt, setting, options.answer_tokens, seed)
+                    known[key] = generate(
+                        lm,
+                        example.prompt,
+                        setting,
+                        options.answer_tokens,
+                        seed,
+                        special_tokens=example.special_tokens,
+                    )
                 except HeatError:
                     unable.add(example.id)
                     continue
@@ -123,76 +128,6 @@ def answered(
     return (
         replace(task, examples=examples, left_out={why: rows for why, rows in left_out.items() if rows}),
         found,
-    )
-
-
-def generate(lm: LanguageModel, prompt: str, setting: DecodingSetting, tokens: int, seed: int = 0) -> str:
-    """What a model says to a prompt under a setting (transformers' `generate`).
-
-    Args:
-        lm: The model.
-        prompt: The text it goes on from.
-        setting: How the answer is drawn; from a generator of its own, so that the caller's draws stay as they were.
-        tokens: Longest answer.
-        seed: Added to the setting's; each prompt has draws of its own.
-
-    Returns:
-        The text that follows the prompt, up to where the model ends it.
-
-    Raises:
-        HeatError: The prompt does not fit the model.
-    """
-    import torch
-
-    import heat
-    from heat.encoding import check_length
-    from heat.offsets import decode
-    from heat.state import frozen
-
-    encoded = heat.encode(lm, prompt, None, max_targets=1)
-    head = encoded.token_ids[: encoded.n_prompt]
-    check_length(lm, len(head) + tokens)
-    ids = torch.tensor([head], device=lm.device)
-    digest = hashlib.sha256(f"{seed + setting.seed}:{prompt}".encode()).digest()
-    devices = [lm.device] if lm.device.type == "cuda" else []
-    with frozen(lm.model), torch.no_grad(), torch.random.fork_rng(devices=devices):
-        torch.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-        model: Any = lm.model  # what transformers mixes in has no type
-        said = model.generate(
-            ids,
-            attention_mask=torch.ones_like(ids),
-            generation_config=generation_config(lm, setting, tokens),
-        )[0].tolist()
-    ends = generation_config(lm, setting, tokens).eos_token_id
-    ends = {ends} if isinstance(ends, int) else set(ends or ())
-    own = said[len(head) :]
-    length = next((i for i, token in enumerate(own) if token in ends), len(own))
-    if lm.tokenizer is None:
-        raise TypeError("an answer without a tokenizer is no text")
-    return decode(lm.tokenizer, said[: len(head) + length]).removeprefix(decode(lm.tokenizer, head))
-
-
-def generation_config(lm: LanguageModel, setting: DecodingSetting, tokens: int) -> GenerationConfig:
-    """A setting in transformers' terms, with the model's own end and padding tokens."""
-    from transformers import GenerationConfig
-
-    own = lm.model.generation_config
-    ends = own.eos_token_id if own is not None else None
-    pad = own.pad_token_id if own is not None else None
-    if pad is None:
-        pad = ends[0] if isinstance(ends, list) else ends
-    drawn = (
-        {
-            "do_sample": True,
-            "temperature": setting.temperature,
-            "top_p": setting.top_p,
-            "top_k": setting.top_k,
-        }
-        if setting.temperature is not None
-        else {"do_sample": False}
-    )
-    return GenerationConfig(
-        max_new_tokens=tokens, num_beams=setting.beams, eos_token_id=ends, pad_token_id=pad, **drawn
     )
 
 
@@ -227,7 +162,8 @@ class DecodingMeasure(CopyMeasure):
         found = []
         for setting in self._options.settings:
             view = partial(decoding, config=generation_config(lm, setting, self._options.answer_tokens))
-            own = settings_of(view(lm), seed=settings.seed + setting.seed, target=settings.target)
+            changed = {"revision": view(lm).revision, "seed": settings.seed + setting.seed}
+            own = settings.model_copy(update=changed)
             answers = self._answers[setting.name]
             copies = {
                 each.id: each.model_copy(update={"target": answers[each.id]})

@@ -78,7 +78,10 @@ def shown(example: Example) -> Paragraph | None:
 
     The question is what stands behind the part that tells: the last line, or the last sentence of a text of one line.
     """
-    text = example.prompt[: example.words[-1][1]]
+    start = example.body[0] if example.body is not None else 0
+    text = example.prompt[start : example.words[-1][1]]
+    if example.question:
+        text += f"\n{example.question}"
     lines = body_lines(text)
     if not lines:
         return None
@@ -88,7 +91,7 @@ def shown(example: Example) -> Paragraph | None:
         segments=(),
         question=text[lines[-1][-1][1] :].strip(),
         answer=example.target.strip(),
-        words=example.words,
+        words=tuple((first - start, last - start) for first, last in example.words),
         word_rule=WORD_RULE,
         text_sha256=text_hash(text),
     )

@@ -14,7 +14,6 @@ from evaluate.robustness.metrics import NOISE, max_sensitivity, spearman, spread
 from evaluate.robustness.options import Options
 from evaluate.robustness.rewriting import Rewriting
 from evaluate.robustness.rewritings import RewritingMeasure
-from evaluate.runner import settings_of
 from evaluate.store import Settings
 from evaluate.tasks.task import Example
 
@@ -48,7 +47,8 @@ class NoiseMeasure(CopyMeasure):
         for kind in get_args(NoiseKind):
             for draw in range(1, self._options.draws + 1):
                 view = partial(noisy, noise=Noise(kind, self._options.radius, settings.seed + draw))
-                own = settings_of(view(lm), seed=settings.seed + draw, target=settings.target)
+                changed = {"revision": view(lm).revision, "seed": settings.seed + draw}
+                own = settings.model_copy(update=changed)
                 found.append(Copy(f"{kind}-{draw}", view, own, {each.id: each for each in examples}))
         return found
 

@@ -12,8 +12,7 @@ from evaluate.robustness.edits import EDITS
 from evaluate.robustness.llm import Asking
 from evaluate.robustness.options import Options, Probe
 from evaluate.robustness.paraphrase import ParaphraseMeasure, is_llm, paraphraser
-from evaluate.store import Target
-from evaluate.tasks.task import Example
+from evaluate.tasks.task import Example, Target, Task
 
 if TYPE_CHECKING:
     from heat import LanguageModel
@@ -45,9 +44,9 @@ def attributions_per_example(examples: Sequence[Example], probe: Probe, options:
 
 def robustness_plan(
     lm: LanguageModel,
-    examples: Sequence[Example],
+    task: Task,
     methods: Sequence[str],
-    target: Target,
+    target: Target | None,
     probe: Probe,
     options: Options,
 ) -> list[MethodPlan]:
@@ -56,12 +55,13 @@ def robustness_plan(
     Raises:
         NothingScoredError: No example fits the model.
     """
-    copies = attributions_per_example(examples, probe, options)
+    copies = attributions_per_example(task.examples, probe, options)
+    rows = plan(lm, task.examples, methods, task.target(target), contrast=task.contrast)
     return [
         replace(
             row,
             forward_equivalents={part: cost * copies for part, cost in row.forward_equivalents.items()},
             seconds=row.seconds * copies,
         )
-        for row in plan(lm, examples, methods, target)
+        for row in rows
     ]

@@ -86,7 +86,17 @@ def rewritten(example: Example, name: str, changes: Sequence[Change]) -> Rewriti
     prompt = "".join(parts)
     if prompt == example.prompt:
         return None
-    changed = Example(id=f"{example.id}/{name}", prompt=prompt, target=example.target, words=tuple(words))
+    body = example.body and (example.body[0], example.body[1] + len(prompt) - len(example.prompt))
+    changed = Example(
+        id=f"{example.id}/{name}",
+        prompt=prompt,
+        target=example.target,
+        words=tuple(words),
+        body=body,
+        question=example.question,
+        foil=example.foil,
+        special_tokens=example.special_tokens,
+    )
     return Rewriting(name, changed, tuple(sorted(pairs)))
 
 

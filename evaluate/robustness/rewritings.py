@@ -81,9 +81,6 @@ class RewritingMeasure(CopyMeasure):
 def word_means(attribution: Attribution, example: Example) -> Values:
     """Mean score of each word's tokens, mean over targets.
 
-    Not the sum that alignment takes: scores that are all nearly the same would then be steady by the number of
-    tokens in a word, which no rewriting changes.
-
     Args:
         attribution: Of a text that begins with the example's prompt.
         example: Whose words are scored.
@@ -91,13 +88,9 @@ def word_means(attribution: Attribution, example: Example) -> Values:
     Returns:
         float64, one a word.
     """
-    offsets = attribution.offsets or ()
-
-    def summed(scores: Values) -> Values:
-        return word_scores(scores, attribution.text, example.words, offsets)
-
-    sums = summed(attribution.scores.double().numpy()).mean(axis=0)
-    return np.asarray(sums / summed(np.ones(len(attribution.token_ids))))
+    values = attribution.scores.double().numpy()
+    by_target = word_scores(values, attribution.text, example.words, attribution.offsets or ())
+    return np.asarray(by_target.mean(axis=0))
 
 
 def _agreement(one: Values, other: Values) -> dict[str, float]:

@@ -17,8 +17,7 @@ from evaluate.robustness.options import Options, Probe
 from evaluate.robustness.paraphrase import VOICE, ParaphraseMeasure, kinds_of, paraphraser
 from evaluate.robustness.perturbation import EditsMeasure, NoiseMeasure
 from evaluate.runner import Progress, no_progress
-from evaluate.store import Target
-from evaluate.tasks.task import Task
+from evaluate.tasks.task import Target, Task
 
 if TYPE_CHECKING:
     from heat import LanguageModel
@@ -32,7 +31,7 @@ def robustness(
     out: Path,
     probe: Probe = "all",
     options: Options | None = None,
-    target: Target = "first",
+    target: Target | None = None,
     seed: int = 0,
     only_correct: bool | None = None,
     single_token: bool | None = None,

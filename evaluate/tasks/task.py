@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
 from annotate.files import canonical_hash
 from annotate.schema import Record, Span
+
+Answer = Literal["gold", "model"]
+Target = Literal["first", "all"]
+Aggregation = Literal["mean", "sum", "max"]
 
 
 class Example(Record):
@@ -31,6 +35,8 @@ class Example(Record):
         instruction: What kind of answer is wanted, in a sentence; empty for as few words as possible.
         foil: What might have been said instead of the target, with its leading space; empty where there is nothing.
         people: Indices of the words that each person marked, where several people marked the text.
+        special_tokens: Whether the tokenizer puts its own beginning-of-text token before the prompt; False where the
+            prompt holds it already, as a rendered chat template does.
     """
 
     id: str
@@ -46,6 +52,7 @@ class Example(Record):
     instruction: str = ""
     foil: str = ""
     people: tuple[tuple[int, ...], ...] = ()
+    special_tokens: bool = True
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -74,8 +81,9 @@ class Example(Record):
 
     @property
     def text_key(self) -> str:
-        """Checksum of the prompt: examples that share it are not independent evidence."""
-        return canonical_hash(self.prompt)
+        """Checksum of the text that is asked about, or of the prompt: examples that share it are not independent."""
+        start, end = self.body or (0, len(self.prompt))
+        return canonical_hash(self.prompt[start:end])
 
 
 class GoldSource(Record):
@@ -110,6 +118,9 @@ class Task:
             alone: for answers that are sentences.
         contrast: Whether the target is explained against the foil unless the user says otherwise.
         folder: The benchmark's folder, where labels lie beside it; empty where there is none.
+        prompt: Name of the template that its examples are put to the model in.
+        answer: What is explained: the benchmark's answer, or the model's own.
+        aggregation: How a word's score is made of its tokens'.
     """
 
     name: str
@@ -122,3 +133,19 @@ class Task:
     whole_target: bool = False
     contrast: bool = False
     folder: str = ""
+    prompt: str = "plain"
+    answer: Answer = "gold"
+    aggregation: Aggregation = "mean"
+
+    def target(self, asked: Target | None) -> Target:
+        """Which target tokens are explained: those asked for, else as the benchmark has it."""
+        return asked or ("all" if self.whole_target else "first")
+
+    def settings(self) -> dict[str, Any]:
+        """How it is put to a model and read, as fields of `evaluate.store.Settings`."""
+        return {
+            "prompt": self.prompt,
+            "answer": self.answer,
+            "contrast": self.contrast,
+            "aggregation": self.aggregation,
+        }

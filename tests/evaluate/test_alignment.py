@@ -1,6 +1,8 @@
 """Alignment as a whole on a tiny model: right numbers, nothing computed twice, nothing silently left out."""
 
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +16,21 @@ from sklearn.metrics import auc, precision_recall_curve, roc_auc_score
 import heat
 from annotate.benchmark import Benchmark
 from annotate.schema import Paragraph
-from evaluate import runner
-from evaluate.alignment import alignment
+from evaluate import answers, runner
+from evaluate.alignment import alignment, example_scores, people_scores
 from evaluate.errors import EvaluateError, NothingScoredError, StoreError
-from evaluate.evaluation import read_result
+from evaluate.evaluation import read_examples, read_result
+from evaluate.metrics.alignment import METRICS
 from evaluate.store import Item, Score
+from evaluate.table import notes
 from evaluate.tasks.curated import curated
+from evaluate.tasks.task import Example
 from heat import LanguageModel
 from heat.method import Method, Scores
 from heat.registry import _REGISTERED
 
 Make = Callable[..., Benchmark]
-METHODS = ("input-x-gradient", "random")
+NAMES = ("input-x-gradient", "random")
 
 
 def rows(folder: Path) -> list[Score]:
@@ -44,12 +49,13 @@ def words_by_hand(
         lm, paragraph.text + "\nAnswer:", " " + paragraph.answer, method, max_targets=max_targets
     )
     word_at = {i: w for w, (a, b) in enumerate(paragraph.words) for i in range(a, b)}
-    scores = np.zeros(len(paragraph.words))
+    sums, shares = np.zeros(len(paragraph.words)), np.zeros(len(paragraph.words))
     for token, (start, end) in enumerate(found.offsets):
         touched = [word_at[i] for i in range(start, end) if i in word_at]
         for word in touched:
-            scores[word] += float(found.scores[:, token].mean()) / len(touched)
-    return scores
+            sums[word] += float(found.scores[:, token].mean()) / len(touched)
+            shares[word] += 1 / len(touched)
+    return sums / shares
 
 
 def test_numbers_are_those_of_an_independent_computation(
@@ -89,32 +95,144 @@ def test_all_targets_are_averaged(
     assert first.methods[0].metrics != result.methods[0].metrics
 
 
-def test_accuracy_is_the_share_of_first_tokens_that_are_the_most_probable(
-    make_benchmark: Make, tmp_path: Path
+def test_accuracy_f1_and_probability_are_of_the_whole_answer(
+    make_benchmark: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = ("Rain fell.", "The bell is made of lead.", "What is the bell made of?")
-    wrong = make_paragraph(0, *text, "lead")
-
-    def says(lm: LanguageModel) -> str:
-        ids = torch.tensor([lm.tokenizer(wrong.text + "\nAnswer: ").input_ids])
-        return str(lm.tokenizer.decode(lm.model(ids).logits[0, -1].argmax()))
-
-    # A random model whose answer happens to be a word, so that a paragraph can expect it.
-    models = (tiny_lm("llama", seed=seed, max_position_embeddings=256) for seed in range(100))
-    lm = next(lm for lm in models if says(lm).isalpha() and says(lm)[0] != "l")
-    right = make_paragraph(1, *text, says(lm))
-    benchmark = make_benchmark([wrong, right], gold=[make_gold(p, [4]) for p in (wrong, right)])
+    said = {"lead": " The lead.\nNext", "tin": " tin and lead"}
+    rows_ = [
+        make_paragraph(i, "Rain fell.", f"The bell is made of {answer}.", "What is the bell made of?", answer)
+        for i, answer in enumerate(said)
+    ]
+    monkeypatch.setattr(
+        answers, "generate", lambda lm, prompt, *args, **options: said["tin" if "tin" in prompt else "lead"]
+    )
+    lm = tiny_lm("llama", max_position_embeddings=256)
+    benchmark = make_benchmark(rows_, gold=[make_gold(p, [4]) for p in rows_])
     result = alignment(curated(benchmark), lm, ["random"], out=tmp_path / "out")
     found = items(tmp_path / "out")
-    assert [item.correct for item in found] == [False, True]
-    assert found[1].expected == found[1].answered == says(lm)
-    assert result.accuracy.mean == 0.5
+    assert [(item.answer, item.correct) for item in found] == [(" The lead.", True), (" tin and lead", False)]
+    assert [item.f1 for item in found] == pytest.approx([1.0, 0.5])
+    assert (result.accuracy.mean, result.answer_f1.mean) == pytest.approx((0.5, 0.75))
+    for item, paragraph in zip(found, rows_, strict=True):
+        encoded = heat.encode(lm, paragraph.text + "\nAnswer:", " " + paragraph.answer)
+        assert item.probability == pytest.approx(answers.probability(lm, encoded))
+        assert item.expected == lm.tokenizer.decode([encoded.token_ids[encoded.n_prompt]])
+    assert result.answer_probability.mean == pytest.approx(np.mean([item.probability for item in found]))
+
+
+def test_what_the_model_says_is_explained(
+    make_benchmark: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows_ = [make_paragraph(i, "Rain fell.", f"The bell {i} is tin.", "What is it?", "tin") for i in range(3)]
+    monkeypatch.setattr(
+        answers, "generate", lambda lm, prompt, *args, **options: "" if "bell 1" in prompt else " bell of tin"
+    )
+    lm = tiny_lm("llama", max_position_embeddings=256)
+    task = replace(curated(make_benchmark(rows_, gold=[make_gold(p, [4]) for p in rows_])), answer="model")
+    result = alignment(task, lm, ["random"], out=tmp_path)
+    assert (result.scored, result.skipped) == (2, {"empty answer": 1})
+    assert {example.target for example in read_examples(tmp_path, result)} == {" bell of tin"}
+    # Judged against the benchmark's answer, whatever is explained.
+    assert (result.accuracy.mean, result.answer_f1.mean) == pytest.approx((0.0, 0.5))
+    assert any("the model's own answer" in note for note in notes(result, METRICS))
+
+
+def test_aggregations_share_attributions_but_not_scores(
+    benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
+) -> None:
+    task = curated(benchmark_of)
+    found = {
+        how: alignment(replace(task, aggregation=how), lm, ["input-x-gradient"], out=tmp_path)
+        for how in ("mean", "sum", "max")
+    }
+    assert [result.computed for result in found.values()] == [5, 0, 0]
+    assert len({str(result.methods[0].metrics) for result in found.values()}) == 3
+    for how, result in found.items():
+        for example, row in zip(task.examples, result.rows["input-x-gradient"], strict=True):
+            attribution = heat.attribute(
+                lm, example.prompt, example.target, "input-x-gradient", max_targets=1
+            )
+            scores = example_scores(attribution, example, how)
+            gold = np.isin(np.arange(len(scores)), example.gold)
+            assert row.values["auroc"] == pytest.approx(roc_auc_score(gold, scores))
+
+
+def test_a_foil_is_another_question(benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path) -> None:
+    task = curated(benchmark_of)
+    with_foils = [each.model_copy(update={"foil": " brass"}) for each in task.examples[:4]]
+    against = replace(task, examples=(*with_foils, task.examples[4]), contrast=True)
+    plain = alignment(task, lm, ["input-x-gradient"], out=tmp_path)
+    result = alignment(against, lm, ["input-x-gradient"], out=tmp_path)
+    assert (result.scored, result.computed) == (4, 4)
+    assert result.skipped == {"no foil": 1}
+    example = with_foils[0]
+    own = heat.attribute(lm, example.prompt, example.target, "input-x-gradient", foil=" brass", max_targets=1)
+    gold = np.isin(np.arange(len(example.words)), example.gold)
+    expected = roc_auc_score(gold, example_scores(own, example))
+    assert result.rows["input-x-gradient"][0].values["auroc"] == pytest.approx(expected)
+    assert plain.rows["input-x-gradient"][0].attribution != result.rows["input-x-gradient"][0].attribution
+
+
+def test_a_person_is_scored_against_what_most_others_marked() -> None:
+    example = Example(
+        id="e",
+        prompt="a b c d",
+        target=" x",
+        words=((0, 1), (2, 3), (4, 5), (6, 7)),
+        gold=(0,),
+        people=((0,), (0, 1), (0, 3)),
+    )
+    # Two others each: their majority is what both marked, here always word 0. The marks find it at precision 1, 1/2
+    # and 1/2 with recall 1; AUROC 1, 5/6 and 5/6.
+    found = people_scores(example)
+    assert found["f1_at_gold"] == pytest.approx((1 + 0.5 + 0.5) / 3)
+    assert found["auroc"] == pytest.approx((1 + 5 / 6 + 5 / 6) / 3)
+    alone = example.model_copy(update={"people": ((0,),)})
+    strangers = example.model_copy(update={"people": ((0,), (1,), (2,))})
+    assert people_scores(alone) == people_scores(strangers) == {}
+
+
+def test_the_table_has_a_row_a_person(benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path) -> None:
+    task = curated(benchmark_of)
+    marked = [each.model_copy(update={"people": (each.gold, each.gold)}) for each in task.examples]
+    result = alignment(replace(task, examples=tuple(marked)), lm, ["random"], out=tmp_path)
+    assert result.person["auroc"].mean == 1.0
+    assert (result.frame.method == "a person").sum() == 1
+    assert any(
+        line.startswith("|  | a person | 1.00")
+        for line in (tmp_path / "alignment.md").read_text().splitlines()
+    )
+    assert read_result(tmp_path).person == result.person
+    assert alignment(task, lm, ["random"], out=tmp_path).person == {}
+
+
+def test_scores_outside_of_words_are_counted(
+    benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
+) -> None:
+    result = alignment(curated(benchmark_of), lm, ["input-x-gradient"], out=tmp_path)
+    shares = []
+    for example in curated(benchmark_of).examples:
+        found = heat.attribute(lm, example.prompt, example.target, "input-x-gradient", max_targets=1)
+        sizes = found.scores[0].abs().double().numpy()
+        inside = [any(a < end and start < b for a, b in example.words) for start, end in found.offsets]
+        shares.append(sizes[~np.array(inside)].sum() / sizes.sum())
+    assert result.methods[0].unscored == pytest.approx(np.mean(shares))
+    assert any("of the absolute scores" in note for note in notes(result, METRICS))
+
+
+def test_a_collapsed_gate_is_noted(
+    benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules["heat.components.transition"], "COLLAPSE", 0.0)
+    result = alignment(curated(benchmark_of), lm, ["transition-only"], out=tmp_path)
+    assert result.methods[0].collapsed == 5
+    assert any("on the first two tokens in 5 of 5 examples" in note for note in notes(result, METRICS))
 
 
 def test_a_rerun_computes_nothing_and_changes_no_byte(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = alignment(curated(benchmark_of), lm, METHODS, out=tmp_path)
+    first = alignment(curated(benchmark_of), lm, NAMES, out=tmp_path)
     assert (first.computed, first.reused) == (10, 0)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
@@ -123,7 +241,7 @@ def test_a_rerun_computes_nothing_and_changes_no_byte(
 
     monkeypatch.setattr(heat, "attribute_batch", refuse, raising=False)
     monkeypatch.setattr(heat, "encode", refuse, raising=False)
-    again = alignment(curated(benchmark_of), lm, METHODS, out=tmp_path)
+    again = alignment(curated(benchmark_of), lm, NAMES, out=tmp_path)
     assert (again.computed, again.reused) == (0, 10)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     found = read_result(tmp_path)
@@ -136,7 +254,7 @@ def test_a_broken_run_ends_in_the_same_bytes(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
     monkeypatch.setattr(runner, "CHUNK", 2)
-    alignment(curated(benchmark_of), lm, METHODS, out=tmp_path)
+    alignment(curated(benchmark_of), lm, NAMES, out=tmp_path)
     whole = (tmp_path / "scores.jsonl").read_bytes()
     attributions = {path: path.read_bytes() for path in tmp_path.glob("attributions/*")}
     # As a kill would leave it: some rows, half a line, one attribution that has no row yet, none after it.
@@ -145,7 +263,7 @@ def test_a_broken_run_ends_in_the_same_bytes(
     lost = [Score.model_validate_json(line).attribution for line in lines[kept + 1 :]]
     for key in lost:
         (tmp_path / "attributions" / f"{key}.safetensors").unlink()
-    result = alignment(curated(benchmark_of), lm, METHODS, out=tmp_path)
+    result = alignment(curated(benchmark_of), lm, NAMES, out=tmp_path)
     assert (tmp_path / "scores.jsonl").read_bytes() == whole
     assert {path: path.read_bytes() for path in tmp_path.glob("attributions/*")} == attributions
     assert result.computed == len(lost)
@@ -274,9 +392,9 @@ def test_constant_and_broken_scores_are_reported_and_ranked_last(
 def test_frame_has_a_row_a_method_and_chance(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
-    result = alignment(curated(benchmark_of), lm, METHODS, out=tmp_path)
+    result = alignment(curated(benchmark_of), lm, NAMES, out=tmp_path)
     frame = result.frame.set_index("method")
-    assert set(frame.index) == {*METHODS, "chance"}
+    assert set(frame.index) == {*NAMES, "chance"}
     assert frame.loc["random", "auprc"] == result.frame.set_index("method").loc["random", "auprc"]
     assert (
         frame.loc["random", "auprc_low"] <= frame.loc["random", "auprc"] <= frame.loc["random", "auprc_high"]

@@ -284,3 +284,14 @@ def test_true_effects_are_more_faithful_than_noise() -> None:
             [first[name] - second[name] for name in ("comprehensiveness", "soft_nc", "log_prob_drop")]
         )
     assert (np.mean(gaps, axis=0) > 0).all()
+
+
+def test_draws_are_seeded(model: LanguageModel) -> None:
+    attribution = heat.attribute(model, PROMPT, " iron", "gradient-norm", max_targets=1)
+    once, again, other = (Faithfulness(model, OPTIONS, seed).measure(attribution) for seed in (1, 1, 2))
+    assert once == again
+    # Everything that is drawn is drawn anew under another seed; what is not drawn stays.
+    for name in ("soft_nc", "soft_ns", "infidelity", "random_soft_nc"):
+        assert once[name] != other[name], name
+    for name in ("comprehensiveness", "insertion"):
+        assert once[name] == other[name], name

@@ -52,6 +52,8 @@ def test_rise_and_mas_by_hand() -> None:
     assert rise == pytest.approx(1 / 3)
     assert mas == pytest.approx(1.25 / 3)
     assert all(map(math.isnan, rise_and_mas(array(-1, -2, -1), array(1, 0.5, 0))))
+    # n = 1, 0.25, 0 and mass left 1, 0.6, 0.2: 1, 0.25 + 0.35, 0.2, stretched over [0, 1] 1, 0.5, 0.
+    assert rise_and_mas(array(0, -3, -4), array(1, 0.6, 0.2))[1] == pytest.approx(0.5)
 
 
 def test_infidelity_by_hand() -> None:

@@ -86,6 +86,9 @@ def test_span_iou_f1_by_hand() -> None:
     assert span_iou_f1(np.array([5.0, 4, 3, 1, 2]), gold, gold) == pytest.approx(2 / 3)
     # The three best are 2, 3, 4: one run [2, 5), IoU with [4, 5) is 1/3: nothing matches.
     assert span_iou_f1(np.array([0.0, 1, 4, 5, 3]), gold, gold) == 0.0
+    # Gold [0, 1) and [3, 4), the two best make [0, 2): an IoU of exactly 1/2 matches. P = 1, R = 1/2.
+    gold = mask(1, 0, 0, 1)
+    assert span_iou_f1(np.array([4.0, 3, 2, 1]), gold, gold) == pytest.approx(2 / 3)
 
 
 def test_dsa_without_positive_mass_is_zero() -> None:

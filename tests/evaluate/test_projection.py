@@ -34,8 +34,16 @@ def byte_level(text: str) -> list[tuple[int, int]]:
 
 def test_sum_by_hand() -> None:
     # "ab cd": tokens "a", "b", " cd"; words "ab" = 1 + 2, "cd" = 4.
-    scores = word_scores([1, 2, 4], "ab cd", [(0, 2), (3, 5)], [(0, 1), (1, 2), (2, 5)])
+    scores = word_scores([1, 2, 4], "ab cd", [(0, 2), (3, 5)], [(0, 1), (1, 2), (2, 5)], "sum")
     assert scores.tolist() == [3, 4]
+
+
+def test_mean_by_hand() -> None:
+    # "abc d e": tokens "ab" = 1, "c d" = 6 over two words by halves, " e" = 5. "abc" has 1 whole and 1/2 of 6.
+    words, offsets = [(0, 3), (4, 5), (6, 7)], [(0, 2), (2, 5), (5, 7)]
+    found = word_scores([1, 6, 5], "abc d e", words, offsets)
+    assert found.tolist() == pytest.approx([(1 + 3) / 1.5, 6, 5])
+    assert word_scores([7, 7, 7], "abc d e", words, offsets).tolist() == pytest.approx([7, 7, 7])
 
 
 def test_max_by_hand() -> None:
@@ -46,7 +54,7 @@ def test_max_by_hand() -> None:
 def test_a_token_over_two_words_is_split_by_visible_characters() -> None:
     # One token "abc d" of score 8 has 3 visible characters in "abc" and 1 in "d": 8 * 3/4 = 6 and 8 * 1/4 =
     # 2.
-    assert word_scores([8], "abc d", [(0, 3), (4, 5)], [(0, 5)]).tolist() == [6, 2]
+    assert word_scores([8], "abc d", [(0, 3), (4, 5)], [(0, 5)], "sum").tolist() == [6, 2]
     # The largest score is not divided.
     assert word_scores([8], "abc d", [(0, 3), (4, 5)], [(0, 5)], aggregation="max").tolist() == [8, 8]
 
@@ -68,7 +76,7 @@ def test_bytes_of_an_emoji_all_belong_to_its_word() -> None:
     assert words == ((0, 1), (2, 4), (4, 5))
     offsets = byte_level(text)
     assert len(offsets) == 1 + 1 + 4 + 4 + 1
-    assert word_scores(np.ones(11), text, words, offsets).tolist() == [1, 8, 1]
+    assert word_scores(np.ones(11), text, words, offsets, "sum").tolist() == [1, 8, 1]
 
 
 def test_target_tokens_behind_the_text_touch_nothing() -> None:
@@ -108,7 +116,7 @@ def test_mass_is_conserved_for_any_text_and_tokenizer(text: str, data: st.DataOb
             data.draw(st.lists(st.floats(-1e3, 1e3), min_size=len(offsets), max_size=len(offsets)))
         )
         touches = np.asarray(projection(text, words, offsets).sum(axis=1)) > 0
-        total = word_scores(scores, text, words, offsets).sum()
+        total = word_scores(scores, text, words, offsets, "sum").sum()
         assert total == pytest.approx(scores[touches].sum(), abs=1e-9 * max(1.0, np.abs(scores).sum()))
         # The words cover all that is visible, so a token touches none only if it shows nothing.
         visible = [any(a < end and start < b for a, b in words) for start, end in offsets]
@@ -130,3 +138,9 @@ def test_shares_are_those_of_counting_characters(text: str, data: st.DataObject)
         counts = [sum(i in covered for i in range(max(a, start), min(b, end))) for a, b in words]
         expected = [count / max(1, sum(counts)) for count in counts]
         assert row.tolist() == pytest.approx(expected)
+
+
+def test_space_inside_a_word_has_no_share() -> None:
+    # The word "a b" holds a space; the token " b cd" shows one character of it and two of the next word.
+    found = projection("a b cd", [(0, 3), (4, 6)], [(0, 1), (1, 6)]).toarray()
+    assert found.tolist() == [[1, 0], [pytest.approx(1 / 3), pytest.approx(2 / 3)]]

@@ -109,6 +109,8 @@ def test_it_holds_the_numbers_and_how_to_make_them(page: Page, finished: Path) -
     assert 1 + 1 + 5 + 3 <= texts.count("evaluate alignment -x") <= 1 + 1 + 5 + 4
     assert texts.count("evaluate report me") == 1
     assert "offline annotators (clause, overlap)" in page.text
+    assert result.texts < 20
+    assert "Fewer than 20 unique texts" in page.text
 
 
 def test_significance_is_marked_as_in_the_table(results: Path) -> None:

@@ -90,6 +90,7 @@ def test_the_page_holds_the_differences(two: tuple[Path, Path], tmp_path: Path) 
     assert row["difference"] == pytest.approx(found.changes["random", "auroc"].difference.mean)
     assert "Methods in A alone: gradient-norm." in text
     assert "3 examples are in both runs" in text
+    assert "Fewer than 20 unique texts" in text
     assert text.count("evaluate report a b") == 3
     assert (tmp_path / "files" / "alignment-differences.svg").exists()
 

@@ -118,6 +118,28 @@ def test_verdicts_follow_the_stored_scores(page: Reproduction, folder: Path) -> 
     )
 
 
+def test_the_best_baseline_is_judged_by_the_table(page: Reproduction, folder: Path) -> None:
+    found = measured(folder, read_result(folder, "faithfulness"))
+    cell = next(cell for table in load_poster() for cell in table.cell if isinstance(cell.check, Above))
+    for metric in ("comprehensiveness", "sufficiency"):
+        best = found.best_baseline(metric)
+        assert best is not None
+        ours = found.better_than_best("heat", metric)
+        # The same difference as that of the pair, by an interval that holds for all pairs: here of too few texts.
+        assert ours.mean == pytest.approx(found.better("heat", best, metric).mean)
+        row = next(row for row in found.result.methods if row.method == "heat")
+        assert abs(row.versus[metric].difference.mean or 0.0) == pytest.approx(abs(ours.mean or 0.0))
+        check = cell.check.model_copy(
+            update={"evaluations": ("x",), "better": "heat", "than": ("best baseline",), "metric": metric}
+        )
+        verdict = judge(cell.model_copy(update={"check": check}), Evidence(evaluations={"x": found}))[1]
+        assert "too few texts" in verdict.why
+    # A method without a value beside the best baseline has no comparison in the table.
+    rows = [row.model_copy(update={"versus": {}}) for row in found.result.methods]
+    bare = replace(found, result=found.result.model_copy(update={"methods": tuple(rows)}))
+    assert bare.better_than_best("heat", "sufficiency").mean is None
+
+
 def test_robustness_enters_by_its_probes(task: Task, lm: LanguageModel, tmp_path: Path) -> None:
     methods, options = ["heat", "gradient-norm", "input-x-gradient", "random"], TINY.robust_options
     found = {
@@ -147,6 +169,9 @@ def test_robustness_enters_by_its_probes(task: Task, lm: LanguageModel, tmp_path
     assert least == min(("gradient-norm", "input-x-gradient"), key=lambda name: moved[name])
     assert varied.mean("heat", metric).mean == moved["heat"]
     assert varied.better("heat", "random", metric).mean == pytest.approx(moved["random"] - moved["heat"])
+    plain, chosen = varied.better("heat", least, metric), varied.better_than_best("heat", metric)
+    assert chosen.mean == plain.mean
+    assert chosen.low <= plain.low <= plain.high <= chosen.high
     assert len({*moved.values()}) > 1
     assert "gradient-norm, input-x-gradient only" in varied.remark
 

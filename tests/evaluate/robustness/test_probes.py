@@ -13,9 +13,10 @@ from pydantic.dataclasses import dataclass as checked
 
 import heat
 from annotate.words import split_words
+from evaluate.answers import generate
 from evaluate.errors import NothingScoredError
 from evaluate.evaluation import Evaluation, read_result
-from evaluate.robustness.decoding import answered, generate
+from evaluate.robustness.decoding import answered
 from evaluate.robustness.options import GREEDY, DecodingSetting, Options
 from evaluate.robustness.run import metrics_of, robustness
 from evaluate.runner import chosen_methods
