@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from annotate.errors import LabelError
+from annotate.folding import casefold, letters
 from annotate.imports.parsed import Answer, Parsed
 from annotate.schema import LabelSpan, Paragraph, Rung, text_hash
 
@@ -134,9 +135,49 @@ def _annotation(task: Mapping[str, Any], place: str) -> Mapping[str, Any] | None
     return given[0] if given else None
 
 
+def _names(region: Mapping[str, Any]) -> list[str]:
+    """The labels of a region, one without a name where it has lost them; none of a choice, comment or relation."""
+    kind, value = region.get("type"), region.get("value")
+    if not isinstance(kind, str) or not kind.endswith("labels"):
+        return []
+    names = value.get(kind) if isinstance(value, dict) else None
+    return [str(name) for name in names] if names and isinstance(names, list) else [str(names or "")]
+
+
 def _is_mark(region: Mapping[str, Any]) -> bool:
-    value = region.get("value")
-    return region.get("type") == "labels" and isinstance(value, dict) and MARK in (value.get("labels") or ())
+    return MARK in _names(region)
+
+
+def _check_names(result: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse regions whose labels leave it open what was marked, so that a misnamed label is no empty one.
+
+    Raises:
+        LabelError: A label differs from the one that counts by case or blanks alone, no region carries that
+            one though others were made, or it is of another kind of text than plain text.
+    """
+    others: Counter[str] = Counter()
+    for number, region in enumerate(result, start=1):
+        names = _names(region)
+        if MARK in names and region["type"] != "labels":
+            raise LabelError(
+                f"region {number} is of type {region['type']!r}; what is read are labels of plain text, made"
+                " with the interface that annotate export writes"
+            )
+        others.update(name for name in names if name != MARK)
+        alike = [name for name in names if name != MARK and _same_name(name)]
+        if alike:
+            raise LabelError(f"region {number} is labelled {alike[0]!r}; name that label {MARK!r}")
+    if others and not any(map(_is_mark, result)):
+        listed = ", ".join(f"{count} {name!r}" for name, count in others.items())
+        raise LabelError(
+            f"has no region labelled {MARK!r} but others ({listed}), so it is not known what matters; name the"
+            f" label of what matters {MARK!r}"
+        )
+
+
+def _same_name(name: str) -> bool:
+    """Whether a name is that of the label that counts but for case, blanks and invisible characters."""
+    return letters(casefold(name)).text == MARK.casefold()
 
 
 def read_regions(paragraph: Paragraph, result: Sequence[Mapping[str, Any]]) -> tuple[LabelSpan, ...]:
@@ -151,8 +192,10 @@ def read_regions(paragraph: Paragraph, result: Sequence[Mapping[str, Any]]) -> t
         were repaired from UTF-16, ``ambiguous`` where both fit and differ (code points are then taken).
 
     Raises:
-        LabelError: A region does not mark the text it carries, or no word.
+        LabelError: A region does not mark the text it carries, or no word; or regions were made and none of
+            them has that label.
     """
+    _check_names(result)
     return tuple(
         _span(paragraph, region["value"], f"region {number}")
         for number, region in enumerate(result, start=1)

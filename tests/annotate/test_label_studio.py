@@ -224,6 +224,76 @@ def minimal(exported: list[dict[str, Any]]) -> None:
     exported[1] = {"text": "x", "label": []}
 
 
+def region_of(paragraph: Paragraph, word: int, *names: str, kind: str = "labels") -> dict[str, Any]:
+    start, end = paragraph.words[word]
+    return {
+        "type": kind,
+        "value": {"start": start, "end": end, "text": paragraph.text[start:end], kind: list(names)},
+    }
+
+
+class TestLabelsOfAnotherName:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "Important",
+            "important",
+            " IMPORTANT",
+            "IMPORTANT ",
+            "IM PORTANT",
+            "IMPORTANT\u200b",
+            "I\u00adMPORTANT",
+        ],
+    )
+    def test_that_differ_by_case_or_blanks_are_refused_even_beside_good_ones(self, name: str) -> None:
+        paragraph = make_paragraphs(1)[0]
+        for result in (
+            [region_of(paragraph, 1, name)],
+            [region_of(paragraph, 0, "IMPORTANT"), region_of(paragraph, 1, name)],
+        ):
+            with pytest.raises(
+                LabelError, match=f"region {len(result)} is labelled .*; name that label 'IMPORTANT'"
+            ):
+                read_regions(paragraph, result)
+
+    @pytest.mark.parametrize("names", [["OTHER"], [], ["UNIMPORTANT"]])
+    def test_without_one_of_the_right_name_are_no_empty_label(self, names: list[str]) -> None:
+        paragraph = make_paragraphs(1)[0]
+        with pytest.raises(LabelError, match="no region labelled 'IMPORTANT' but others"):
+            read_regions(paragraph, [region_of(paragraph, 1, *names)])
+
+    def test_of_another_kind_of_text_are_refused(self) -> None:
+        paragraph = make_paragraphs(1)[0]
+        with pytest.raises(LabelError, match="region 1 is of type 'hypertextlabels'"):
+            read_regions(paragraph, [region_of(paragraph, 1, "IMPORTANT", kind="hypertextlabels")])
+
+    def test_without_a_region_nothing_matters_and_a_comment_is_no_region(self) -> None:
+        paragraph = make_paragraphs(1)[0]
+        assert read_regions(paragraph, []) == ()
+        choice = {"type": "choices", "value": {"choices": ["easy"]}}
+        assert read_regions(paragraph, [choice, {"type": "relation"}]) == ()
+
+    def test_a_file_of_them_is_refused_and_what_was_imported_of_old_is_a_status(self, tmp_path: Path) -> None:
+        paragraphs = make_paragraphs(2)
+        exported = accepted(paragraphs, {p.id: [0] for p in paragraphs})
+        benchmark = make_benchmark(tmp_path / "b", paragraphs)
+        file = tmp_path / "t.json"
+        file.write_text(json.dumps(exported))
+        import_labels(benchmark.path, "label-studio", file, "human:ada")
+        exported[1]["annotations"][0]["result"][0]["value"]["labels"] = ["Important"]
+        file.write_text(json.dumps(exported))
+        with pytest.raises(LabelError, match=r"task 2 \(p00001\) region 1 is labelled 'Important'"):
+            import_labels(benchmark.path, "label-studio", file, "human:ada")
+        renamed = [
+            row.model_copy(update={"raw": row.raw.replace("IMPORTANT", "Important")})
+            for row in read_ledger(benchmark.ledger).rows
+        ]
+        write_records(benchmark.ledger, renamed)
+        file.write_text("[]")
+        done = import_labels(benchmark.path, "label-studio", file, "human:ada")
+        assert done.statuses == {"invalid_output": 2}
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("damage", "message"),
