@@ -43,7 +43,8 @@ class Reading:
         prompt: The P words of the prompt.
         answer: The m target tokens, each a piece.
         views: Score and components, each float64 [m, P + m]: row t is about target t. A word's number is the
-            sum over its tokens; a token on several words is shared by its visible characters in each.
+            mean over its tokens, as evaluations take it; a token on several words counts in each by its visible
+            characters there.
         probabilities: p(target | all before it) of each target.
         outside: Share of the absolute score of the prompt's tokens that no word holds (`<s>`, for example).
     """
@@ -242,6 +243,7 @@ def _answer(attribution: Attribution, reached: int, start_of_answer: int) -> Ite
 def _project(
     values: Tensor, tokens: Sequence[int], places: Sequence[int], shares: Sequence[float], n_places: int
 ) -> Tensor:
-    weighted = values[:, list(tokens)].double() * torch.tensor(shares, dtype=torch.float64)
+    weights, at = torch.tensor(shares, dtype=torch.float64), torch.tensor(places)
     total = torch.zeros(len(values), n_places, dtype=torch.float64)
-    return total.index_add(1, torch.tensor(places), weighted)
+    total = total.index_add(1, at, values[:, list(tokens)].double() * weights)
+    return total / torch.zeros(n_places, dtype=torch.float64).index_add(0, at, weights)

@@ -14,7 +14,7 @@ from evaluate.intervals import few_texts_note
 from evaluate.metrics.metric import Metric
 from evaluate.report.parts import Cell, Table
 from evaluate.sanity import SanityChecks
-from evaluate.table import cell, in_words, notes, place, seconds
+from evaluate.table import beside, cell, in_words, notes, place, seconds
 from evaluate.two_runs import Change, KindComparison
 
 if TYPE_CHECKING:
@@ -32,9 +32,10 @@ def evaluation_table(result: Evaluation, metrics: Sequence[Metric]) -> Table:
         )
         for row in result.methods
     ]
-    if result.chance:
-        chance = [Cell(in_words(result.chance[metric.name])) for metric in metrics]
-        rows.append((Cell(""), Cell("chance"), *chance, Cell("")))
+    rows += [
+        (Cell(""), Cell(name), *(Cell(in_words(figures[metric.name])) for metric in metrics), Cell(""))
+        for name, figures in beside(result).items()
+    ]
     return Table(
         name=result.kind,
         caption=f"{len(result.methods)} methods, mean over {result.scored} examples with 95 % interval",
