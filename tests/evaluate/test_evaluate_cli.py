@@ -228,3 +228,46 @@ def test_killed_and_run_again_gives_the_same_bytes(
     assert resumed["methods"][0]["seconds_per_1000"] > 0
     timings = {Path("results/timings.jsonl"): b""}
     assert files("broken") | timings == files("whole") | timings
+
+
+def test_a_prompt_template_changes_the_key_and_is_named(
+    evaluate: Evaluate, benchmark_of: Benchmark, lm_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "own.toml").write_text('prefix = "Say it. "\ntext = "{text}"\nsuffix = " So:"\n')
+    command = ["alignment", "--benchmark", benchmark_of.path, "--model", lm_folder, "--method", "random"]
+    assert "5 computed, 0 reused" in evaluate(*command).stderr
+    run = evaluate(*command, "--prompt", "own.toml")
+    assert "5 computed, 0 reused" in run.stderr
+    assert "prompt: own.toml " in run.stderr
+    assert "Prompt: own.toml " in run.stdout
+    stored = json.loads((tmp_path / "results" / "alignment.json").read_text())
+    first = json.loads((tmp_path / "results" / stored["examples"]).read_text().splitlines()[0])
+    assert first["prompt"].startswith("Say it. Tom met the queen.")
+    assert first["prompt"].endswith("What is the tower made of? So:")
+    start, end = first["words"][0]
+    assert first["prompt"][start:end] == "Tom"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--prompt", "nowhere.toml"], "--prompt takes auto, plain, qa, few-shot, chat, or a TOML file"),
+        (["--prompt", "chat"], "has no chat template; use --prompt plain, qa or few-shot"),
+        (["--benchmark", "lambada-rationales", "--prompt", "qa"], "asks nothing: its texts are continued"),
+        (["--foil"], "none of the 2 examples could be scored: 2 no foil"),
+    ],
+)
+def test_prompts_that_cannot_be_are_one_line(
+    evaluate: Evaluate, lm_folder: Path, options: list[str], message: str
+) -> None:
+    run = evaluate("alignment", "--limit", 2, "--model", lm_folder, "--method", "random", *options)
+    assert run.code == 1
+    assert message in run.stderr
+    assert run.stderr.strip().splitlines()[-1].startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    "command", ["alignment", "faithfulness", "ablation", "sanity", "reproduce", "robustness"]
+)
+def test_every_command_that_puts_texts_takes_a_prompt(evaluate: Evaluate, command: str) -> None:
+    assert "--prompt" in evaluate(command, "--help").stdout
