@@ -451,6 +451,7 @@ def export(
     "import",
     epilog="\b\nExamples:\n"
     "  annotate import --format label-studio --annotator human:ada project.json\n"
+    "  annotate import --format label-studio --annotator human:bob --completed-by 2 two_people.json\n"
     "  annotate import --format word-list --annotator import:released words.jsonl --benchmark new",
 )
 def import_(
@@ -465,6 +466,13 @@ def import_(
         str, typer.Option(help="Whose labels these are: human:NAME, or import:NAME for what a file holds.")
     ],
     benchmark: BenchmarkOption = None,
+    completed_by: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="label-studio: read this person's annotations, by number or address; repeat for several who "
+            "shared the work. Needed where the file holds several people's."
+        ),
+    ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
     debug: DebugOption = False,
@@ -477,7 +485,7 @@ def import_(
     from annotate.imports.run import import_labels
     from annotate.tables import describe_imported
 
-    done = import_labels(benchmark, format, file, annotator, command_line())
+    done = import_labels(benchmark, format, file, annotator, command_line(), completed_by or ())
     if json:
         print_json(done.as_json())
         return

@@ -14,9 +14,12 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import regex
+
 from annotate.errors import LabelError
 from annotate.folding import casefold, letters
 from annotate.imports.parsed import Answer, Parsed
+from annotate.outside import read_json
 from annotate.schema import LabelSpan, Paragraph, Rung, text_hash
 
 FORMAT = "label-studio"
@@ -24,19 +27,24 @@ MARK = "IMPORTANT"
 """The label of the regions that matter."""
 
 
-def parse_label_studio(path: Path, paragraphs: Sequence[Paragraph]) -> Parsed:
+def parse_label_studio(
+    path: Path, paragraphs: Sequence[Paragraph], completed_by: Sequence[str] = ()
+) -> Parsed:
     """Read the annotations of one person, a task a paragraph, and check every region.
 
     Args:
         path: The file, exported as JSON.
         paragraphs: The paragraphs of the benchmark.
+        completed_by: Whose annotations to read, by the number or the address that Label Studio knows the
+            person by; several who shared the work are read as one. Everyone's when empty, which must be one's.
 
     Returns:
         An answer for each task with an annotation; predictions are never read.
 
     Raises:
-        LabelError: The file is not such an export, a task is of no paragraph here or has several annotations,
-            or a region does not mark the text it carries; the message names the place.
+        LabelError: The file is not such an export or of several people of whom none is named, a task is of no
+            paragraph here or has several annotations, or a region does not mark the text it carries; the message
+            names the place.
         OSError: The file cannot be read.
     """
     by_id = {paragraph.id: paragraph for paragraph in paragraphs}
@@ -46,10 +54,19 @@ def parse_label_studio(path: Path, paragraphs: Sequence[Paragraph]) -> Parsed:
     seen: dict[str, int] = {}
     answers = []
     left_out: Counter[str] = Counter()
-    for number, task in enumerate(_tasks(path), start=1):
+    tasks = _tasks(path)
+    given = [_annotations(task, f"{path} task {number}") for number, task in enumerate(tasks, start=1)]
+    chosen = _choose_people(given, completed_by, path)
+    for number, (task, found) in enumerate(zip(tasks, given, strict=True), start=1):
         place = f"{path} task {number}"
         paragraph = _paragraph(task, by_id, by_text, place)
-        annotation = _annotation(task, place)
+        own = [each for each in found if _person(each) in chosen]
+        left_out["annotations of other people"] += len(found) - len(own)
+        if len(own) > 1:
+            raise LabelError(
+                f"{place} has {len(own)} annotations of those who are read as one; keep one of them"
+            )
+        annotation = own[0] if own else None
         if annotation is None:
             left_out["tasks without an annotation"] += 1
             continue
@@ -72,7 +89,8 @@ def parse_label_studio(path: Path, paragraphs: Sequence[Paragraph]) -> Parsed:
 
 def _tasks(path: Path) -> list[dict[str, Any]]:
     try:
-        content: list[dict[str, Any]] = json.loads(path.read_bytes())
+        # Mended, since half an emoji at the edge of a region marks the emoji.
+        content: list[dict[str, Any]] = read_json(path.read_bytes(), mend=True)
     except ValueError as error:
         raise LabelError(f"{path} is not JSON: {error}") from None
     ours = isinstance(content, list) and all(
@@ -119,7 +137,8 @@ def _same_line_ends(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _annotation(task: Mapping[str, Any], place: str) -> Mapping[str, Any] | None:
+def _annotations(task: Mapping[str, Any], place: str) -> list[Mapping[str, Any]]:
+    """The annotations of a task without those that were skipped."""
     found = task.get("annotations") or []
     fits = isinstance(found, list) and all(
         isinstance(each, dict)
@@ -129,10 +148,39 @@ def _annotation(task: Mapping[str, Any], place: str) -> Mapping[str, Any] | None
     )
     if not fits:
         raise LabelError(f"{place} has annotations without a result; export from Label Studio as JSON")
-    given = [each for each in found if not each.get("was_cancelled")]
-    if len(given) > 1:
-        raise LabelError(f"{place} has {len(given)} annotations; export those of one person at a time")
-    return given[0] if given else None
+    return [each for each in found if not each.get("was_cancelled")]
+
+
+def _person(annotation: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names that Label Studio has for who made an annotation: number, address; empty where it tells none."""
+    by = annotation.get("completed_by")
+    names = [by.get("id"), by.get("email")] if isinstance(by, dict) else [by]
+    return tuple(str(name) for name in names if name is not None)
+
+
+def _choose_people(
+    given: Sequence[Sequence[Mapping[str, Any]]], names: Sequence[str], path: Path
+) -> set[tuple[str, ...]]:
+    """Whose annotations are read.
+
+    Raises:
+        LabelError: There are several people and none is named, or a name is nobody's.
+    """
+    people = list(dict.fromkeys(_person(each) for found in given for each in found))
+    shown = ", ".join("/".join(person) or "unknown" for person in people)
+    if not names:
+        if len(people) > 1:
+            raise LabelError(
+                f"{path} holds the annotations of {len(people)} people ({shown}): say whose to read with"
+                " --completed-by, once for each annotator; named several times, they are read as one"
+            )
+        return set(people)
+    for name in names:
+        if not any(name in person for person in people):
+            raise LabelError(
+                f"{path} holds no annotation of --completed-by {name}; there are those of: {shown}"
+            )
+    return {person for person in people if set(person) & set(names)}
 
 
 def _names(region: Mapping[str, Any]) -> list[str]:
@@ -216,18 +264,48 @@ def _span(paragraph: Paragraph, value: Mapping[str, Any], place: str) -> LabelSp
 
 def _locate(text: str, start: int, end: int, quote: str, place: str) -> tuple[int, int, Rung]:
     """Offsets in code points, and how they were found."""
-    fits = 0 <= start <= end and text[start:end] == quote
-    code_points = _code_points(text)
-    shifted = code_points.get(start, -1), code_points.get(end, -1)
-    repaired = min(shifted) >= 0 and text[slice(*shifted)] == quote
-    if fits:
-        return start, end, "ambiguous" if repaired and shifted != (start, end) else "exact"
-    if repaired:
-        return *shifted, "normalized"
+    shifted = _from_utf16(text, start, end)
+    for same in (str.__eq__, _same_on_screen):
+        fits = 0 <= start <= end and same(text[start:end], quote)
+        repaired = shifted is not None and same(text[slice(*shifted)], quote)
+        if fits:
+            ambiguous = shifted is not None and repaired and _bare(text, *shifted) != _bare(text, start, end)
+            return start, end, "ambiguous" if ambiguous else "exact"
+        if repaired and shifted is not None:
+            return *shifted, "normalized"
     raise LabelError(
         f"{place} ({start} to {end}) carries {quote!r}, but there stands {text[max(start, 0) : max(end, 0)]!r},"
         " counted in code points or in UTF-16; nothing was imported"
     )
+
+
+# Label Studio writes each character of a line end in a region's text as these two.
+_LINE_END = regex.compile(r"\\[nr]")
+# What reading leaves of half an emoji, which a selection in a browser may cut in two.
+_HALF = "\ufffd"
+
+
+def _same_on_screen(text: str, quote: str) -> bool:
+    """Whether a region's text is that of the paragraph but for spaces and line ends, and an emoji cut at its edge.
+
+    A browser's selection drops line ends at its edges and joins or makes spaces, none of which is in a word.
+    """
+    here, there = ("".join(_LINE_END.sub(" ", part).split()) for part in (text, quote))
+    alike = (a == b or (b == _HALF and a > "\uffff") for a, b in zip(here, there, strict=False))
+    return here != "" and len(here) == len(there) and all(alike)
+
+
+def _bare(text: str, start: int, end: int) -> tuple[int, int]:
+    """Offsets without the spaces at the edges."""
+    part = text[start:end]
+    return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())
+
+
+def _from_utf16(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """Offsets in code points of what lies between two in UTF-16, with whole the characters that these cut."""
+    units = _code_points(text)
+    first, last = units.get(start, units.get(start - 1)), units.get(end, units.get(end + 1))
+    return None if first is None or last is None or start > end else (first, last)
 
 
 @lru_cache(maxsize=64)

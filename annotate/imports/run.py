@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,21 +15,18 @@ from annotate.derive import derive
 from annotate.errors import LabelError, UnknownNameError
 from annotate.files import write_records
 from annotate.imports import label_studio, word_list
-from annotate.imports.parsed import Answer, Parsed
+from annotate.imports.parsed import Answer
 from annotate.label_files import check_texts, slug, write_labels
 from annotate.ledger import Attempt, Ledger
 from annotate.manifest import write_manifest
-from annotate.schema import Paragraph, Rung, Status
+from annotate.schema import Rung, Status
 from annotate.words import WORD_RULE
 
 if TYPE_CHECKING:
     from annotate.protocol import Annotator
 
-FORMATS: dict[str, Callable[[Path, Sequence[Paragraph]], Parsed]] = {
-    label_studio.FORMAT: label_studio.parse_label_studio,
-    word_list.FORMAT: word_list.parse_word_list,
-}
-"""What reads a file of labels for the paragraphs of a benchmark."""
+FORMATS = (label_studio.FORMAT, word_list.FORMAT)
+"""The kinds of files of labels."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,14 @@ class Imported:
         return asdict(self)
 
 
-def import_labels(folder: Path | None, name: str, path: Path, annotator: str, command: str = "") -> Imported:
+def import_labels(
+    folder: Path | None,
+    name: str,
+    path: Path,
+    annotator: str,
+    command: str = "",
+    completed_by: Sequence[str] = (),
+) -> Imported:
     """Import a file of labels into a benchmark. Nothing is imported unless the whole file fits.
 
     What is imported goes to the ledger as the answers of ``annotator``: importing a corrected file adds to
@@ -68,14 +72,16 @@ def import_labels(folder: Path | None, name: str, path: Path, annotator: str, co
 
     Args:
         folder: The benchmark's folder; ``./curated`` if not given.
-        name: A key of ``FORMATS``.
+        name: One of ``FORMATS``.
         path: The file.
         annotator: ``human:NAME`` or ``import:NAME``.
         command: The command line, noted in the manifests.
+        completed_by: Whose annotations to read, where the file is of Label Studio.
 
     Raises:
         UnknownNameError: There is no such format.
-        LabelError: The annotator's name begins otherwise, the file does not fit the benchmark, or another
+        LabelError: The annotator's name begins otherwise, people are named for a file that knows none, the file
+            does not fit the benchmark, or another
             process is writing to the ledger.
         BenchmarkError: The folder holds no whole benchmark.
         OSError: Something cannot be read or written.
@@ -87,13 +93,19 @@ def import_labels(folder: Path | None, name: str, path: Path, annotator: str, co
             f"labels are not imported as those of {annotator!r}; use human:NAME for a person, import:NAME for"
             " what a file holds"
         )
+    if completed_by and name != label_studio.FORMAT:
+        raise LabelError(f"--completed-by is for {label_studio.FORMAT}; a {name} does not tell who made it")
     reader = make_annotator(annotator)
     chosen = DEFAULT if folder is None else folder
     if name == word_list.FORMAT and not chosen.exists():
         make_benchmark(path, chosen, command)
     benchmark = open_benchmark(chosen)
     paragraphs = benchmark.paragraphs()
-    parsed = FORMATS[name](path, paragraphs)
+    parsed = (
+        word_list.parse_word_list(path, paragraphs)
+        if name == word_list.FORMAT
+        else label_studio.parse_label_studio(path, paragraphs, completed_by)
+    )
     with Ledger(benchmark.ledger) as ledger:
         rows = [(row.paragraph_id, row.text_sha256) for row in ledger.attempts.rows]
         check_texts(benchmark.ledger, paragraphs, rows)
@@ -114,7 +126,8 @@ def import_labels(folder: Path | None, name: str, path: Path, annotator: str, co
         benchmark.labels_dir / f"{slug(annotator)}.manifest.json",
         command=command,
         seed=0,
-        config={"annotator": annotator, "format": name},
+        config={"annotator": annotator, "format": name}
+        | ({"completed_by": list(completed_by)} if completed_by else {}),
         inputs=[benchmark.paragraphs_path, path],
         files=[file],
         report={key: value for key, value in imported.as_json().items() if key != "benchmark"},

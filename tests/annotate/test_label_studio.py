@@ -194,7 +194,7 @@ def edited(exported: list[dict[str, Any]]) -> None:
     exported[1]["data"]["text"] += " more"
 
 
-def two_people(exported: list[dict[str, Any]]) -> None:
+def two_of_one(exported: list[dict[str, Any]]) -> None:
     exported[1]["annotations"] *= 2
 
 
@@ -230,6 +230,124 @@ def region_of(paragraph: Paragraph, word: int, *names: str, kind: str = "labels"
         "type": kind,
         "value": {"start": start, "end": end, "text": paragraph.text[start:end], kind: list(names)},
     }
+
+
+def marked(paragraph: Paragraph, start: int, end: int, quote: str) -> dict[str, Any]:
+    return {"type": "labels", "value": {"start": start, "end": end, "text": quote, "labels": ["IMPORTANT"]}}
+
+
+class TestLineEnds:
+    TEXT = "😀 Rain falls.\nThe fox\r\neats  plums."
+
+    @pytest.mark.parametrize("support", [TEXT, TEXT.replace("😀", "So")])
+    @pytest.mark.parametrize("cut", [slice(2, 3), slice(0, 5), slice(1, 4), slice(3, 7)])
+    @pytest.mark.parametrize(
+        "written",
+        [
+            lambda quote: quote.replace("\r", "\\n").replace("\n", "\\n"),
+            lambda quote: quote.replace("\r\n", "\n").replace("\n", "\\n"),
+            lambda quote: quote.replace("\n", "\\r\\n"),
+            lambda quote: " ".join(quote.split()),
+            lambda quote: quote.replace("\n", ""),
+        ],
+    )
+    @pytest.mark.parametrize("edge", [0, 1])
+    def test_in_a_region_and_at_its_borders(self, support: str, cut: slice, written: Any, edge: int) -> None:
+        paragraph = make_paragraph("p", support, "why?", "x", narrative="One.")
+        inside = [i for i, (start, _) in enumerate(paragraph.words) if start > 4][cut]
+        start, end = paragraph.words[inside[0]][0], paragraph.words[inside[-1]][1]
+        start -= edge * paragraph.text[start - 1].isspace()
+        end += edge * paragraph.text[end].isspace()
+        (code_points,) = read_regions(
+            paragraph, [marked(paragraph, start, end, written(paragraph.text[start:end]))]
+        )
+        shift = [len(paragraph.text[:at].encode("utf-16-le")) // 2 for at in (start, end)]
+        (units,) = read_regions(paragraph, [marked(paragraph, *shift, written(paragraph.text[start:end]))])
+        assert code_points.words == units.words == tuple(inside)
+        assert code_points.rung == "exact"
+        assert units.rung in (("normalized", "exact") if "😀" in support else ("exact",))
+
+    def test_backslashes_of_the_text_itself_are_no_line_ends(self) -> None:
+        paragraph = make_paragraph("p", "See C:\\new\\readme there.", "why?", "x", narrative="One.")
+        start = paragraph.text.index("C:")
+        quote = "C:\\new\\readme"
+        (span,) = read_regions(paragraph, [marked(paragraph, start, start + len(quote), quote)])
+        assert [paragraph.word_texts()[i] for i in span.words] == ["C", ":", "\\", "new", "\\", "readme"]
+
+    def test_other_words_are_still_refused(self) -> None:
+        paragraph = make_paragraph("p", "A fox\nran.", "why?", "x", narrative="One.")
+        start = paragraph.text.index("fox")
+        for quote in ("fox\\nrun.", "foxran", "x\\nran.", ""):
+            with pytest.raises(LabelError, match="carries"):
+                read_regions(paragraph, [marked(paragraph, start, start + 8, quote)])
+
+    def test_half_an_emoji_at_a_border_marks_it(self, tmp_path: Path) -> None:
+        paragraph = make_paragraph("p", "A fox 😀 ran 😀 off.", "why?", "x", narrative="One.")
+        texts = paragraph.word_texts()
+        unit = len(paragraph.text[: paragraph.text.index("😀")].encode("utf-16-le")) // 2
+        region = marked(paragraph, unit + 1, unit + 9, "\ude00 ran \ud83d")
+        exported = [
+            {"data": {"text": paragraph.text}, "annotations": [{"result": [region]}]},
+        ]
+        found = imported(tmp_path, [paragraph], exported)
+        assert [texts[i] for i in found["p"]] == ["😀", "ran", "😀"]
+
+
+def of_people(paragraphs: list[Paragraph], *people: Any) -> list[dict[str, Any]]:
+    """Tasks that each person has annotated: the n-th marks the n-th word."""
+    exported = accepted(paragraphs, {p.id: [0] for p in paragraphs})
+    for paragraph, task in zip(paragraphs, exported, strict=True):
+        task["annotations"] = [
+            {"completed_by": person, "result": [region_of(paragraph, n, "IMPORTANT")]}
+            for n, person in enumerate(people)
+        ]
+    return exported
+
+
+class TestSeveralPeople:
+    def setup(self, folder: Path, *people: Any) -> tuple[list[Paragraph], Path, Path]:
+        paragraphs = make_paragraphs(3)
+        benchmark = make_benchmark(folder / "b", paragraphs)
+        file = folder / "t.json"
+        file.write_text(json.dumps(of_people(paragraphs, *people)))
+        return paragraphs, benchmark.path, file
+
+    def test_of_one_export_are_annotators_of_their_own(self, tmp_path: Path) -> None:
+        ada, bob = 1, {"id": 2, "email": "bob@example.org", "first_name": "Bob"}
+        paragraphs, folder, file = self.setup(tmp_path, ada, bob)
+        with pytest.raises(
+            LabelError, match=r"of 2 people \(1, 2/bob@example.org\): say whose .* --completed-by"
+        ):
+            import_labels(folder, "label-studio", file, "human:ada")
+        assert not (folder / "ledger.jsonl").exists()
+        done = import_labels(folder, "label-studio", file, "human:ada", completed_by=["1"])
+        assert done.left_out == {"annotations of other people": 3}
+        for name in ("2", "bob@example.org"):
+            import_labels(folder, "label-studio", file, "human:bob", completed_by=[name])
+        labels = read_labels(folder / "labels", paragraphs)
+        assert {label.words for label in labels["human:ada"]} == {(0,)}
+        assert {label.words for label in labels["human:bob"]} == {(1,)}
+        with pytest.raises(
+            LabelError, match="no annotation of --completed-by 7; there are those of: 1, 2/bob"
+        ):
+            import_labels(folder, "label-studio", file, "human:x", completed_by=["7"])
+
+    def test_who_shared_the_tasks_are_read_as_one_when_named(self, tmp_path: Path) -> None:
+        paragraphs, folder, file = self.setup(tmp_path, 1)
+        exported = json.loads(file.read_text())
+        exported[2]["annotations"][0]["completed_by"] = 2
+        file.write_text(json.dumps(exported))
+        with pytest.raises(LabelError, match="of 2 people"):
+            import_labels(folder, "label-studio", file, "human:team")
+        done = import_labels(folder, "label-studio", file, "human:team", completed_by=["1", "2"])
+        assert done.statuses == {"ok": 3}
+        (tmp_path / "t.json").write_text(json.dumps(of_people(paragraphs, 1, 2)))
+        with pytest.raises(LabelError, match="task 1 has 2 annotations of those who are read as one"):
+            import_labels(folder, "label-studio", file, "human:team", completed_by=["1", "2"])
+
+    def test_a_word_list_knows_none(self, tmp_path: Path) -> None:
+        with pytest.raises(LabelError, match="--completed-by is for label-studio"):
+            import_labels(tmp_path, "word-list", tmp_path / "x", "import:x", completed_by=["1"])
 
 
 class TestLabelsOfAnotherName:
@@ -301,7 +419,7 @@ class TestRefused:
             (shifted, r"task 2 \(p00001\) region 1 \(1 to 4\) carries 'Mira', but there stands 'ira'"),
             (carriage_returns, "task 2 has other line ends than p00001"),
             (edited, "task 2 has another text than p00001"),
-            (two_people, "task 2 has 2 annotations; export those of one person"),
+            (two_of_one, "task 2 has 2 annotations of those who are read as one; keep one"),
             (twice, "task 4 is of p00001, as task 2 is"),
             (foreign, "task 2 is of p99, which is not in this benchmark"),
             (blank, "marks no word: ' '"),

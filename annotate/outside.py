@@ -1,0 +1,63 @@
+"""Text and JSON from outside: half surrogate pairs, depths and numbers that Python cannot hold are met here."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import regex
+
+_HALF = regex.compile(r"[\ud800-\udfff]")
+_REPLACEMENT = "\ufffd"
+# Escapes of a JSON text from left to right, so that an escaped backslash begins none; the group is half a pair.
+_ESCAPE = regex.compile(
+    r"\\(?:u[dD][89abAB][\da-fA-F]{2}\\u[dD][c-fC-F][\da-fA-F]{2}|(u[dD][89a-fA-F][\da-fA-F]{2})|.)",
+    regex.DOTALL,
+)
+_MOST_DIGITS = 4_000
+"""Python refuses to read whole numbers much longer than this."""
+
+
+def whole_characters(text: str) -> str:
+    """``text`` with U+FFFD in place of each half of a surrogate pair, which no file can hold."""
+    return _HALF.sub(_REPLACEMENT, text)
+
+
+def is_whole(text: str) -> bool:
+    """Whether ``text`` has no half of a surrogate pair."""
+    return _HALF.search(text) is None
+
+
+def mend_json(text: str) -> str:
+    """A JSON text with U+FFFD in place of each half of a surrogate pair, escaped or not."""
+    escaped = _ESCAPE.sub(lambda found: r"\ufffd" if found.group(1) else found.group(), text)
+    return whole_characters(escaped)
+
+
+def read_json(source: str | bytes, *, mend: bool = False) -> Any:
+    """Read JSON that others wrote.
+
+    Args:
+        source: A JSON text; bytes are UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
+        mend: Put U+FFFD in place of half a surrogate pair instead of refusing it.
+
+    Returns:
+        The value; a whole number of more than 4,000 digits is read as ``None``.
+
+    Raises:
+        ValueError: It is no JSON, nested too deep, or holds half a surrogate pair.
+    """
+    text = source if isinstance(source, str) else source.decode(json.detect_encoding(source), "surrogatepass")
+    mended = mend_json(text)
+    if mended != text and not mend:
+        raise ValueError(
+            "half of a surrogate pair (such as \\ud83d) stands alone in it, which is no character"
+        )
+    try:
+        return json.loads(mended, parse_int=_whole)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+
+
+def _whole(digits: str) -> int | None:
+    return int(digits) if len(digits) <= _MOST_DIGITS else None
