@@ -151,3 +151,11 @@ def test_log_ratio_of_copies_is_no_surer() -> None:
     pretended = log_ratio_interval(np.tile(values, 10), np.tile(random, 10), range(400))
     assert (tenfold.low, tenfold.mean, tenfold.high) == pytest.approx((once.low, once.mean, once.high))
     assert pretended.high - pretended.low < 0.5 * (once.high - once.low)
+
+
+def test_log_ratio_of_few_texts_is_students() -> None:
+    # Of ratios near 1 the logarithm is the mean excess, whose t interval is known: 2.262 standard errors of ten texts.
+    excess = np.random.default_rng(4).normal(0, 0.01, 10)
+    found = log_ratio_interval(1 + excess, np.ones(10), range(10), resamples=50_000)
+    half = t.ppf(0.975, 9) * excess.std(ddof=1) / np.sqrt(10)
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.05)

@@ -140,7 +140,9 @@ def test_the_best_baseline_is_judged_by_the_table(page: Reproduction, folder: Pa
     assert bare.better_than_best("heat", "sufficiency").mean is None
 
 
-def test_robustness_enters_by_its_probes(task: Task, lm: LanguageModel, tmp_path: Path) -> None:
+def test_robustness_enters_by_its_probes(
+    task: Task, lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     methods, options = ["heat", "gradient-norm", "input-x-gradient", "random"], TINY.robust_options
     found = {
         probe: robustness(
@@ -172,6 +174,14 @@ def test_robustness_enters_by_its_probes(task: Task, lm: LanguageModel, tmp_path
     plain, chosen = varied.better("heat", least, metric), varied.better_than_best("heat", metric)
     assert chosen.mean == plain.mean
     assert chosen.low <= plain.low <= plain.high <= chosen.high
+    # It was chosen of two baselines: Bonferroni.
+    asked: list[float] = []
+    monkeypatch.setattr(
+        "evaluate.reproduce.robustness.variation_difference",
+        lambda *_, confidence: asked.append(confidence) or plain,
+    )
+    varied.better_than_best("heat", metric)
+    assert asked == [pytest.approx(0.975)]
     assert len({*moved.values()}) > 1
     assert "gradient-norm, input-x-gradient only" in varied.remark
 

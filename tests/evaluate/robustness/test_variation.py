@@ -48,3 +48,18 @@ def test_a_difference_is_taken_on_the_same_texts() -> None:
     wild[0] = [1.0, 50.0, 1.0]
     found = variation_difference(part, wild, TEXTS, 0)
     assert (found.mean, found.n, found.undefined) == (pytest.approx(0.18), 7, 1)
+
+
+def test_fewer_texts_and_more_confidence_widen_the_interval() -> None:
+    generator = np.random.default_rng(0)
+    one, other = (1 + 0.1 * generator.random((30, 2)) for _ in range(2))
+    texts = [str(index) for index in range(30)]
+    usual = variation_difference(one, other, texts, 0)
+    surer = variation_difference(one, other, texts, 0, confidence=0.99)
+    assert surer.low < usual.low < usual.high < surer.high
+    assert surer.mean == usual.mean
+    # Of ten texts 2.262 standard errors, where a percentile bootstrap as it comes has 1.96 * sqrt(9 / 10).
+    ratios = 1 + 0.01 * np.arange(10.0)
+    found = variation(np.stack([np.ones(10), ratios], axis=1), texts[:10], 0)
+    half = 2.262 * ratios.std(ddof=1) / np.sqrt(10)
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.06)
