@@ -1,30 +1,84 @@
-"""Reading an answer that should be JSON."""
+"""Reading an answer that should be JSON, whatever a model puts around it."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from typing import TypeVar
 
 import regex
 from pydantic import BaseModel, ValidationError
 
 from annotate.formats.format import FormatError
+from annotate.formats.thinking import BEGINS, ENDS
+from annotate.outside import mend_json
 
 T = TypeVar("T", bound=BaseModel)
 
-# Endpoints without structured output often wrap the object in a fence.
-_FENCE = regex.compile(r"^\s*```(?:json)?\s*\n(.*)\n\s*```\s*$", regex.DOTALL)
+_EVENT = regex.compile(
+    rf"(?P<object>\{{(?=\s*[\"}}]))|(?P<begins>{BEGINS})|(?P<ends>{ENDS})", regex.IGNORECASE
+)
+_TRIES = 100
+"""So many braces that begin no object, and no further one is looked at: each costs a look at the whole answer."""
+# Only where an object ends is asked of this decoder, not what its numbers are.
+_DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
 def parse_answer(model: type[T], content: str) -> T:
-    """Read ``content`` as JSON of the form of ``model``.
+    """Find the first JSON object of the form of ``model`` that is not part of a model's thoughts.
+
+    Around it anything may stand: thoughts, prose, a fence, further objects. What is in it is read strictly; an
+    object within another one is part of that. Half a surrogate pair is read as U+FFFD.
 
     Raises:
-        FormatError: It is not; says where.
+        FormatError: There is none; says where the first object, or the answer, is otherwise.
     """
-    fenced = _FENCE.match(content)
+    content = mend_json(content)
+    failure: ValidationError | None = None
+    for part, telling in ((content, True), *_objects(content)):
+        try:
+            return model.model_validate_json(part)
+        except ValidationError as error:
+            better = telling and not _is_no_json(error) and failure is not None and _is_no_json(failure)
+            failure = error if failure is None or better else failure
+    assert failure is not None  # the whole answer is tried at least
+    first = failure.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the answer"
+    raise FormatError(" ".join(f"{place}: {first['msg']}".split())) from failure
+
+
+def _is_no_json(error: ValidationError) -> bool:
+    return error.errors()[0]["type"] == "json_invalid"
+
+
+def _objects(content: str) -> Iterator[tuple[str, bool]]:
+    """The JSON objects of an answer that are not part of thoughts, from left to right.
+
+    Yields:
+        The object, and whether it is surely not part of another one that is broken.
+    """
+    found: list[tuple[str, bool]] = []
+    thinking = False
+    at = failed = 0
+    while failed < _TRIES and (event := _EVENT.search(content, at)) is not None:
+        at = event.end()
+        if event["begins"]:
+            thinking = True
+        elif event["ends"]:
+            # What was thought before an end without a beginning: the beginning was part of the prompt.
+            found = found if thinking else []
+            thinking = False
+        elif not thinking:
+            end = _end(content, event.start())
+            failed += end is None
+            found += [(content[event.start() : end], failed == 0)] if end else []
+            at = end or at
+    yield from found
+
+
+def _end(content: str, start: int) -> int | None:
+    """Where the JSON object that begins at ``start`` ends; ``None`` where none does."""
     try:
-        return model.model_validate_json(fenced.group(1) if fenced else content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the answer"
-        raise FormatError(" ".join(f"{place}: {first['msg']}".split())) from error
+        return _DECODER.raw_decode(content, start)[1]
+    except (ValueError, RecursionError):
+        return None

@@ -10,6 +10,7 @@ import regex
 from annotate.formats.copies import place_marks
 from annotate.formats.format import FormatError
 from annotate.formats.prompted import Prompted
+from annotate.formats.thinking import without_thoughts
 from annotate.schema import LabelSpan, Paragraph, Span
 
 _DEFAULT_TAG = "m"
@@ -39,7 +40,8 @@ class Tags(Prompted):
         Raises:
             FormatError: Tags are not in pairs, or the answer is no copy of the text.
         """
-        copy, marks = split_tags(content, tag_name(paragraph.text))
+        said = without_thoughts(content, paragraph.text)
+        copy, marks = split_tags(said, tag_name(paragraph.text))
         return place_marks(paragraph, copy, marks)
 
     def merge(self, first: Sequence[LabelSpan], second: Sequence[LabelSpan]) -> tuple[LabelSpan, ...]:

@@ -315,8 +315,92 @@ def test_answers_without_form_are_refused(name: str, content: str, message: str)
         FORMATS[name].read(PARAGRAPH, content)
 
 
-def test_fenced_json_is_read() -> None:
-    assert FORMATS["quotes"].read(PARAGRAPH, '```json\n{"spans": []}\n```') == ()
+ANSWERS = {
+    "quotes": '{"spans": [{"quote": "Mira", "occurrence": 1, "before": ""}]}',
+    "indexed": '{"words": [{"i": 0, "word": "Mira"}]}',
+}
+EMPTY = {"quotes": '{"spans": []}', "indexed": '{"words": []}'}
+AROUND = [
+    "<think>\nWhich words? {{maybe}} {empty}\n</think>\n\n{answer}",
+    "<THINKING>{empty}</THINKING>{answer}",
+    "Okay, {{let}} me look. {empty}\n</think>\n{answer}",
+    "<think>one {empty}</think>\n<think>two</think>{answer}",
+    "[THINK]{empty}[/THINK]{answer}",
+    "<seed:think>{empty}</seed:think>{answer}",
+    "<|channel|>analysis<|message|>{empty}<|end|><|start|>assistant<|channel|>final<|message|>{answer}",
+    "◁think▷{empty}◁/think▷{answer}",
+    "<|begin_of_thought|>{empty}<|end_of_thought|>{answer}",
+    "{answer}\n<reflection>{empty} would be less.</reflection>",
+    "Here is the JSON you asked for:\n```json\n{answer}\n```\nLet me know if it helps.",
+    "```JSON\n{answer}\n```",
+    "```json {answer}```",
+    "~~~\n{answer}\n~~~",
+    "```\n{answer}",
+    "Sure! {answer}",
+    'The text says "{{" and {{"x": it begins no object. {answer}',
+    "{answer}\n\nThese words matter most.",
+    "{answer}{empty}",
+    '{{"note": "an object of another form {{"}} {answer}',
+    "{{}}\n{answer}",
+    "[{answer}]",
+    "\ufeff{answer}",
+]
+
+
+@pytest.mark.parametrize("name", ["quotes", "indexed"])
+@pytest.mark.parametrize("around", AROUND)
+def test_json_is_found_in_what_stands_around_it(name: str, around: str) -> None:
+    content = around.format(answer=ANSWERS[name], empty=EMPTY[name])
+    (span,) = FORMATS[name].read(PARAGRAPH, content)
+    assert (span.words, span.rung) == ((0,), "exact")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("<think>" + ANSWERS["quotes"], "Invalid JSON"),
+        ("<think>" + ANSWERS["quotes"] + "</think>", "Invalid JSON"),
+        ('Sure: {"spans": [{"quote": 7}]} and so on', r"spans\.0\.quote: Input should be a valid string"),
+        ('{"answer": ' + ANSWERS["quotes"] + "}", "spans: Field required"),
+        ('Sure: {"spans": [{"quote": "Mira"},]}', "Invalid JSON"),
+        ('{"spans": [{"quote": "Mira"},]}', "Invalid JSON: trailing comma"),
+        ("{'spans': []}", "Invalid JSON"),
+        ("[" + ANSWERS["quotes"].partition("[")[2][:-2] + "]", "Input should be an object"),
+        (ANSWERS["quotes"].replace("1", "1" * 5_000), "Invalid JSON: number out of range"),
+        ('{"spans":' * 20_000, "Invalid JSON: recursion limit"),
+        ('{"a":' * 5_000 + "x" + ANSWERS["quotes"], "Invalid JSON"),
+    ],
+)
+def test_what_is_in_the_json_is_read_strictly(content: str, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        FORMATS["quotes"].read(PARAGRAPH, content)
+
+
+def test_marks_of_thoughts_inside_a_quote_are_part_of_it() -> None:
+    paragraph = make_paragraph("p", "It prints <think> and </think> twice.", "What?", "x", narrative="One.")
+    content = json.dumps({"spans": [{"quote": "<think> and </think>", "occurrence": 1, "before": "prints"}]})
+    for said in (content, f"Sure: {content}", f"<think>{EMPTY['quotes']}</think>{content}"):
+        (span,) = FORMATS["quotes"].read(paragraph, said)
+        assert (len(span.words), span.rung) == (8, "exact")
+
+
+def test_half_a_surrogate_pair_in_an_answer_is_one_character_that_is_not_there() -> None:
+    for half in ("\\ud83d", "\ud83d", "\\uDE00"):
+        content = ANSWERS["quotes"].replace("Mira", f"Mira {half}")
+        (span,) = FORMATS["quotes"].read(PARAGRAPH, content)
+        assert (span.quote, span.words) == ("Mira \ufffd", (0,))
+
+
+@pytest.mark.parametrize("open_mark", ["<think>", ""])
+def test_thoughts_before_a_tagged_copy_are_left_out(open_mark: str) -> None:
+    copy = tagged(PARAGRAPH, [0])
+    (span,) = FORMATS["tags"].read(PARAGRAPH, f"{open_mark}<m> opens a mark. <m>Or two?</think>\n{copy}")
+    assert (span.words, span.rung) == ((0,), "exact")
+    with pytest.raises(FormatError, match="no copy of the text"):
+        FORMATS["tags"].read(PARAGRAPH, f"<think>{copy}")
+    paragraph = make_paragraph("p", "It prints <think> and </think> twice.", "What?", "x", narrative="One.")
+    (span,) = FORMATS["tags"].read(paragraph, tagged(paragraph, [0]))
+    assert (span.words, span.rung) == ((0,), "exact")
 
 
 def test_tag_is_one_that_the_text_does_not_hold() -> None:
