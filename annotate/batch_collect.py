@@ -183,7 +183,7 @@ def _fetch(endpoint: Endpoint, file_id: str, path: Path, made_at: datetime) -> s
         return path.read_text(encoding="utf-8")
     with said_plainly(endpoint):
         try:
-            text = patient(endpoint).files.content(file_id).read().decode("utf-8")
+            text = patient(endpoint).files.content(file_id).read().decode("utf-8", "replace")
         except (openai.PermissionDeniedError, openai.NotFoundError) as error:
             if error.status_code == 403 or datetime.now(UTC) - made_at < GONE_AFTER:
                 raise IncompleteError(

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from annotate.batch_notes import Line
-from annotate.completion import CompletionError, read_completion
 from annotate.errors import LabelError
-from annotate.faults import read_fault
 from annotate.ledger import Attempts
+from annotate.outside import read_json
 from annotate.pending import Ask
 from annotate.protocol import Response
+from annotate.recorded import read_body
 
 MOST_LINES = 50_000
 """Most requests that the API takes in one batch."""
@@ -128,11 +128,13 @@ def read_answers(text: str, model: str) -> Iterator[tuple[int, Answer | None]]:
 
 def _read_answer(line: str, model: str) -> Answer | None:
     try:
-        row = json.loads(line)
+        row = read_json(line, mend=True)
         name, got, error = str(row["custom_id"]), row.get("response"), row.get("error") or {}
         if got is None:
             return Answer(name, error.get("code") not in NOT_WORKED_ON, _unanswered(error))
-        return Answer(name, True, _response(int(got["status_code"]), got, model))
+        raw = json.dumps(got.get("body"), ensure_ascii=False, separators=(",", ":"))
+        request_id = str(got.get("request_id") or "")
+        return Answer(name, True, read_body(int(got["status_code"]), raw, request_id, model).response)
     except (ValueError, LookupError, TypeError, AttributeError):
         return None
 
@@ -140,42 +142,6 @@ def _read_answer(line: str, model: str) -> Answer | None:
 def _unanswered(error: dict[str, Any]) -> Response:
     detail, code = str(error.get("message") or ""), str(error.get("code") or "")
     return Response(status="error", detail=detail or code, code=code)
-
-
-def _response(http: int, got: dict[str, Any], model: str) -> Response:
-    raw = json.dumps(got.get("body"), ensure_ascii=False, separators=(",", ":"))
-    request_id = str(got.get("request_id") or "")
-    if http != 200:
-        fault = read_fault(http, got.get("body"))
-        return Response(
-            status=fault.status,
-            raw=raw,
-            detail=fault.explain(model),
-            http=http,
-            code=fault.code,
-            request_id=request_id,
-        )
-    try:
-        said = read_completion(raw)
-    except CompletionError as error:
-        return Response(
-            status="error",
-            raw=raw,
-            http=http,
-            request_id=request_id,
-            code="no_completion",
-            detail=str(error),
-        )
-    return Response(
-        status=said.status,
-        raw=raw,
-        detail=said.content if said.status == "refused" else "",
-        model=said.model,
-        http=http,
-        request_id=request_id,
-        fingerprint=said.fingerprint,
-        usage=said.usage,
-    )
 
 
 def describe_errors(errors: Iterable[Any], lines: Sequence[Line]) -> str:

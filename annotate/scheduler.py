@@ -290,10 +290,11 @@ class Scheduler:
         cost = response.cost_usd
         if response.usage is not None:
             self._tokens.give_back(_total(job.worst) - _total(response.usage))
-            self.tally.unpriced |= cost is None
         elif outcome.action != "answer" and not outcome.maybe_billed:
             self._tokens.give_back(_total(job.worst))
             cost = 0.0
+        # An answer is paid for, whether or not the server says what it used.
+        self.tally.unpriced |= cost is None and (outcome.action == "answer" or response.usage is not None)
         self.tally.lost += outcome.maybe_billed
         self.tally.cost_usd += response.cost_usd or 0.0
         self.budget.settle(job.worst_cost, cost)

@@ -57,17 +57,23 @@ def _row_dollars(spent: Spent, way: Way) -> str:
     return " + ".join(parts)
 
 
+def _paid(spent: Spent) -> str:
+    """A sum; not 0 where no price is known at all."""
+    known = spent.attempts > spent.unpriced + spent.rejected
+    return "not known" if spent.unpriced and not known else f"${spent.usd:.4f}"
+
+
 def describe_cost(cost: Cost, pilot: Cost) -> list[str]:
     """The totals, what they leave out, and what a pilot beside it cost."""
     total = cost.total
     lines = [
-        f"paid: ${total.usd:.4f} (online ${cost.online.usd:.4f}, batch ${cost.batch.usd:.4f});"
-        f" of it ${cost.failures.usd:.4f} for {cost.failures.attempts:,} attempts that brought no answer"
+        f"paid: {_paid(total)} (online {_paid(cost.online)}, batch {_paid(cost.batch)});"
+        f" of it {_paid(cost.failures)} for {cost.failures.attempts:,} attempts that brought no answer"
     ]
     if total.unpriced:
         lines.append(
             f"not in these sums: {total.unpriced:,} attempts whose price is unknown"
-            " (timeouts, dropped connections, models without a known price)"
+            " (timeouts, dropped connections, answers without a count of tokens, models without a known price)"
         )
     if total.rejected:
         lines.append(
@@ -75,7 +81,7 @@ def describe_cost(cost: Cost, pilot: Cost) -> list[str]:
         )
     if pilot.rows:
         unknown = f" and {pilot.total.unpriced:,} attempts of unknown price" if pilot.total.unpriced else ""
-        lines.append(f"beside it: ${pilot.total.usd:.4f}{unknown} for annotate pilot, in a ledger of its own")
+        lines.append(f"beside it: {_paid(pilot.total)}{unknown} for annotate pilot, in a ledger of its own")
     return lines
 
 

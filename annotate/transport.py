@@ -5,21 +5,22 @@ from __future__ import annotations
 import ipaddress
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from annotate.completion import CompletionError, read_completion, shorten
+from annotate.completion import shorten
 from annotate.errors import LabelError
-from annotate.faults import read_fault, retry_after
+from annotate.faults import retry_after
 from annotate.protocol import Outcome, Response
+from annotate.recorded import read_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from openai import APIStatusError, OpenAI
+    from openai import OpenAI
     from openai._legacy_response import LegacyAPIResponse
     from openai.types.chat import ChatCompletion
 
@@ -104,11 +105,13 @@ class Endpoint:
 
         asked_at = datetime.now(UTC).isoformat(timespec="seconds")
         start = time.monotonic()
+        model = str(body.get("model", ""))
         try:
             answer = self._send(body)
-            outcome = self._answered(answer.text, answer.headers)
+            outcome = self._read(200, answer.text, answer.headers, model)
         except openai.APIStatusError as error:
-            outcome = self._refused(error, str(body.get("model", "")))
+            answered = error.response
+            outcome = self._read(answered.status_code, answered.text, answered.headers, model)
         except openai.APITimeoutError:
             outcome = _failed("timeout", f"no answer within {self.timeout_s:g} s", maybe_billed=True)
         except openai.APIConnectionError as error:
@@ -117,8 +120,7 @@ class Endpoint:
             detail = self.without_key(shorten(f"{type(error).__name__}: {error}"))
             outcome = _failed("client", detail, maybe_billed=True)
         times = {"asked_at": asked_at, "latency_s": round(time.monotonic() - start, 3)}
-        response = outcome.response.model_copy(update=times)
-        return Outcome(response, outcome.action, outcome.wait_s, outcome.maybe_billed)
+        return replace(outcome, response=outcome.response.model_copy(update=times))
 
     def _send(self, body: dict[str, Any]) -> LegacyAPIResponse[ChatCompletion]:
         """Send ``body`` as it is: the SDK copies fields it is not told of, whatever its version knows of them."""
@@ -126,36 +128,10 @@ class Endpoint:
         create = self.client.chat.completions.with_raw_response.create
         return create(model=body["model"], messages=body["messages"], extra_body=rest)
 
-    def _answered(self, text: str, headers: Mapping[str, str]) -> Outcome:
-        response = Response(
-            status="ok", raw=self.without_key(text), http=200, request_id=headers.get("x-request-id") or ""
-        )
-        try:
-            said = read_completion(response.raw)
-        except CompletionError as error:
-            broken = {"status": "error", "code": "no_completion", "detail": str(error)}
-            return Outcome(response.model_copy(update=broken), "retry", maybe_billed=True)
-        found = {
-            "status": said.status,
-            "detail": said.content if said.status == "refused" else "",
-            "model": said.model,
-            "fingerprint": said.fingerprint,
-            "usage": said.usage,
-        }
-        return Outcome(response.model_copy(update=found), "answer")
-
-    def _refused(self, error: APIStatusError, model: str) -> Outcome:
-        fault = read_fault(error.status_code, error.body)
-        headers = error.response.headers
-        response = Response(
-            status=fault.status,
-            raw=self.without_key(error.response.text),
-            detail=self.without_key(fault.explain(model)),
-            http=fault.http,
-            code=fault.code,
-            request_id=headers.get("x-request-id") or "",
-        )
-        return Outcome(response, fault.action, retry_after(headers))
+    def _read(self, http: int, text: str, headers: Mapping[str, str], model: str) -> Outcome:
+        found = read_body(http, self.without_key(text), headers.get("x-request-id") or "", model)
+        wait = retry_after(headers) if found.response.status == "error" and http >= 400 else None
+        return replace(found, wait_s=wait)
 
     def _unconnected(self, error: Exception) -> Outcome:
         cause = error.__cause__ or error

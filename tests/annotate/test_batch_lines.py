@@ -13,6 +13,7 @@ from labelled import make_paragraphs
 
 from annotate.batch_lines import Answer, custom_id, cut, describe_errors, read_answers
 from annotate.batch_notes import Line
+from annotate.completion import read_completion
 from annotate.errors import LabelError
 from annotate.ledger import Attempts
 from annotate.pending import Ask
@@ -130,6 +131,19 @@ class TestAnswers:
         response = responded(body).response
         assert response.status == status
         assert response.usage == Usage(input_tokens=10, cached_tokens=4, output_tokens=5, reasoning_tokens=3)
+
+    def test_half_a_surrogate_pair_can_be_written_down(self) -> None:
+        for body in (completion("a \ud83d b"), completion(None, refusal="no \ud83d"), completion("\ud83d")):
+            assert responded(body).response.model_dump_json().encode("utf-8")
+        assert read_completion(responded(completion("a \ud83d b")).response.raw).content == "a \ufffd b"
+
+    def test_an_answer_that_the_server_gave_up_on_is_none(self) -> None:
+        response = responded(completion("", "error")).response
+        assert (response.status, response.code, response.answered) == ("error", "finish_error", False)
+
+    def test_a_line_nested_without_end_is_no_answer(self) -> None:
+        ((_, answer),) = read_answers('{"custom_id":' + "[" * 100_000, "m")
+        assert answer is None
 
     def test_a_body_that_is_no_completion(self) -> None:
         response = responded({"choices": []}).response

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes.openai_server import FakeOpenAI, random_plan
@@ -181,11 +182,95 @@ def test_the_key_is_in_no_byte_written_or_shown(benchmark, label) -> None:
     assert not any(KEY.encode() in path.read_bytes() for path in written)
 
 
+def changed(**message: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Every answer with other fields in its message; a function makes the new content of the old."""
+
+    def edit(body: dict[str, Any]) -> dict[str, Any]:
+        old = body["choices"][0]["message"]
+        new = {key: value(old["content"]) if callable(value) else value for key, value in message.items()}
+        return body | {"choices": [body["choices"][0] | {"message": old | new}]}
+
+    return edit
+
+
+class TestWhatOtherServersSend:
+    @pytest.mark.parametrize(
+        "content",
+        [
+            lambda said: f"<think>\\n{{maybe}} {{}}\n</think>\n\n{said}",
+            lambda said: f"Sure!\n```JSON\n{said}\n```\nDone.",
+            lambda said: [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": said}],
+        ],
+    )
+    def test_is_read_and_paid_once(self, benchmark, label, content) -> None:
+        with FakeOpenAI(edit=changed(content=content)) as fake:
+            code, _, err = label(benchmark, fake.url, "--annotator", "openai:m,structured=none")
+            assert len(fake.log) == 60
+        assert code == 0, err
+        found = labels(benchmark, "openai:m,structured=none,host=127.0.0.1")
+        assert {row.status for row in found} == {"ok"}
+        meant = [tuple(chosen_words(paragraph.text, "m")) for paragraph in benchmark.paragraphs()]
+        assert [row.words for row in found] == meant
+
+    def test_half_a_surrogate_pair_neither_crashes_nor_is_paid_again(self, benchmark, label) -> None:
+        answers = [
+            changed(content=None, refusal="I cannot \ud83d help"),
+            changed(content="\ud83d"),
+            changed(content=lambda said: said.replace('"quote": "', '"quote": "\ud83d', 1)),
+        ]
+        with FakeOpenAI(edit=lambda body: answers[int(body["id"][-1], 16) % 3](body)) as fake:
+            for _ in range(2):
+                code, _, err = label(benchmark, fake.url)
+                assert (code, "Traceback" in err) == (0, False), err
+                asked = len(fake.log)
+            assert label(benchmark, fake.url)[0] == 0
+            assert len(fake.log) == asked
+        statuses = Counter(row.status for row in labels(benchmark))
+        assert set(statuses) == {"refused", "invalid_output", "ok", "unresolved"} - (
+            {"unresolved"} - set(statuses)
+        )
+
+    def test_an_answer_the_server_gave_up_on_is_asked_again(self, benchmark, label) -> None:
+        broken = iter([True] * 7)
+
+        def edit(body: dict[str, Any]) -> dict[str, Any]:
+            if not next(broken, False):
+                return body
+            return body | {"choices": [body["choices"][0] | {"finish_reason": "error"}]}
+
+        with FakeOpenAI(edit=edit) as fake:
+            code, _, err = label(benchmark, fake.url)
+            assert len(fake.log) == 67
+        assert code == 0, err
+        assert Counter(row.status for row in labels(benchmark)) == {"ok": 60}
+        assert Counter(row.status for row in read_ledger(benchmark.ledger).rows) == {"ok": 60, "error": 7}
+
+    def test_tokens_that_nobody_counts_cost_an_unknown_sum(
+        self, benchmark, label, monkeypatch, capsys
+    ) -> None:
+        with FakeOpenAI(edit=lambda body: body | {"usage": None}) as fake:
+            code, out, _ = label(benchmark, fake.url)
+            assert code == 0
+            assert "cost not known" in out
+            assert "$" not in out
+            assert (
+                json.loads(label(benchmark, fake.url, "--fresh", "--json")[1])["annotators"][0]["spent"][
+                    "cost_usd"
+                ]
+                is None
+            )
+        monkeypatch.setattr("sys.argv", ["annotate", "cost", "--benchmark", str(benchmark.path)])
+        with pytest.raises(SystemExit):
+            main()
+        assert "paid: not known (online not known" in capsys.readouterr().out
+
+
 class TestStops:
     @pytest.mark.parametrize(
         ("fault", "said"),
         [
             ("quota", "quota"),
+            ("402", "Insufficient Balance"),
             ("auth", "OPENAI_API_KEY"),
             ("model", "gpt-4o cannot be used here"),
             ("unsupported", "openai.toml line"),

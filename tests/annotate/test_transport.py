@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from typing import Any
 
 import pytest
 from fakes.openai_server import FakeOpenAI
@@ -12,6 +13,7 @@ from annotate.completion import CompletionError, read_completion, read_usage
 from annotate.errors import LabelError
 from annotate.faults import Fault, may_pass, read_fault, retry_after
 from annotate.protocol import Outcome, Usage
+from annotate.recorded import read_body
 from annotate.transport import Endpoint
 
 KEY = "sk-test-0123456789abcdef"
@@ -172,6 +174,140 @@ class TestFaults:
         assert may_pass(429, "insufficient_quota")
         assert not may_pass(400, "context_length_exceeded")
 
+    @pytest.mark.parametrize(
+        ("http", "error"),
+        [
+            (402, {"message": "Insufficient Balance", "code": "invalid_request_error"}),
+            (402, {}),
+            (429, {"message": "You exceeded your current quota", "code": "insufficient_quota"}),
+            (429, {"message": "x", "type": "insufficient_quota", "code": None}),
+            (429, {"message": "Your account is suspended", "type": "exceeded_current_quota_error"}),
+            (400, {"message": "Your credit balance is too low to access the API"}),
+            (400, {"message": "Access denied", "code": "Arrearage"}),
+            (403, {"message": "Your team has used all available credits or reached its spending limit."}),
+            (429, {"message": "账户余额不足, 请充值"}),
+            (200, {"message": "Insufficient credits", "code": 402}),
+            (200, {"message": "Insufficient credits", "code": "402"}),
+        ],
+    )
+    def test_an_account_that_cannot_pay_ends_the_run(self, http, error) -> None:
+        fault = read_fault(http, {"error": error})
+        assert fault.action == "stop"
+        assert "quota or balance of this key is used up" in fault.explain("m")
+        assert http == 400 or may_pass(fault.http, fault.code)
+
+    def test_a_limit_a_minute_passes(self) -> None:
+        for message in ("Quota exceeded for requests per minute", "Rate limit: check quota", "slow down"):
+            assert read_fault(429, {"error": {"message": message}}).action == "retry"
+
+    @pytest.mark.parametrize(
+        ("code", "action"),
+        [(429, "retry"), (503, "retry"), ("oops", "retry"), (400, "reject"), (401, "stop")],
+    )
+    def test_an_error_in_a_body_with_a_good_status_means_its_code(self, code, action) -> None:
+        assert read_fault(200, {"error": {"message": "m", "code": code}}).action == action
+
+
+def said(raw: dict[str, Any] | str) -> Outcome:
+    text = raw if isinstance(raw, str) else json.dumps(raw)
+    return read_body(200, text, "req", "m")
+
+
+def spoken(content: Any, finish: str | None = "stop", **message: Any) -> dict[str, Any]:
+    choice = {"message": {"content": content, **message}, "finish_reason": finish}
+    return {"choices": [choice], "model": "m-1", "usage": {"prompt_tokens": 3, "completion_tokens": 4}}
+
+
+class TestBody:
+    def test_half_a_surrogate_pair_anywhere_can_be_written_down(self) -> None:
+        whole = json.dumps(spoken("a XX b") | {"model": "XX", "system_fingerprint": "XX"})
+        bodies = [whole, json.dumps(spoken(None, refusal="no XX")), json.dumps({"error": {"message": "XX"}})]
+        for body in bodies:
+            for half in ("\\ud83d", "\\uDE00", "\ud83d"):
+                response = said(body.replace("XX", half)).response
+                assert response.model_dump_json().encode("utf-8")
+                assert ("\ufffd" in response.detail) == (response.status != "ok")
+        raw = whole.replace("XX", "\\ud83d")
+        assert said(raw).response.raw == raw
+        assert read_completion(raw).content == "a \ufffd b"
+        assert read_completion(whole.replace("XX", "\\ud83d\\ude00")).content == "a 😀 b"
+        assert read_completion(whole.replace("XX", "\\\\ud83d")).content == "a \\ud83d b"
+
+    @pytest.mark.parametrize(
+        ("content", "text"),
+        [
+            ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"),
+            (
+                [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "x"}]},
+                    {"type": "text", "text": "a"},
+                ],
+                "a",
+            ),
+            ([{"type": "reasoning", "text": "x"}, {"type": "output_text", "text": "a"}], "a"),
+            ([{"type": "text", "text": {"value": "a", "annotations": []}}], "a"),
+            (["a", None, "b"], "ab"),
+            ({"type": "text", "text": "a"}, "a"),
+            ({"spans": []}, '{"spans": []}'),
+            ([], ""),
+            (None, ""),
+            ([{"type": "image_url"}, {"type": "text", "text": None}], ""),
+        ],
+    )
+    def test_content_in_parts_is_what_is_said_in_them(self, content, text) -> None:
+        assert (
+            said(spoken(content)).response.status,
+            read_completion(json.dumps(spoken(content))).content,
+        ) == (
+            "ok",
+            text,
+        )
+
+    def test_a_part_that_refuses_is_a_refusal(self) -> None:
+        response = said(
+            spoken([{"type": "text", "text": "a"}, {"type": "refusal", "refusal": "no"}])
+        ).response
+        assert (response.status, response.detail) == ("refused", "no")
+
+    @pytest.mark.parametrize(
+        "end", ["error", "Failed", "abort", "insufficient_system_resource", "network_error"]
+    )
+    def test_an_answer_the_server_gave_up_on_is_no_answer(self, end) -> None:
+        outcome = said(spoken('{"spans": []}', end))
+        response = outcome.response
+        assert (outcome.action, response.status, response.code) == ("retry", "error", f"finish_{end}")
+        assert end in response.detail
+        assert (response.answered, response.usage) == (False, Usage(input_tokens=3, output_tokens=4))
+        assert not outcome.maybe_billed
+        assert said(spoken("", end) | {"usage": None}).maybe_billed
+        body = spoken("half of it")
+        body["choices"][0]["error"] = {"code": 502, "message": "upstream"}
+        assert said(body).response.code == "finish_error"
+
+    @pytest.mark.parametrize(
+        ("end", "status"),
+        [("model_length", "truncated"), ("MAX_TOKENS", "truncated"), ("SAFETY", "filtered"), (None, "ok")],
+    )
+    def test_ends_by_the_names_of_other_servers(self, end, status) -> None:
+        assert said(spoken("a", end)).response.status == status
+
+    def test_an_error_with_a_good_status_is_an_error(self) -> None:
+        outcome = said({"error": {"message": "Insufficient credits", "code": 402}})
+        assert (outcome.action, outcome.response.status, outcome.response.code) == ("stop", "error", "402")
+        assert (outcome.response.http, outcome.maybe_billed) == (200, False)
+        assert said({"error": "overloaded"}).action == "retry"
+        assert said(spoken("a") | {"error": None}).action == "answer"
+
+    @pytest.mark.parametrize("raw", ["[" * 100_000, '{"a":' * 100_000])
+    def test_nested_without_end_is_no_completion(self, raw) -> None:
+        assert said(raw).response.code == "no_completion"
+        assert read_body(400, raw, "", "m").action == "reject"
+
+    def test_a_number_without_end_is_not_known(self) -> None:
+        raw = json.dumps(spoken("a")).replace(": 3", ": " + "3" * 5_000)
+        response = said(raw).response
+        assert (response.status, response.usage) == ("ok", None)
+
 
 class TestCompletion:
     @pytest.mark.parametrize("raw", ["", "null", "[]", "<html>", '{"choices": []}', '{"choices": [{}]}'])
@@ -186,3 +322,35 @@ class TestCompletion:
         assert read_usage(None) is None
         assert read_usage({"prompt_tokens": 3}) is None
         assert read_usage({"prompt_tokens": None, "completion_tokens": 1}) is None
+
+    @pytest.mark.parametrize(
+        ("usage", "found"),
+        [
+            ({"input_tokens": 3, "output_tokens": 4}, (3, 0, 4, 0)),
+            ({"prompt_tokens": 3, "completion_tokens": 4, "prompt_tokens_details": None}, (3, 0, 4, 0)),
+            ({"prompt_tokens": 3, "completion_tokens": 4, "prompt_cache_hit_tokens": 2}, (3, 2, 4, 0)),
+            (
+                {"input_tokens": 3, "output_tokens": 4, "input_tokens_details": {"cached_tokens": 1}},
+                (3, 1, 4, 0),
+            ),
+            (
+                {"input_tokens": 3, "output_tokens": 4, "output_tokens_details": {"reasoning_tokens": 2}},
+                (3, 0, 4, 2),
+            ),
+            ({"prompt_tokens": 3, "completion_tokens": 4, "completion_tokens_details": []}, (3, 0, 4, 0)),
+        ],
+    )
+    def test_usage_by_other_names(self, usage, found) -> None:
+        read = read_usage(usage)
+        assert read is not None
+        assert tuple(read.model_dump().values()) == found
+
+    @pytest.mark.parametrize(
+        "usage",
+        [
+            None, [], "9", {}, {"prompt_tokens": 3}, {"prompt_tokens": "many", "completion_tokens": 4},
+            {"prompt_tokens": -3, "completion_tokens": 4}, {"prompt_tokens": 10**400, "completion_tokens": 4},
+        ],
+    )  # fmt: skip
+    def test_usage_that_is_none_is_not_zero(self, usage) -> None:
+        assert read_usage(usage) is None

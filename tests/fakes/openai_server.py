@@ -31,6 +31,7 @@ ANSWER_FAULTS = ("schema", "refusal", "filter", "length", "empty", "duplicate", 
 ERRORS: dict[str, tuple[int, str, str, str | None]] = {
     "429": (429, "rate_limit_exceeded", "Rate limit reached.", None),
     "quota": (429, "insufficient_quota", "You exceeded your current quota.", None),
+    "402": (402, "invalid_request_error", "Insufficient Balance", None),
     "500": (500, "server_error", "The server had an error.", None),
     "503": (503, "overloaded", "The server is overloaded.", None),
     "auth": (401, "invalid_api_key", "Incorrect API key provided: {key}.", None),
@@ -97,6 +98,7 @@ class FakeOpenAI:
         latency: Seconds before every answer.
         key: The only key accepted; any if empty.
         batch: How batches end: completed, expired, cancelled, failed or all_failed.
+        edit: What becomes of the body of every answer before it is sent.
     """
 
     def __init__(
@@ -107,12 +109,14 @@ class FakeOpenAI:
         latency: float = 0.0,
         key: str = "",
         batch: str = "completed",
+        edit: Callable[[Body], Body] = lambda body: body,
     ) -> None:
         self.plan = plan
         self.answer = answer
         self.latency = latency
         self.key = key
         self.batch = batch
+        self.edit = edit
         self.log: list[Entry] = []
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, Body] = {}
@@ -301,7 +305,7 @@ class _Handler(BaseHTTPRequestHandler):
             answer, usage = completion(body, kind, content, digest)
         fake.record(digest, attempt, fault, body, self.headers.get("Authorization", ""), usage)
         if answer is not None:
-            self._send(200, answer, {"x-request-id": f"req_{digest[:8]}_{attempt}"})
+            self._send(200, fake.edit(answer), {"x-request-id": f"req_{digest[:8]}_{attempt}"})
         elif kind in ("drop", "stall"):
             self.close_connection = True
         elif kind == "html":
@@ -431,7 +435,8 @@ def _batch_line(fake: FakeOpenAI, line: Body, done: list[Body], failed: list[Bod
     if kind in ("ok", *ANSWER_FAULTS):
         answer, usage = completion(body, kind, fake.answer(body), digest)
         done.append(
-            row | {"response": {"status_code": 200, "request_id": f"req_{digest[:8]}", "body": answer}}
+            row
+            | {"response": {"status_code": 200, "request_id": f"req_{digest[:8]}", "body": fake.edit(answer)}}
         )
     else:
         usage = {}
