@@ -106,6 +106,8 @@ def said_plainly(endpoint: Endpoint) -> Iterator[None]:
     """
     import openai
 
+    from annotate.bounds import RedirectError, TooLargeError
+
     try:
         yield
     except openai.APIStatusError as error:
@@ -116,7 +118,10 @@ def said_plainly(endpoint: Endpoint) -> Iterator[None]:
                 f"{endpoint.host} is busy or failing ({said}); the same command goes on"
             ) from None
         raise LabelError(f"{endpoint.host} refuses ({said})") from None
-    except openai.APIConnectionError:
+    except (openai.APIConnectionError, RedirectError, TooLargeError, TimeoutError) as error:
+        cause = error.__cause__ or error
+        if isinstance(cause, RedirectError | TooLargeError):
+            raise LabelError(f"{endpoint.host}: {endpoint.without_key(str(cause))}") from None
         raise IncompleteError(f"the connection to {endpoint.host} broke; the same command goes on") from None
     except (AttributeError, ValueError) as error:  # a proxy's page instead of JSON
         said = endpoint.without_key(shorten(f"{type(error).__name__}: {error}"))

@@ -7,7 +7,7 @@ import os
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -30,6 +30,8 @@ KEY = "OPENAI_API_KEY"
 _NOT_SENT = frozenset(
     {"ConnectError", "ConnectTimeout", "UnsupportedProtocol", "LocalProtocolError", "ProxyError"}
 )
+_GRACE_S = 1.0
+"""So much later than the client's own limits an attempt is given up whatever it does; they tell more."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,15 @@ class Endpoint:
         """
         import openai
 
+        from annotate.bounds import bounded_client
+
+        seconds = float(self.timeout_s)
         return openai.OpenAI(
-            api_key=self.key, base_url=self.base_url, max_retries=0, timeout=float(self.timeout_s)
+            api_key=self.key,
+            base_url=self.base_url,
+            max_retries=0,
+            timeout=seconds,
+            http_client=bounded_client(seconds, openai.DefaultHttpxClient),
         )
 
     def without_key(self, text: str) -> str:
@@ -103,22 +112,19 @@ class Endpoint:
         """
         import openai
 
+        from annotate.bounds import within
+
         asked_at = datetime.now(UTC).isoformat(timespec="seconds")
         start = time.monotonic()
         model = str(body.get("model", ""))
         try:
-            answer = self._send(body)
+            answer = within(self.timeout_s + _GRACE_S, partial(self._send, body))
             outcome = self._read(200, answer.text, answer.headers, model)
         except openai.APIStatusError as error:
             answered = error.response
             outcome = self._read(answered.status_code, answered.text, answered.headers, model)
-        except openai.APITimeoutError:
-            outcome = _failed("timeout", f"no answer within {self.timeout_s:g} s", maybe_billed=True)
-        except openai.APIConnectionError as error:
-            outcome = self._unconnected(error)
         except Exception as error:  # the SDK itself stumbles over some bodies; a paid run must not
-            detail = self.without_key(shorten(f"{type(error).__name__}: {error}"))
-            outcome = _failed("client", detail, maybe_billed=True)
+            outcome = self._unanswered(error)
         times = {"asked_at": asked_at, "latency_s": round(time.monotonic() - start, 3)}
         return replace(outcome, response=outcome.response.model_copy(update=times))
 
@@ -133,11 +139,26 @@ class Endpoint:
         wait = retry_after(headers) if found.response.status == "error" and http >= 400 else None
         return replace(found, wait_s=wait)
 
-    def _unconnected(self, error: Exception) -> Outcome:
+    def _unanswered(self, error: Exception) -> Outcome:
+        import openai
+
+        from annotate.bounds import RedirectError, TooLargeError
+
         cause = error.__cause__ or error
+        said = self.without_key(shorten(str(cause)))
+        if isinstance(cause, RedirectError):
+            both = self.without_key(str(cause))
+            return Outcome(Response(status="error", code="redirected", detail=both), "stop")
+        if isinstance(cause, TooLargeError):
+            return _failed("too_large", said, maybe_billed=True)
+        if isinstance(error, openai.APITimeoutError) or isinstance(cause, TimeoutError):
+            return _failed("timeout", f"no answer within {self.timeout_s:g} s", maybe_billed=True)
+        if not isinstance(error, openai.APIConnectionError):
+            kind = type(error).__name__
+            return _failed("client", self.without_key(shorten(f"{kind}: {error}")), maybe_billed=True)
         if type(cause).__name__ in _NOT_SENT:
-            return _failed("unreachable", f"cannot connect to {self.base_url}: {shorten(str(cause))}")
-        return _failed("connection", f"the connection broke: {shorten(str(cause))}", maybe_billed=True)
+            return _failed("unreachable", f"cannot connect to {self.base_url}: {said}")
+        return _failed("connection", f"the connection broke: {said}", maybe_billed=True)
 
 
 def _failed(code: str, detail: str, maybe_billed: bool = False) -> Outcome:
