@@ -16,7 +16,7 @@ from annotate.manifest import versions
 from annotate.mixing import MixOptions, MixReport, build_dataset
 from annotate.schema import Manifest, text_hash
 from annotate.sources.base import Source
-from annotate.words import WORD_RULE
+from annotate.words import WORD_RULES
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,6 @@ def build_benchmark(
         "size": options.size,
         "min_words": options.min_words,
         "max_words": options.max_words,
-        "word_rule": WORD_RULE,
     }
     inputs = source.inputs(split)
     if benchmark.manifest_path.exists() and not force:
@@ -96,6 +95,7 @@ def build_benchmark(
     dropped = Counter(passages.drops) + Counter(report.dropped)
     report = report.model_copy(update={"dropped": dict(sorted(dropped.items()))})
     command = _command(source.name, options, split, files or {}, allow_fewer=report.made < options.size)
+    config["word_rule"] = max(paragraph.word_rule for paragraph in paragraphs)
     texts = {
         PARAGRAPHS: "".join(paragraph.model_dump_json() + "\n" for paragraph in paragraphs),
         CARD: dataset_card(source.name, split, command, source.licences, report),
@@ -120,6 +120,8 @@ def build_benchmark(
 def _refuse_another(benchmark: Benchmark, seed: int, config: dict[str, Any], inputs: dict[str, str]) -> None:
     found = benchmark.manifest()
     old = {"seed": found.seed, **found.config}
+    if old.get("word_rule") in WORD_RULES:  # follows from the texts, and an older one is kept
+        config = {**config, "word_rule": old["word_rule"]}
     new = {"seed": seed, **config}
     differences = [
         f"{key} {old.get(key)} there, {new.get(key)} asked"

@@ -16,7 +16,7 @@ from annotate.runs import Run, usable_runs
 from annotate.schema import Narrative, Paragraph, Record, Role, Science, Segment, Span, text_hash
 from annotate.screening import NEAR
 from annotate.supports import Support, usable_supports
-from annotate.words import WORD_RULE, split_words
+from annotate.words import rule_for, split_words
 
 
 class MixOptions(Record):
@@ -199,7 +199,7 @@ def _assemble(name: str, support: Support, run: Run, narrative_first: bool) -> P
         question=row.question,
         answer=support.answer,
         words=words,
-        word_rule=WORD_RULE,
+        word_rule=rule_for(text),
         evidence=_evidence(row, segments, words),
         text_sha256=text_hash(text),
     )

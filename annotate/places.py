@@ -35,7 +35,7 @@ class Places:
     """
 
     def __init__(self, paragraph: Paragraph) -> None:
-        self.text = paragraph.text
+        self.text, self._rule = paragraph.text, paragraph.word_rule
         # A word may end in a space that belongs to its last grapheme; only what is visible counts.
         self.words = [(start, end - _trailing(self.text[start:end])) for start, end in paragraph.words]
         self._starts = [start for start, _ in self.words]
@@ -71,7 +71,7 @@ class Places:
             covered = [self.overlapping(*hit) for hit in self._inside(quote)]
             inside = {(words[0], words[0]) for words in covered if len(words) == 1}
             near = near_windows(
-                [casefold(quote[a:b]).text for a, b in split_words(quote)], self._folded_words
+                [casefold(quote[a:b]).text for a, b in split_words(quote, self._rule)], self._folded_words
             )
             self._loose[quote] = tuple(
                 sorted({(words[0], words[-1]) for words in inside if words} | set(near))

@@ -31,18 +31,20 @@ def mark_clause(paragraph: Paragraph) -> set[int]:
         Word indices.
     """
     texts = paragraph.word_texts()
-    keys = stems([word for word in words_of(paragraph.question) if is_key(word)])
+    keys = stems([word for word in words_of(paragraph.question, paragraph.word_rule) if is_key(word)])
 
     def rank(sentence: list[int]) -> tuple[bool, int]:
         words = [texts[i] for i in sentence]
-        return answer_position(words, paragraph.answer) is not None, len(keys & stems(words))
+        return answer_position(words, paragraph.answer, paragraph.word_rule) is not None, len(
+            keys & stems(words)
+        )
 
     marked = {i for i in paragraph.words_in("question") if is_key(texts[i])}
     sentences = support_sentences(paragraph)
     if not sentences:
         return marked
     best = max(sentences, key=rank)
-    wanted = keys | stems(words_of(paragraph.answer))
+    wanted = keys | stems(words_of(paragraph.answer, paragraph.word_rule))
     for clause in _clauses(best, texts):
         if wanted & stems([texts[i] for i in clause]):
             marked.update(i for i in clause if is_meaningful(texts[i]))

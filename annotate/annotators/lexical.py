@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from annotate.schema import Paragraph
 from annotate.sentences import split_sentences
-from annotate.words import is_content, split_words
+from annotate.words import WORD_RULE, is_content, split_words
 
 _FUNCTION_TEXT = """
 a about after again all also although am an and another any are as at be because been before being between
@@ -54,9 +54,9 @@ def stems(words: list[str]) -> set[str]:
     return {stem(word) for word in words if is_meaningful(word)}
 
 
-def words_of(text: str) -> list[str]:
-    """The words of a text that is not a paragraph, as strings."""
-    return [text[start:end] for start, end in split_words(text)]
+def words_of(text: str, rule: str = WORD_RULE) -> list[str]:
+    """The words of a text that is not a paragraph, as strings, by a version of the word rule."""
+    return [text[start:end] for start, end in split_words(text, rule)]
 
 
 def support_sentences(paragraph: Paragraph) -> list[list[int]]:
@@ -75,9 +75,9 @@ def support_sentences(paragraph: Paragraph) -> list[list[int]]:
     return [sentence for sentence in sentences if sentence]
 
 
-def answer_position(words: list[str], answer: str) -> range | None:
-    """Where ``answer`` first stands in ``words`` as whole words, case ignored; ``None`` if nowhere."""
-    wanted = [word.casefold() for word in words_of(answer)]
+def answer_position(words: list[str], answer: str, rule: str = WORD_RULE) -> range | None:
+    """Where ``answer`` first stands in ``words`` (by ``rule``) as whole words, case ignored; ``None`` if nowhere."""
+    wanted = [word.casefold() for word in words_of(answer, rule)]
     have = [word.casefold() for word in words]
     for start in range(len(have) - len(wanted) + 1):
         if wanted and have[start : start + len(wanted)] == wanted:

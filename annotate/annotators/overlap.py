@@ -21,7 +21,9 @@ def mark_overlap(paragraph: Paragraph) -> set[int]:
         Word indices; empty when nothing is shared.
     """
     texts = paragraph.word_texts()
-    wanted = stems(words_of(paragraph.question)) | stems(words_of(paragraph.answer))
+    wanted = stems(words_of(paragraph.question, paragraph.word_rule)) | stems(
+        words_of(paragraph.answer, paragraph.word_rule)
+    )
     sentences = support_sentences(paragraph)
     if not sentences:
         return set()

@@ -78,7 +78,7 @@ class _Alignment:
 
     def __init__(self, paragraph: Paragraph, places: Places, copy: str) -> None:
         self.text, self.copy = paragraph.text, copy
-        self.text_words, self.copy_words = places.words, split_words(copy)
+        self.text_words, self.copy_words = places.words, split_words(copy, paragraph.word_rule)
         self.text_keys = [casefold(self.text[a:b]).text for a, b in self.text_words]
         self.copy_keys = [casefold(copy[a:b]).text for a, b in self.copy_words]
         self.options = self._options()

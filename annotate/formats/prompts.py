@@ -11,7 +11,7 @@ from annotate.errors import AnnotateError
 from annotate.files import file_hash, shipped
 from annotate.formats.format import Prompt
 from annotate.schema import Paragraph, Role, Segment, text_hash
-from annotate.words import WORD_RULE, split_words
+from annotate.words import rule_for, split_words
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,6 @@ def _paragraph(parts: Sequence[tuple[Role, str]], answer: str) -> Paragraph:
         question=parts[-1][1],
         answer=answer,
         words=split_words(text),
-        word_rule=WORD_RULE,
+        word_rule=rule_for(text),
         text_sha256=text_hash(text),
     )

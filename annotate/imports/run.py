@@ -20,7 +20,6 @@ from annotate.label_files import check_texts, slug, write_labels
 from annotate.ledger import Attempt, Ledger
 from annotate.manifest import write_manifest
 from annotate.schema import Rung, Status
-from annotate.words import WORD_RULE
 
 if TYPE_CHECKING:
     from annotate.protocol import Annotator
@@ -175,7 +174,8 @@ def make_benchmark(path: Path, folder: Path, command: str = "") -> Benchmark:
     items = word_list.read_items(path)
     unique, left_out = word_list.unique_items(items)
     benchmark = Benchmark(folder)
-    write_records(benchmark.paragraphs_path, word_list.make_paragraphs(unique))
+    paragraphs = word_list.make_paragraphs(unique)
+    write_records(benchmark.paragraphs_path, paragraphs)
     write_manifest(
         benchmark.manifest_path,
         command=command,
@@ -184,7 +184,7 @@ def make_benchmark(path: Path, folder: Path, command: str = "") -> Benchmark:
             "source": word_list.FORMAT,
             "split": word_list.SPLIT,
             "size": len(unique),
-            "word_rule": WORD_RULE,
+            "word_rule": max(paragraph.word_rule for paragraph in paragraphs),
         },
         inputs=[path],
         files=[benchmark.paragraphs_path],

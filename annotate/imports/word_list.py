@@ -15,8 +15,9 @@ from typing import Any
 
 from annotate.errors import LabelError
 from annotate.imports.parsed import Answer, Parsed
+from annotate.outside import read_json
 from annotate.schema import LabelSpan, Paragraph, Role, Rung, Segment, text_hash
-from annotate.words import WORD_RULE, is_content, split_words
+from annotate.words import is_content, rule_for, split_words
 
 FORMAT = "word-list"
 SPLIT = "released"
@@ -53,7 +54,7 @@ def read_items(path: Path) -> list[Item]:
         OSError: The file cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise LabelError(f"{path} is not UTF-8 (byte {error.start})") from None
     items = [
@@ -66,7 +67,7 @@ def read_items(path: Path) -> list[Item]:
 
 def _item(line: str, place: str, number: int) -> Item:
     try:
-        row = json.loads(line)
+        row = read_json(line)
     except ValueError as error:
         raise LabelError(f"{place} is not JSON: {error}") from None
     text = next((row[key] for key in _TEXTS if key in row), None) if isinstance(row, dict) else None
@@ -118,7 +119,7 @@ def _paragraph(item: Item) -> Paragraph:
         question=item.question,
         answer=item.answer,
         words=split_words(item.text),
-        word_rule=WORD_RULE,
+        word_rule=rule_for(item.text),
         text_sha256=text_hash(item.text),
     )
 
@@ -166,15 +167,12 @@ def place_words(paragraph: Paragraph, listed: Sequence[str]) -> tuple[LabelSpan,
         as often as it stands there, ``ambiguous`` for the first places where it stands there more often; and
         ``unresolved`` without words where it stands nowhere.
     """
-    return tuple(
-        span
-        for entry, times in Counter(listed).items()
-        for span in _place(paragraph.word_texts(), entry, times)
-    )
+    return tuple(span for entry, times in Counter(listed).items() for span in _place(paragraph, entry, times))
 
 
-def _place(texts: Sequence[str], entry: str, times: int) -> list[LabelSpan]:
-    places, rung = _find(texts, [entry[start:end] for start, end in split_words(entry)])
+def _place(paragraph: Paragraph, entry: str, times: int) -> list[LabelSpan]:
+    words = split_words(entry, paragraph.word_rule)
+    places, rung = _find(paragraph.word_texts(), [entry[start:end] for start, end in words])
     found: Rung = "ambiguous" if len(places) > times else rung
     if not places:
         return [LabelSpan(words=(), quote=entry, rung="unresolved")]

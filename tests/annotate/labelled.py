@@ -8,7 +8,7 @@ from pathlib import Path
 from annotate.benchmark import Benchmark
 from annotate.files import file_hash, write_atomic, write_records
 from annotate.schema import Label, Manifest, Paragraph, Role, Segment, Status, text_hash
-from annotate.words import WORD_RULE, split_words
+from annotate.words import rule_for, split_words
 
 NARRATIVE = "Mira lost her lantern. The baker found a key."
 NAMES = ("fox", "otter", "badger", "heron", "weasel", "lynx", "moose", "goat", "camel", "panda")
@@ -37,7 +37,7 @@ def make_paragraph(
         question=question,
         answer=answer,
         words=split_words(text),
-        word_rule=WORD_RULE,
+        word_rule=rule_for(text),
         evidence=None if evidence is None else tuple(evidence),
         text_sha256=text_hash(text),
     )

@@ -15,6 +15,7 @@ from annotate.imports.run import import_labels
 from annotate.imports.word_list import place_words
 from annotate.label_files import read_labels
 from annotate.schema import Label, Paragraph
+from annotate.words import split_words
 
 TEXT = "The cat saw the other cat. <s> Who saw the dog?"
 
@@ -130,3 +131,37 @@ class TestImport:
         file.write_bytes(b"\xff\xfe")
         with pytest.raises(LabelError, match="is not UTF-8"):
             import_labels(tmp_path / "rel", "word-list", file, "import:released")
+
+
+def test_marked_words_of_a_script_without_spaces_mark_themselves_alone(tmp_path: Path) -> None:
+    row = {
+        "input": "狭义相对论是由爱因斯坦在1905年提出的。它改变了物理学。",
+        "important_words": ["爱因斯坦", "狭义相对论"],
+    }
+    thai = {"input": "ทฤษฎีเสนอโดยไอน์สไตน์", "important_words": ["ไอน์สไตน์"]}
+    plain = {"input": "Rain falls.", "important_words": ["Rain"]}
+    file = tmp_path / "w.jsonl"
+    file.write_text("\n".join(json.dumps(each, ensure_ascii=False) for each in (row, thai, plain)) + "\n")
+    done = import_labels(tmp_path / "zh", "word-list", file, "import:zh")
+    assert (done.statuses, done.rungs) == ({"ok": 3}, {"exact": 4})
+    benchmark = open_benchmark(tmp_path / "zh")
+    paragraphs = benchmark.paragraphs()
+    assert [paragraph.word_rule for paragraph in paragraphs] == ["regex-2", "regex-2", "regex-1"]
+    assert benchmark.manifest().config["word_rule"] == "regex-2"
+    labels = read_labels(benchmark.labels_dir, paragraphs)["import:zh"]
+    marked = [
+        "".join(p.word_texts()[i] for i in label.words) for p, label in zip(paragraphs, labels, strict=True)
+    ]
+    assert marked == ["狭义相对论爱因斯坦", "ไอน์สไตน์", "Rain"]
+
+
+def test_a_benchmark_of_the_older_rule_is_read_by_it() -> None:
+    text = "爱因斯坦在1905年。Einstein."
+    paragraph = make_paragraph("p", text, "why?", "x", narrative="One.")
+    old = paragraph.model_copy(
+        update={"word_rule": "regex-1", "words": split_words(paragraph.text, "regex-1")}
+    )
+    (span,) = place_words(old, ["爱因斯坦在1905年"])
+    assert (len(span.words), span.rung) == (1, "exact")
+    (span,) = place_words(old, ["爱因斯坦"])
+    assert span.rung == "unresolved"
