@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from pydantic import ValidationError
 
 from annotate.errors import BenchmarkError
 from annotate.files import file_hash, read_records, shipped
+from annotate.outside import read_json
 from annotate.schema import SCHEMA_VERSION, Manifest, Paragraph
 
 DEFAULT = Path("curated")
@@ -83,7 +83,7 @@ class Benchmark:
         """
         path = self.manifest_path
         try:
-            content = json.loads(path.read_bytes())
+            content = read_json(path.read_bytes(), mend=True)
         except FileNotFoundError as error:
             raise BenchmarkError(
                 f"{self.path} holds no benchmark (no {path.name}); make one with"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from annotate.outside import whole_characters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +32,9 @@ def run(app: Callable[[], object], errors: tuple[type[Exception], ...]) -> None:
     """
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal may lack a character that an annotator used
+            stream.reconfigure(errors="backslashreplace")
     expected: tuple[type[Exception], ...] = (*errors, OSError)
     try:
         app()
@@ -80,10 +86,15 @@ def progress(quiet: bool) -> Progress:
 
 
 def print_json(value: object) -> None:
-    """Print ``value`` to stdout as JSON, and nothing else."""
-    print(json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False))
+    """Print ``value`` to stdout as JSON, and nothing else; escaped where the terminal lacks a character."""
+    text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=2, allow_nan=False)
+    print(text)
 
 
 def command_line() -> str:
-    """The command being run, as it can be typed again."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command being run, as it can be typed again but for bytes that are no UTF-8."""
+    return whole_characters(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]))

@@ -12,7 +12,8 @@ from annotate.annotators.openai import build_openai
 from annotate.annotators.options import parse_options
 from annotate.annotators.overlap import OVERLAP
 from annotate.annotators.replay import build_replay
-from annotate.errors import UnknownNameError
+from annotate.errors import LabelError, UnknownNameError
+from annotate.outside import is_whole
 from annotate.protocol import Annotator, Reading, Request, Response, Usage
 from annotate.transport import Endpoint
 
@@ -64,8 +65,10 @@ def make_annotator(spec: str, seed: int = 0, endpoint: Endpoint | None = None) -
 
     Raises:
         UnknownNameError: No annotator has that name; lists those that exist.
-        LabelError: The options do not fit.
+        LabelError: The options do not fit, or the name holds what is no character.
     """
+    if not is_whole(spec):
+        raise LabelError(f"annotator {spec!r} holds bytes that are no UTF-8; type the name anew")
     name, _, options = spec.partition(":")
     if name in SCHEMES:
         return build_imported(name, options)

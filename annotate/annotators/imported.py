@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 from annotate.errors import LabelError
 from annotate.imports import label_studio, word_list
+from annotate.outside import read_json
 from annotate.protocol import Reading, Request, Response
 from annotate.schema import LabelSpan, Paragraph
 
@@ -52,7 +52,7 @@ class ImportedAnnotator:
         if answer.status != "ok":
             return Reading(answer.status, detail=answer.detail)
         try:
-            spans = _spans(paragraph, json.loads(answer.raw))
+            spans = _spans(paragraph, read_json(answer.raw, mend=True))
         except (LabelError, ValueError, KeyError, TypeError) as error:
             return Reading("invalid_output", detail=f"what was imported cannot be read: {error}")
         rungs = Counter(span.rung for span in spans)

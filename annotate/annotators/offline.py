@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from annotate.outside import read_json
 from annotate.protocol import Reading, Request, Response
 from annotate.schema import LabelSpan, Paragraph
 from annotate.words import word_runs
@@ -36,7 +37,7 @@ def read_words(paragraph: Paragraph, answers: Sequence[Response]) -> Reading:
     if answer.status != "ok":
         return Reading(answer.status, detail=answer.detail)
     try:
-        words = json.loads(answer.raw)["words"]
+        words = read_json(answer.raw, mend=True)["words"]
         fits = all(type(word) is int and 0 <= word < len(paragraph.words) for word in words)
     except (ValueError, KeyError, TypeError) as error:
         return Reading("invalid_output", detail=f"the answer is no list of words: {error}")

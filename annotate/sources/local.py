@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any, ClassVar
 
 from annotate.errors import SourceError
 from annotate.files import file_hash
+from annotate.outside import read_json
 from annotate.sources import rows
 from annotate.sources.base import Licence, Passages
 from annotate.sources.rows import Table
@@ -131,11 +131,11 @@ def _json_rows(path: Path) -> Iterator[Mapping[str, Any]]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
-        except json.JSONDecodeError as error:
+            value = read_json(line)
+        except ValueError as error:
             # The rows of a source are read whole or not at all: a torn line would change what a seed yields.
             raise SourceError(
-                f"{path} line {number} is not JSON: {error.msg}; mend or remove the line"
+                f"{path} line {number} is not JSON: {getattr(error, 'msg', error)}; mend or remove the line"
             ) from error
         yield from _objects(value, f"{path} line {number}")
 
