@@ -111,7 +111,9 @@ def build_dataset(
     files = {option: path for option, path in given.items() if path is not None}
     opened = open_source(source or ("local" if files else "sample"), narrativeqa, sciq)
     options = MixOptions(size=size, seed=seed, min_words=min_words, max_words=max_words)
-    with Console(stderr=True, quiet=quiet or json).status(f"mixing {size:,} paragraphs from {opened.name}"):
+    with Console(stderr=True, quiet=quiet or json, emoji=False).status(
+        f"mixing {size:,} paragraphs from {opened.name}"
+    ):
         built = build_benchmark(
             opened, options, split, out, allow_fewer=allow_fewer, force=force, files=files
         )
@@ -629,7 +631,7 @@ def _print(what: Table | str) -> None:
     """Print a table or a sentence; a table folds to the width of the terminal, a sentence is left whole."""
     from rich.console import Console
 
-    Console(soft_wrap=isinstance(what, str), highlight=False, markup=False).print(what)
+    Console(soft_wrap=isinstance(what, str), highlight=False, markup=False, emoji=False).print(what)
 
 
 def _note(quiet: bool, line: str) -> None:

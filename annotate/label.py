@@ -17,7 +17,7 @@ from annotate.collect import collect
 from annotate.derive import derive
 from annotate.errors import AnnotateError, IncompleteError, LabelError
 from annotate.files import read_records
-from annotate.label_files import check_texts, slug, write_labels
+from annotate.label_files import check_texts, manifest_file, write_labels
 from annotate.ledger import Attempts, Ledger
 from annotate.limits import DEFAULT_LIMITS, Budget, Limits
 from annotate.manifest import write_manifest
@@ -275,7 +275,7 @@ def write_summary(
     """Write the labels of one annotator and the manifest that sums them up."""
     path = write_labels(benchmark.labels_dir, summary.annotator, labels)
     write_manifest(
-        benchmark.labels_dir / f"{slug(summary.annotator)}.manifest.json",
+        manifest_file(path),
         command=command,
         seed=seed,
         config={"annotator": summary.annotator},

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
 from annotate.errors import LabelError, UnknownNameError
 from annotate.files import read_whole, write_records
-from annotate.schema import Label, Paragraph
+from annotate.schema import Label, Paragraph, text_hash
 
 
 def slug(annotator: str) -> str:
@@ -17,8 +18,28 @@ def slug(annotator: str) -> str:
 
 
 def labels_file(folder: Path, annotator: str) -> Path:
-    """Where the labels of ``annotator`` lie in the folder ``labels/``."""
-    return folder / f"{slug(annotator)}.jsonl"
+    """Where the labels of ``annotator`` lie in the folder ``labels/``, or would.
+
+    Names that differ in what a file name leaves out, as two of Chinese characters, have files of their own.
+    """
+    plain = folder / f"{slug(annotator)}.jsonl"
+    if _whose(plain) in ("", annotator):
+        return plain
+    return folder / f"{slug(annotator)}-{text_hash(annotator)[:8]}.jsonl"
+
+
+def manifest_file(labels: Path) -> Path:
+    """Where the manifest of a file of labels lies."""
+    return labels.with_name(f"{labels.name.removesuffix('.jsonl')}.manifest.json")
+
+
+def _whose(path: Path) -> str:
+    """The annotator whose labels a file holds; empty where there is none or it cannot be told."""
+    try:
+        with path.open("rb") as stream:
+            return Label.model_validate_json(stream.readline()).annotator
+    except (OSError, ValueError):
+        return ""
 
 
 def write_labels(folder: Path, annotator: str, labels: Sequence[Label]) -> Path:
@@ -61,10 +82,12 @@ def read_labels(
             found.setdefault(label.annotator, []).append(label)
     if not found:
         raise LabelError(f"there are no labels in {folder}; make them with: annotate label")
-    for name in annotators:
+    typed = {unicodedata.normalize("NFC", name): name for name in found}
+    chosen = [typed.get(unicodedata.normalize("NFC", name), name) for name in annotators]
+    for name in chosen:
         if name not in found:
             raise UnknownNameError(f"annotator with labels in {folder}", name, list(found))
-    return {name: found[name] for name in annotators or found}
+    return {name: found[name] for name in chosen or found}
 
 
 def check_texts(path: Path, paragraphs: Sequence[Paragraph], rows: Sequence[tuple[str, str]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +17,7 @@ from annotate.errors import LabelError, UnknownNameError
 from annotate.files import write_records
 from annotate.imports import label_studio, word_list
 from annotate.imports.parsed import Answer
-from annotate.label_files import check_texts, slug, write_labels
+from annotate.label_files import check_texts, manifest_file, write_labels
 from annotate.ledger import Attempt, Ledger
 from annotate.manifest import write_manifest
 from annotate.schema import Rung, Status
@@ -94,6 +95,7 @@ def import_labels(
         )
     if completed_by and name != label_studio.FORMAT:
         raise LabelError(f"--completed-by is for {label_studio.FORMAT}; a {name} does not tell who made it")
+    annotator = unicodedata.normalize("NFC", annotator)  # "é" is typed in two ways
     reader = make_annotator(annotator)
     chosen = DEFAULT if folder is None else folder
     if name == word_list.FORMAT and not chosen.exists():
@@ -122,7 +124,7 @@ def import_labels(
         left_out=parsed.left_out,
     )
     write_manifest(
-        benchmark.labels_dir / f"{slug(annotator)}.manifest.json",
+        manifest_file(file),
         command=command,
         seed=0,
         config={"annotator": annotator, "format": name}

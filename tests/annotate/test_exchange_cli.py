@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from annotate.benchmark import Benchmark
 from annotate.cli import app
 from annotate.errors import LabelError
-from annotate.label_files import write_labels
+from annotate.label_files import read_labels, write_labels
 
 RUNNER = CliRunner()
 
@@ -99,3 +99,65 @@ def test_out_and_in(benchmark: Benchmark, tmp_path: Path) -> None:
         )
     )
     assert figures["pairs"][0]["f1"]["value"] == 1.0
+
+
+LABELLED = [
+    {"input": "Rain falls.", "important_words": ["Rain"]},
+    {"input": "Snow melts.", "important_words": []},
+]
+
+
+@pytest.mark.parametrize("name", ["human:rose", "human:a", "import:x", "human:[bold]b[/bold]"])
+def test_names_are_shown_as_they_are(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    file = tmp_path / "w.jsonl"
+    file.write_text("\n".join(map(json.dumps, LABELLED)) + "\n")
+    for annotator in (name, "clause-like:" + name):
+        scheme = annotator if annotator == name else f"import:{annotator}"
+        done = RUNNER.invoke(
+            app,
+            [
+                "import",
+                "--format",
+                "word-list",
+                "--annotator",
+                scheme,
+                "--benchmark",
+                str(tmp_path / "b"),
+                str(file),
+            ],
+        )
+        assert done.stdout.startswith(f"{scheme}: 2 new, 0 known before")
+    assert name in run("agreement", "--benchmark", tmp_path / "b", "--bootstrap", 100)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_a_word_list_may_begin_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "w.jsonl"
+    file.write_text("\n".join(map(json.dumps, LABELLED)) + "\n", encoding=encoding)
+    out = run(
+        "import", "--format", "word-list", "--annotator", "import:y", "--benchmark", tmp_path / "b", file
+    )
+    assert "labels: 2 ok" in out
+    assert Benchmark(tmp_path / "b").paragraphs()[0].text == "Rain falls."
+
+
+def test_names_that_look_alike_are_one_and_others_have_files_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "w.jsonl"
+    file.write_text("\n".join(map(json.dumps, LABELLED)) + "\n")
+    for name in (
+        "human:jos\u00e9",
+        "human:jose\u0301",
+        "human:jos\u00e8",
+        "human:王",
+        "human:李",
+        "human:王",
+    ):
+        run("import", "--format", "word-list", "--annotator", name, "--benchmark", tmp_path / "b", file)
+    folder = Benchmark(tmp_path / "b").labels_dir
+    found = read_labels(folder, Benchmark(tmp_path / "b").paragraphs())
+    assert sorted(found) == sorted(["human:jos\u00e9", "human:jos\u00e8", "human:王", "human:李"])
+    assert {len(labels) for labels in found.values()} == {2}
+    assert len(list(folder.glob("*.manifest.json"))) == 4
+    chosen = read_labels(folder, Benchmark(tmp_path / "b").paragraphs(), ["human:jose\u0301"])
+    assert list(chosen) == ["human:jos\u00e9"]
