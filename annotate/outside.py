@@ -34,12 +34,13 @@ def mend_json(text: str) -> str:
     return whole_characters(escaped)
 
 
-def read_json(source: str | bytes, *, mend: bool = False) -> Any:
+def read_json(source: str | bytes, *, mend: bool = False, keep: bool = False) -> Any:
     """Read JSON that others wrote.
 
     Args:
         source: A JSON text; bytes are UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
         mend: Put U+FFFD in place of half a surrogate pair instead of refusing it.
+        keep: Leave it to the caller to look for such halves.
 
     Returns:
         The value; a whole number of more than 4,000 digits is read as ``None``.
@@ -48,7 +49,7 @@ def read_json(source: str | bytes, *, mend: bool = False) -> Any:
         ValueError: It is no JSON, nested too deep, or holds half a surrogate pair.
     """
     text = source if isinstance(source, str) else source.decode(json.detect_encoding(source), "surrogatepass")
-    mended = mend_json(text)
+    mended = text if keep else mend_json(text)
     if mended != text and not mend:
         raise ValueError(
             "half of a surrogate pair (such as \\ud83d) stands alone in it, which is no character"

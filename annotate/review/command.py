@@ -6,6 +6,7 @@ import contextlib
 import re
 import secrets
 import shlex
+import unicodedata
 import webbrowser
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast, get_args
@@ -68,6 +69,7 @@ def review(
         raise UnknownNameError("filter", shown, list(get_args(Filter)))
     if not _NAME.fullmatch(reviewer):
         raise LabelError("--reviewer must be a name of 1 to 80 characters in one line")
+    reviewer = unicodedata.normalize("NFC", reviewer)  # "é" is typed in two ways
     secret = token or secrets.token_urlsafe(24)
     if not _TOKEN.fullmatch(secret):
         raise LabelError("--token must have 16 to 200 letters, digits, - or _")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from labelled import make_benchmark, make_label, make_paragraphs
+from labelled import make_benchmark, make_label, make_paragraph, make_paragraphs
 
 from annotate.adjudicate import settle
 from annotate.annotators import make_annotator
@@ -16,7 +16,7 @@ from annotate.collect import collect
 from annotate.derive import derive
 from annotate.errors import BenchmarkError, LabelError, UnknownNameError
 from annotate.files import read_records
-from annotate.label import label_benchmark
+from annotate.label import label_benchmark, summarize
 from annotate.label_files import labels_file, read_labels, slug, write_labels
 from annotate.ledger import Ledger, read_ledger
 from annotate.protocol import Reading, Request, Response
@@ -312,3 +312,10 @@ class TestBenchmark:
         benchmark.ledger.write_text("{}\n")
         with pytest.raises(BenchmarkError, match=r"ledger\.jsonl line 1"):
             label_benchmark(benchmark, [Scripted()])
+
+
+def test_punctuation_is_no_part_of_the_marked_share() -> None:
+    paragraph = make_paragraph("p", "Rain, falls.", "Why?", "x", narrative="One.")
+    assert paragraph.word_texts() == ["One", ".", "Rain", ",", "falls", ".", "Why", "?"]
+    for words, share in (([1, 2, 3], 1 / 4), ([1, 3], 0.0)):
+        assert summarize([paragraph], [make_label(paragraph, "a", words)], "a", 1, 0).marked_share == share

@@ -127,6 +127,27 @@ def test_the_order_of_the_list_settles_what_its_neighbours_leave_one_place() -> 
     assert [span.rung for span in spans] == ["exact", "ambiguous", "exact"]
 
 
+def test_a_number_counts_over_equal_writings_only() -> None:
+    paragraph = make_paragraph("p", "The Moss, moss and moss.", "What?", "x", narrative="One.")
+    texts = paragraph.word_texts()
+    (span,) = resolve(paragraph, [Quote("MOSS", 2)])
+    assert (span.words, span.rung) == ((texts.index("Moss"),), "ambiguous")
+    (span,) = resolve(paragraph, [Quote("moss", 2)])
+    assert (span.words, span.rung) == ((texts.index("moss") + 2,), "occurrence")
+    equal = make_paragraph("p", "The Moss and Moss.", "What?", "x", narrative="One.")
+    (span,) = resolve(equal, [Quote("MOSS", 2)])
+    assert (span.words, span.rung) == ((5,), "casefold")
+
+
+def test_a_list_in_another_order_than_the_text_settles_nothing() -> None:
+    spans = resolve(PARAGRAPH, [Quote("calledoxidants"), Quote("moss"), Quote("reed")])
+    assert [(span.words, span.rung) for span in spans] == [
+        ((23,), "exact"),
+        ((6,), "ambiguous"),
+        ((12,), "exact"),
+    ]
+
+
 def test_a_quote_without_its_middle_is_two() -> None:
     spans = resolve(
         PARAGRAPH, [Quote("reed ... the zinc", 1, "iron. The"), Quote("A calledoxidants \u2026 granite")]

@@ -151,6 +151,14 @@ class TestStops:
         assert isinstance(run.scheduler.stop, IncompleteError)
         assert run.tally.done == GIVEN_UP_IN_A_ROW
 
+    def test_an_answer_between_them_shows_that_it_is_up(self, tmp_path) -> None:
+        paragraphs = make_paragraphs(2 * GIVEN_UP_IN_A_ROW)
+        answers = {GIVEN_UP_IN_A_ROW - 1, 2 * GIVEN_UP_IN_A_ROW - 1}
+        script = {p.text: [failed()] for n, p in enumerate(paragraphs) if n not in answers}
+        run = Run(tmp_path / "l", ScriptedOnline(script), Limits(max_attempts=1, concurrency=1), paragraphs)
+        assert run.scheduler.stop is None
+        assert (run.tally.done, run.tally.failed) == (2 * GIVEN_UP_IN_A_ROW, 2 * GIVEN_UP_IN_A_ROW - 2)
+
     def test_an_address_where_nobody_is_ends_the_run_soon(self, tmp_path) -> None:
         nobody = failed(code="unreachable", http=None)
         run = Run(tmp_path / "l", ScriptedOnline({p.text: [nobody] for p in PARAGRAPHS}))
