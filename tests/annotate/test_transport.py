@@ -297,6 +297,7 @@ class TestBody:
         assert (outcome.response.http, outcome.maybe_billed) == (200, False)
         assert said({"error": "overloaded"}).action == "retry"
         assert said(spoken("a") | {"error": None}).action == "answer"
+        assert said(spoken("a") | {"error": {"message": "a note", "code": 500}}).action == "answer"
 
     @pytest.mark.parametrize("raw", ["[" * 100_000, '{"a":' * 100_000])
     def test_nested_without_end_is_no_completion(self, raw) -> None:
