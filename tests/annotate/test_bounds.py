@@ -16,7 +16,7 @@ from labelled import make_benchmark, make_paragraphs
 from annotate import bounds
 from annotate.annotators import make_annotator
 from annotate.batch_server import patient, said_plainly
-from annotate.errors import EndpointError, LabelError
+from annotate.errors import EndpointError, IncompleteError, LabelError
 from annotate.label import label_benchmark
 from annotate.protocol import Outcome
 from annotate.transport import Endpoint
@@ -67,6 +67,21 @@ class TestTime:
         outcome, took = attempt(lambda: slowly(head("X: " + "x" * 200)))
         assert (outcome.action, outcome.response.code) == ("retry", "timeout")
         assert took < 6  # the whole of it would take 20 s
+
+    def test_a_look_at_a_batch_is_given_up_too(self) -> None:
+        def reply() -> Iterator[bytes]:
+            yield head(f"Content-Length: {len(ANSWER)}")
+            yield from slowly(ANSWER)
+
+        start = time.monotonic()
+        with RawServer(reply) as server:
+            endpoint = Endpoint(server.url, 0.5)
+            with (
+                pytest.raises(IncompleteError, match=r"connection to 127\.0\.0\.1 broke"),
+                said_plainly(endpoint),
+            ):
+                endpoint.client.batches.retrieve("b")
+        assert time.monotonic() - start < 5  # the whole of it would take 7 s
 
     def test_an_answer_in_many_pieces_is_read(self) -> None:
         def reply() -> Iterator[bytes]:
