@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -229,6 +229,11 @@ def show(cells: Sequence[Cell], seed: int) -> None:
         print(f"| {name} | {len(texts)} | {cells_of} |")
     values, texts = pooled(first, second, choosing=False)
     print(f"| all real | {len(texts)} | | | {interval(values, texts)} |\n")
+    for aggregation in AGGREGATIONS:
+        if aggregation != first.aggregation:
+            other = replace(first, aggregation=aggregation)
+            apart = [interval(*pooled(first, other, choosing=choosing)) for choosing in (True, False)]
+            print(f"The choice less {other}: choosing halves {apart[0]}, reporting halves {apart[1]}.\n")
 
     names = [each.name for each in cells]
     print("| gate | mix | aggregation | choosing, real | " + " | ".join(names) + " |")
