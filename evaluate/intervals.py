@@ -122,7 +122,7 @@ def few_texts_note(n: int) -> str:
         return ""
     return (
         f" Fewer than {FEW_TEXTS} unique texts: 95 % intervals of so few hold the truth in 80 to 95 cases of 100, and "
-        "hardly any difference can be shown."
+        "only large differences can be shown."
     )
 
 
