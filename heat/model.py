@@ -23,6 +23,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from heat import gguf
+from heat.checks import check
 from heat.errors import (
     MissingExtraError,
     ModelNotFoundError,
@@ -31,10 +32,11 @@ from heat.errors import (
     UnsupportedModelError,
 )
 from heat.shipped import shipped
+from heat.weights import check_device, check_loaded, check_room, unreadable
 
 _HUB_SECONDS = 10
 # What `transformers` raises for a config that no model can be made of.
-UNLOADABLE = (ValueError, KeyError, ImportError, NotImplementedError, StrictDataclassError)
+UNLOADABLE = (ValueError, KeyError, ImportError, NotImplementedError, RecursionError, StrictDataclassError)
 
 Quantization = Literal["4bit", "8bit"]
 
@@ -77,8 +79,12 @@ class LanguageModel:
     @property
     def context_length(self) -> int | None:
         """The longest input in tokens, or None where the model states no limit."""
-        length = getattr(self.model.config, "max_position_embeddings", None)
-        return int(length) if length else None
+        config = self.model.config.get_text_config()
+        for name in ("max_position_embeddings", "max_seq_len", "context_length"):
+            length = getattr(config, name, None)
+            if isinstance(length, int) and length > 0:
+                return length
+        return None
 
     @property
     def _embedding(self) -> torch.Tensor:
@@ -113,12 +119,16 @@ def load(
         The model in evaluation mode, with its provenance.
 
     Raises:
-        ModelNotFoundError: No such folder or file, half a file, or the hub cannot be reached.
+        ModelNotFoundError: No such folder or file, half a file, weights that are not those of the config, or the hub
+            cannot be reached.
         MissingExtraError: GGUF files and quantized weights need a package that is not installed.
         TokenizerError: There is no usable tokenizer.
-        UnsupportedModelError: Not a decoder-only language model, or a GGUF file to be quantized once more.
+        UnsupportedModelError: Not a decoder-only language model, one that says something else when it is given its
+            tokens' embeddings, a GGUF file to be quantized once more, or no such device.
+        OutOfMemoryError: The weights alone exceed the machine's memory.
         NonFiniteError: A weight is NaN or infinite.
     """
+    check_device(device)
     file = gguf.find(name_or_path)
     folder = None if file is not None else _folder(name_or_path)
     local = file or folder
@@ -153,14 +163,21 @@ def load(
             options |= {"config": config, "quantization_config": gguf.unpacked()}
         elif quantization is not None:
             options["quantization_config"] = _squeezed(quantization, dtype)
-        model = _fetch(
+        numbers = own_dtype if dtype is None else _dtype(dtype)
+        if quantization is None:
+            check_room(source, config, None if isinstance(numbers, str) else numbers, device)
+        model, loaded = _fetch(
             AutoModelForCausalLM,
             source,
             place,
-            dtype=own_dtype if dtype is None else _dtype(dtype),
+            dtype=numbers,
             device_map=device,
+            # Its own word for these is a table of many lines; ours is one.
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
             **options,
         )
+    check_loaded(source, loaded)
     if file is not None:
         model.config._name_or_path = ""  # a folder that is gone now
         tokenizer.name_or_path = source
@@ -177,7 +194,7 @@ def load(
         found += f"+{quantization}"  # other numbers, so another revision
     name = source if name_or_path is not None else "embedded reader"
     lm = LanguageModel(model=model, tokenizer=tokenizer, name=name, revision=found or "unknown")
-    _check_causal(source, lm)
+    check(model, source)
     return lm
 
 
@@ -284,6 +301,10 @@ def _fetch(loader: Any, source: str, place: str, **options: Any) -> Any:
         ) from error
     except UNLOADABLE as error:
         raise UnsupportedModelError(f"cannot load '{source}': {first_line(error)}") from error
+    except Exception as error:
+        if (reason := unreadable(source, error)) is None:
+            raise
+        raise reason from error
 
 
 def _load_tokenizer(source: str, place: str, **options: Any) -> PreTrainedTokenizerBase:
@@ -313,19 +334,6 @@ def _check_finite(source: str, model: PreTrainedModel) -> None:
             raise NonFiniteError(
                 f"the weights of '{source}' are damaged: {name} holds NaN or infinity; fetch them again"
             )
-
-
-def _check_causal(source: str, lm: LanguageModel) -> None:
-    """A position's answer must not depend on later tokens (an encoder loads as a causal class too)."""
-    pairs = torch.tensor([[0, 1], [0, lm.vocab_size - 1]], device=lm.device)
-    with torch.no_grad():
-        first, second = lm.model(input_ids=pairs, use_cache=False).logits[:, 0].float()
-    # What is masked has a weight of exactly 0, so a decoder's two answers are the same to the bit.
-    if bool((first - second).abs().max() > 1e-5 * first.abs().max()):
-        raise UnsupportedModelError(
-            f"'{source}' ({lm.model.config.model_type}) is an encoder: its answer at a token depends on later "
-            "ones; a decoder-only language model is needed"
-        )
 
 
 def _dtype(name: str) -> torch.dtype:

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 import heat
 from heat import LanguageModel
-from heat.model import _check_causal
+from heat.checks import check
 
 METHODS = ["heat", "heat-low-rank", "heat-windowed", "integrated-gradients", "attention-rollout"]
 
@@ -53,7 +53,7 @@ def test_embedding_and_head_may_live_apart(method: str, split: str, family: str,
 
 
 def test_a_model_whose_embedding_is_away_can_be_asked_whether_it_is_a_decoder(tmp_path: Path) -> None:
-    _check_causal("tiny", _apart("llama", "embedding away", tmp_path))
+    check(_apart("llama", "embedding away", tmp_path).model, "tiny")
 
 
 def _apart(family: str, split: str, folder: Path) -> LanguageModel:
