@@ -6,6 +6,7 @@ from fakes.tiny_models import tiny_lm
 
 import heat
 from heat.batch import collate
+from heat.components.pieces import has_pieces
 from heat.measure import LiveBytes, counted_passes
 
 N = 40
@@ -26,6 +27,7 @@ def counted(name: str, n_layers: int, n_targets: int, **options: object) -> tupl
     method = heat.methods()[name](**{**OPTIONS.get(name, {}), **options})
     encoded = heat.encode(lm, [5 + 3 * i % 40 for i in range(N)], [9, 8, 7][:n_targets])
     batch = collate([encoded])
+    has_pieces(lm.model)  # asked once a model, on two texts of its own
     with counted_passes(lm.model) as passes:
         method.score(lm, batch)
     assert not any(module._forward_hooks for module in lm.model.modules())
