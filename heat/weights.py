@@ -73,8 +73,7 @@ def unreadable(source: str, error: Exception) -> Exception | None:
     if isinstance(error, SafetensorError):
         reason = (str(error).splitlines() or [""])[0].removeprefix("Error while deserializing header: ")
         return ModelNotFoundError(
-            f"the weights of '{source}' are damaged or half a file: {_damaged(source)}safetensors says '{reason}'; "
-            "fetch them again"
+            f"the weights of '{source}' are damaged or half a file ({_damaged(source)}: {reason}); fetch them again"
         )
     return None
 
@@ -152,7 +151,7 @@ def _some(names: Iterable[str]) -> str:
 
 
 def _damaged(source: str) -> str:
-    """The name of the first file of a folder that cannot be opened, for the middle of a sentence."""
+    """The first file of a folder that cannot be opened."""
     from safetensors import safe_open
 
     for file in sorted(Path(source).glob("*.safetensors")):
@@ -160,5 +159,5 @@ def _damaged(source: str) -> str:
             with safe_open(file, framework="pt"):
                 pass
         except SafetensorError:
-            return f"of {file.name} "
-    return ""
+            return file.name
+    return "safetensors"
