@@ -22,7 +22,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from heat import gguf
+from heat import adapters, gguf
 from heat.checks import check
 from heat.errors import (
     MissingExtraError,
@@ -105,8 +105,8 @@ def load(
     """Load a causal language model from a folder, from a GGUF file, or by its hub name.
 
     Args:
-        name_or_path: Folder with config, weights and tokenizer, a GGUF file (extra `gguf`), or a hub name; None for
-            the embedded reader.
+        name_or_path: Folder with config, weights and tokenizer, or with an adapter (which takes `peft`), a GGUF file
+            (extra `gguf`), or a hub name; None for the embedded reader.
         dtype: Number format of the weights ("float32", "bfloat16", ...); None for the checkpoint's own, which is
             float32 for a GGUF file: its weights are unpacked.
         device: Where to put it ("cpu", "cuda:0", ...), or "auto" to spread it over all there are; None: CPU.
@@ -131,6 +131,8 @@ def load(
     check_device(device)
     file = gguf.find(name_or_path)
     folder = None if file is not None else _folder(name_or_path)
+    if folder is not None and (folder / adapters.CONFIG).is_file():
+        return _with_adapter(folder, dtype, device, quantization, offline, trust_remote_code)
     local = file or folder
     source = str(local or name_or_path)
     if local is None and not (offline or HF_HUB_OFFLINE):
@@ -198,6 +200,38 @@ def load(
     return lm
 
 
+def _with_adapter(
+    folder: Path,
+    dtype: str | None,
+    device: str | None,
+    quantization: Quantization | None,
+    offline: bool,
+    trust_remote_code: bool,
+) -> LanguageModel:
+    """The model that an adapter belongs to, with the adapter merged into it."""
+    if quantization is not None:
+        raise UnsupportedModelError(
+            f"'{folder}' holds an adapter, which is merged into whole weights; leave out the quantization to "
+            f"{quantization}"
+        )
+    base, revision = adapters.base_of(folder)
+    lm = load(
+        base,
+        dtype=dtype,
+        device=device,
+        revision=revision,
+        offline=offline,
+        trust_remote_code=trust_remote_code,
+    )
+    tokenizer = lm.tokenizer
+    if (folder / "tokenizer_config.json").is_file():
+        tokenizer = _load_tokenizer(str(folder), str(folder), trust_remote_code=trust_remote_code)
+    with no_progress_bars():
+        model = adapters.merged(lm.model, folder)
+    _check_finite(str(folder), model)
+    return LanguageModel(model, tokenizer, str(folder), f"{lm.revision}+{adapters.revision(folder)}")
+
+
 def folder_revision(folder: Path) -> str:
     """Hash of a model folder: SHA-256 over the bytes of its config and weight files, first 16 hex digits.
 
@@ -222,7 +256,7 @@ def _folder(name_or_path: str | Path | None) -> Path | None:
         return shipped("reader")
     path = Path(name_or_path).expanduser()
     if path.is_dir():
-        if not (path / "config.json").is_file():
+        if not any((path / name).is_file() for name in ("config.json", adapters.CONFIG)):
             raise ModelNotFoundError(
                 f"the folder '{path}' holds no model: it has no config.json{_inside(path)}"
             )
