@@ -144,6 +144,7 @@ def _measure(
     from evaluate.efficiency.memory import added_peak
     from evaluate.efficiency.passes import count_flops
     from heat.batch import collate
+    from heat.checks import check
     from heat.errors import HeatError
     from heat.registry import build
 
@@ -180,6 +181,8 @@ def _measure(
                 flops.append(count_flops(lambda: attribute(name)))
 
             try:
+                # Made once a model, and no part of a text's cost.
+                check(lm.model, lm.name, build(name, {}).needs)
                 peak = added_peak(counting, lm.device)
                 rows[name] = row.model_copy(update={"counted": flops[0] / unit, "peak_bytes": peak})
             except HeatError as error:
