@@ -17,14 +17,15 @@ WORD_RULE = WORD_RULES[-1]
 # an emoji with its modifiers stays whole.
 _CORE = r"[\p{L}\p{N}][\p{L}\p{N}\p{M}\u200c\u200d]*"
 # Scripts that put no spaces between words: a clause of them would be one word. Each of their graphemes is one instead,
-# which needs no dictionary and splits no word in another way than its neighbour.
-_UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
-_SPACED = rf"(?:(?!{_UNSPACED})[\p{{L}}\p{{N}}])(?:(?!{_UNSPACED})[\p{{L}}\p{{N}}\p{{M}}\u200c\u200d])*"
+# which needs no dictionary and splits no word in another way than its neighbour. Letters that several of them share
+# (the kana's long mark) belong to them; their digits make numbers as all do.
+_UNSPACED = r"(?!\p{Nd})[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Lao}\p{scx=Khmr}\p{scx=Mymr}]"
+_SPACED = rf"(?!{_UNSPACED})[\p{{L}}\p{{N}}](?:(?!{_UNSPACED})[\p{{L}}\p{{N}}]|[\p{{M}}\u200c\u200d])*"
 _WORDS = {
     rule: regex.compile(rf"{core}(?:['’\-.,]{core})*|(?!\s)\X")
     for rule, core in zip(WORD_RULES, (_CORE, _SPACED), strict=True)
 }
-_NEEDS_NEW = regex.compile(_UNSPACED)
+_NEEDS_NEW = regex.compile(rf"(?=[\p{{L}}\p{{N}}]){_UNSPACED}")
 
 
 def split_words(text: str, rule: str = WORD_RULE) -> tuple[Span, ...]:

@@ -13,8 +13,8 @@ SCORE = "score"
 
 # The benchmark's rule for words (annotate.words), so that a picture shows what an evaluation judges; and one word for
 # each character of scripts that put no space between words, which would else be one word a line.
-_UNSPACED = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]"
-_CORE = rf"(?:(?!{_UNSPACED})[\p{{L}}\p{{N}}])(?:(?!{_UNSPACED})[\p{{L}}\p{{N}}\p{{M}}\u200c\u200d])*"
+_UNSPACED = r"(?!\p{Nd})[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Lao}\p{scx=Khmr}\p{scx=Mymr}]"
+_CORE = rf"(?!{_UNSPACED})[\p{{L}}\p{{N}}](?:(?!{_UNSPACED})[\p{{L}}\p{{N}}]|[\p{{M}}\u200c\u200d])*"
 _WORD = regex.compile(rf"{_CORE}(?:['’\-.,]{_CORE})*|(?!\s)\X")
 _SPACE = regex.compile(r"\s")
 _JOINERS = "\u200c\u200d"

@@ -61,6 +61,9 @@ class TestScriptsWithoutSpaces:
             ("ไอน์สไตน์", "ไ อ น์ ส ไ ต น์"),
             ("ພາສາ ကမ္ဘာ ភាសា", None),
             ("GPT-4是x-ray模型", "GPT-4 是 x-ray 模 型"),
+            ("サーバーAPIとﾃﾞｰﾀ2", "サ ー バ ー API と ﾃﾞ ｰ ﾀ 2"),
+            ("ปี๒๕๔๘ 3.5倍", "ปี ๒๕๔๘ 3.5 倍"),
+            ("a\u3099b e\u0e31 が", "a\u3099b e\u0e31 が"),  # marks stay with their letter
             ("한국어 문장 don't", "한국어 문장 don't"),
         ],
     )
@@ -74,13 +77,16 @@ class TestScriptsWithoutSpaces:
         text = "爱因斯坦在1905年。Don't"
         assert [text[a:b] for a, b in split_words(text, "regex-1")] == ["爱因斯坦在1905年", "。", "Don't"]
 
-    @given(st.text(max_size=60))
+    @given(st.text(max_size=60) | st.text("ab1-.คั๒ー゙が漢。\u0ec8 ", max_size=12))
     def test_the_rule_named_for_a_text_is_the_oldest_that_makes_its_words(self, text: str) -> None:
         assert split_words(text, rule_for(text)) == split_words(text)
         if rule_for(text) != WORD_RULES[0]:
-            assert regex.search(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]", text)
+            assert regex.search(
+                r"[\p{scx=Han}\p{scx=Kana}\p{scx=Hira}\p{Thai}\p{Lao}\p{Khmer}\p{scx=Mymr}]", text
+            )
 
     def test_texts_with_spaces_keep_the_name_of_the_older_rule(self) -> None:
         assert rule_for("Rain falls, мир, 한국어, שלום, 😀.") == "regex-1"
+        assert rule_for("Rain。 「๒」") == "regex-1"  # no letter of such a script
         assert rule_for("Rain 雨") == WORD_RULE == WORD_RULES[-1] == "regex-2"
         assert make_paragraph("p", "Rain.", "q?", "x").word_rule == "regex-1"
