@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import regex
 
-_NAMES = r"(?:seed:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|analysis)"
-BEGINS = rf"<{_NAMES}>|\[think\]|◁think▷|<\|begin_of_thought\|>|<\|channel\|>analysis<\|message\|>"
+_NAMES = r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratch_?pad|analysis)"
+_TAG = rf"(?:\w+[:_])?{_NAMES}"
+BEGINS = (
+    rf"<{_TAG}(?:\s[^<>]*)?>|\[{_NAMES}\]|◁think▷|<\|(?:begin|start)_(?:of_)?{_NAMES}\|>"
+    r"|<\|channel\|>analysis<\|message\|>|<\|channel>thought\b"
+)
 """Regular expression, whatever the case, of what begins thoughts."""
-ENDS = rf"</{_NAMES}>|\[/think\]|◁/think▷|<\|end_of_thought\|>|<\|channel\|>final<\|message\|>"
+ENDS = (
+    rf"</{_TAG}>|\[/{_NAMES}\]|◁/think▷|<\|end_(?:of_)?{_NAMES}\|>"
+    r"|<\|channel\|>final<\|message\|>|<channel\|>"
+)
 """Regular expression, whatever the case, of what ends thoughts; they may begin in the prompt, out of sight."""
 
 _BEGINNING = regex.compile(rf"\s*(?:{BEGINS})", regex.IGNORECASE)

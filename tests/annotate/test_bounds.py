@@ -7,8 +7,11 @@ import json
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import Any
 
+import openai
 import pytest
 from fakes.raw_server import RawServer
 from labelled import make_benchmark, make_paragraphs
@@ -169,6 +172,27 @@ class TestRedirects:
         assert (outcome.action, outcome.response.code) == ("stop", "redirected")
         assert "pw" not in outcome.response.detail
         assert said in outcome.response.detail
+
+    @pytest.mark.parametrize(
+        ("here", "there", "refused"),
+        [
+            ("https://a.example/v1", "http://a.example/v1", True),
+            ("http://a.example/v1", "https://a.example/v1", False),
+            ("http://a.example:8000/v1", "https://a.example/v1", True),
+            ("http://a.example/v1", "https://a.example:8443/v1", True),
+            ("https://a.example/v1", "https://b.a.example/v1", True),
+            ("https://a.example/v1", "https://A.example:443/v2", False),
+        ],
+    )
+    def test_another_server_is_one_of_another_name_port_or_weaker_scheme(
+        self, here: str, there: str, refused: bool
+    ) -> None:
+        with bounds.bounded_client(1.0, openai.DefaultHttpxClient) as client:
+            request = client.build_request("POST", here)
+            check_origin, _ = client.event_hooks["response"]
+        response = SimpleNamespace(has_redirect_location=True, request=request, headers={"location": there})
+        with pytest.raises(bounds.RedirectError) if refused else nullcontext():
+            check_origin(response)
 
     def test_on_the_same_server_is_followed(self) -> None:
         replies = iter([[head("Location: /v2/chat", status="307 Temporary Redirect")], [head(), ANSWER]])

@@ -329,6 +329,11 @@ AROUND = [
     "<seed:think>{empty}</seed:think>{answer}",
     "<|channel|>analysis<|message|>{empty}<|end|><|start|>assistant<|channel|>final<|message|>{answer}",
     "◁think▷{empty}◁/think▷{answer}",
+    '<think time="3">{empty}</think>{answer}',
+    "<longcat_think>{empty}</longcat_think>{answer}",
+    "<scratch_pad>{empty}</scratch_pad>{answer}",
+    "<|START_THINKING|>{empty}<|END_THINKING|><|START_RESPONSE|>{answer}<|END_RESPONSE|>",
+    "<|channel>thought\n{empty}<channel|>{answer}",
     "<|begin_of_thought|>{empty}<|end_of_thought|>{answer}",
     "{answer}\n<reflection>{empty} would be less.</reflection>",
     "Here is the JSON you asked for:\n```json\n{answer}\n```\nLet me know if it helps.",
@@ -394,8 +399,10 @@ def test_half_a_surrogate_pair_in_an_answer_is_one_character_that_is_not_there()
 @pytest.mark.parametrize("open_mark", ["<think>", ""])
 def test_thoughts_before_a_tagged_copy_are_left_out(open_mark: str) -> None:
     copy = tagged(PARAGRAPH, [0])
-    (span,) = FORMATS["tags"].read(PARAGRAPH, f"{open_mark}<m> opens a mark. <m>Or two?</think>\n{copy}")
-    assert (span.words, span.rung) == ((0,), "exact")
+    thoughts = f"{open_mark}<m> opens a mark. <m>Or two?</think>\n"
+    for content in (thoughts + copy, f"{thoughts}<think>A <m> again.</think>{copy}"):
+        (span,) = FORMATS["tags"].read(PARAGRAPH, content)
+        assert (span.words, span.rung) == ((0,), "exact")
     with pytest.raises(FormatError, match="no copy of the text"):
         FORMATS["tags"].read(PARAGRAPH, f"<think>{copy}")
     paragraph = make_paragraph("p", "It prints <think> and </think> twice.", "What?", "x", narrative="One.")
