@@ -266,6 +266,22 @@ def test_gradient_shap_is_nearly_complete(lm: heat.LanguageModel, embeddings: Te
     assert float(noisy.sum()) == pytest.approx(expected, abs=0.15)
 
 
+def test_gradient_shap_s_noise_is_a_share_of_the_embeddings_size(
+    lm: heat.LanguageModel, embeddings: Tensor
+) -> None:
+    # The definition written out: between the baseline and embeddings with noise of 0.3 times their size.
+    mean = start_of(lm, "mean").expand_as(embeddings)
+    generator = torch.Generator().manual_seed(3)
+    noise = 0.3 * embeddings.square().mean().sqrt() * torch.randn(4000, 4, 32, generator=generator)
+    share = torch.rand(4000, 1, 1, generator=generator)
+    points = mean + share * (embeddings + noise - mean)
+    gradient = gradient_at(lambda at: log_prob(lm.model, at), points)
+    samples = (gradient * (embeddings + noise - mean)).sum(-1)
+    found = scores(lm, "gradient-shap", baseline="mean", noise=0.3, n_samples=4000)
+    tolerance = 5 * float((2 * samples.var(0).max() / 4000).sqrt())
+    torch.testing.assert_close(found, samples.mean(0), rtol=0, atol=tolerance)
+
+
 def inputs_of_block(model: torch.nn.Module, block: torch.nn.Module, embeddings: Tensor) -> Tensor:
     seen: list[Tensor] = []
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from heat.batch import Batch
 from heat.components import curvature, rademacher
+from heat.components.curvature import _at_positions
 from heat.errors import PrecisionError, UnsupportedModelError
 from heat.forward import embed, explained, target_log_probs
 from heat.state import eager_attention
@@ -108,8 +109,9 @@ def test_several_targets_equal_one_at_a_time(model: torch.nn.Module) -> None:
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
+@pytest.mark.parametrize("mode", ["row", "block"])
 @pytest.mark.parametrize("products", ["double-backward", "finite-difference"])
-def test_left_padding_changes_nothing(family: str, products: str) -> None:
+def test_left_padding_changes_nothing(family: str, products: str, mode: str) -> None:
     # In float32: under float64 several families turn a padding token's own, fully masked, attention into NaN.
     model, batch = tiny_model(family), text()
     padding = torch.zeros(1, 4, dtype=torch.long)
@@ -120,10 +122,31 @@ def test_left_padding_changes_nothing(family: str, products: str) -> None:
         batch.positions + 4,
         batch.target_ids,
     )
-    found = curvature(model, padded, products=products)
+    found = curvature(model, padded, mode=mode, products=products)
     assert (found[:, :4] == 0).all()
-    plain = curvature(model, batch, products=products)
+    plain = curvature(model, batch, mode=mode, products=products)
     torch.testing.assert_close(found[:, 4:], plain, rtol=0.01, atol=1e-3 * float(plain.max()))
+
+
+def test_probes_lie_on_tokens_and_not_on_padding() -> None:
+    # A difference's step is measured by the length of its probe, which padding may not lengthen.
+    ids = torch.tensor([[0, 0, 5, 6], [5, 6, 7, 0]])
+    mask = torch.tensor([[0, 0, 1, 1], [1, 1, 1, 0]])
+    batch = Batch(ids, mask, torch.tensor([0, 1]), torch.tensor([2, 1]), torch.tensor([6, 7]))
+    probes = torch.tensor([[[1.0], [2.0], [3.0], [4.0]]])
+    assert _at_positions(probes, batch)[0, ..., 0].tolist() == [[0, 0, 1, 2], [1, 2, 3, 0]]
+
+
+def test_a_seed_draws_its_own_probes(model: torch.nn.Module) -> None:
+    batch = text()
+    found = {seed: curvature(model, batch, n_probes=2, seed=seed) for seed in (0, 1)}
+    assert not torch.allclose(found[0], found[1])
+    for seed in (0, 1):
+        probes = rademacher(2, N + 1, WIDTH, seed)
+        torch.testing.assert_close(found[seed], curvature(model, batch, probes=probes))
+    # Of 7 · 2 · 32 signs, half differ between two seeds.
+    same = (rademacher(2, N + 1, WIDTH, 0) == rademacher(2, N + 1, WIDTH, 1)).float().mean()
+    assert 0.35 < float(same) < 0.65
 
 
 def test_bfloat16_is_computed_in_float32() -> None:

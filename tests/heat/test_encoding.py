@@ -124,6 +124,14 @@ def test_ids_behind_a_string_are_placed() -> None:
     assert encoded.offsets[-1][1] == len(encoded.text)
 
 
+def test_a_special_token_behind_a_string_has_no_place() -> None:
+    target = LM.tokenizer(" iron", add_special_tokens=False)["input_ids"]
+    encoded = heat.encode(LM, "The gate is", [*target, LM.tokenizer.eos_token_id])
+    assert encoded.text == "The gate is iron"
+    assert encoded.offsets[-1] == (0, 0)
+    assert encoded.offsets[-2][1] == len(encoded.text)
+
+
 def test_messages_get_the_chat_template() -> None:
     tokenizer = tiny_tokenizer()
     tokenizer.chat_template = (

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from heat.batch import Batch
 from heat.components import information
+from heat.components.information import _kl
 from heat.forward import embed
 
 MASKS = ["zero", "mean", "attention", "pad"]
@@ -170,6 +171,40 @@ def test_windows_rank_their_spans_together() -> None:
     apart = information(model, batch, span=4, refine=1e-3)
     assert not torch.allclose(apart[weaker], coarse[weaker], rtol=1e-3)
     assert torch.isclose(together[stronger], exact[stronger], rtol=1e-3).sum() >= 4
+
+
+@pytest.mark.parametrize("groups", [[0, 0, 0], [1, 0, 1], [0, 1, 2]])
+@pytest.mark.parametrize("refine", [0.3, 0.6, 0.9])
+def test_the_fewest_spans_of_a_group_that_hold_the_share_by_hand(groups: list[int], refine: float) -> None:
+    model, span = tiny_model("llama"), 4
+    ids = torch.tensor([[9] * 17, [3 + 11 * index % 300 for index in range(17)], [5, 40] * 8 + [7]])
+    batch = Batch(ids, torch.ones_like(ids), torch.arange(3), torch.tensor([15] * 3), ids[:, -1])
+    coarse, exact = information(model, batch, span=span, refine=0.0), information(model, batch)
+    expected = coarse.clone()
+    sums = coarse[:, :16].reshape(3, 4, span).sum(-1).tolist()
+    for group in set(groups):
+        mine = [(sums[row][at], row, at) for row in range(3) if groups[row] == group for at in range(4)]
+        held, wanted = 0.0, refine * sum(size for size, _, _ in mine)
+        for size, row, at in sorted(mine, reverse=True):
+            if held < wanted:
+                expected[row, at * span : (at + 1) * span] = exact[row, at * span : (at + 1) * span]
+                held += size
+    found = information(model, batch, span=span, refine=refine, groups=torch.tensor(groups))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-7)
+    assert not torch.allclose(coarse, exact, rtol=1e-2)
+
+
+def test_rounding_never_makes_a_divergence_negative() -> None:
+    logits = torch.randn(500, 320, generator=torch.Generator().manual_seed(0))
+    unmasked = logits.log_softmax(-1)
+    masked = (logits + 1e-7 * torch.randn(500, 320, generator=torch.Generator().manual_seed(1))).log_softmax(
+        -1
+    )
+    # In float32 the sum of p (log p - log q) over the outcomes falls below zero where the two are nearly equal.
+    assert ((unmasked.exp() * (unmasked - masked)).sum(-1) < 0).any()
+    ids = torch.zeros(500, 2).long()
+    batch = Batch(ids, torch.ones_like(ids), torch.arange(500), ids[:, 0], ids[:, 1])
+    assert (_kl(unmasked, masked, batch) >= 0).all()
 
 
 def test_spans_of_several_targets_equal_one_at_a_time() -> None:

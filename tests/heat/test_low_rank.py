@@ -70,6 +70,30 @@ def test_eigenvalues_of_a_matrix_of_low_rank_and_its_exhaustion() -> None:
     basis = basis.reshape(6, 6)
     torch.testing.assert_close(basis.T @ basis, torch.eye(6).double())
     torch.testing.assert_close(basis @ T[0] @ basis.T, H)
+    # The start has a part in what H maps to zero, so three steps find all; nothing leads to what is drawn then.
+    assert (T[0].diagonal(1)[:2] > 0.1).all()
+    assert T[0].diagonal(1)[2:].tolist() == [0, 0, 0]
+    assert torch.equal(T[0].diagonal(1), T[0].diagonal(-1))
+
+
+@pytest.mark.parametrize(("dtype", "precision"), [(torch.float64, 1e-14), (torch.float32, 1e-5)])
+def test_directions_stay_orthonormal_where_eigenvalues_differ_by_orders(
+    dtype: torch.dtype, precision: float
+) -> None:
+    # Eigenvalues from 1 down to 1e-12: what is left of an image is far shorter than the image, and projected out once
+    # it would still lie along the earlier directions.
+    n = 20
+    Q = torch.linalg.qr(torch.randn(n, n, generator=torch.Generator().manual_seed(0)).double()).Q
+    H = ((Q * 10.0 ** (-12 * torch.arange(n).double() / (n - 1))) @ Q.T).to(dtype)
+
+    def product(vectors: Tensor) -> Tensor:
+        return (vectors.flatten(2) @ H).reshape(vectors.shape)
+
+    start = torch.randn(1, n // 2, 2, generator=torch.Generator().manual_seed(1)).to(dtype)
+    basis, T = lanczos(product, start, torch.ones(1, n // 2).bool(), n, seed=0)
+    basis = basis.reshape(n, n)
+    torch.testing.assert_close(basis.T @ basis, torch.eye(n, dtype=dtype), rtol=0, atol=precision)
+    torch.testing.assert_close(basis @ T[0] @ basis.T, H, rtol=0, atol=precision)
 
 
 def test_a_rank_above_the_size_is_refused() -> None:

@@ -13,7 +13,7 @@ import heat
 from heat.attention import BlockAttention, attention_modules, capture_attention
 from heat.batch import Batch
 from heat.components import transition
-from heat.components.transition import _relevance_walk
+from heat.components.transition import _relevance_walk, shares
 from heat.forward import embed, target_log_probs
 from heat.model import LanguageModel
 
@@ -164,6 +164,96 @@ def test_gradient_equals_dense_relevance_propagation(family: str) -> None:
     row = relevance[8, :9]
     found = transition(tiny_model(family), batch, kind="gradient", residual="full")[0, :9]
     torch.testing.assert_close(found, row / row.sum(), atol=1e-6, rtol=1e-4)
+
+
+def dense_walk(family: str, residual: str, batch: Batch) -> Tensor:
+    """ρ at the embeddings by the dense matrices of transformers' own attentions and hidden states."""
+    model = tiny_model(family)
+    model.config._attn_implementation_internal = "eager"
+    options = {"output_attentions": True, "output_hidden_states": True, "use_cache": False}
+    output = model(inputs_embeds=embed(model, batch).requires_grad_(), **options)
+    g = output.logits[0, int(batch.positions)].log_softmax(-1)[batch.target_ids[0]]
+    n_blocks = len(output.attentions)
+    streams = output.hidden_states[:n_blocks]
+    gradients = torch.autograd.grad(g, [*output.attentions, *streams])
+    rho = torch.eye(batch.token_ids.shape[1])[int(batch.positions)]
+    for block in reversed(range(n_blocks)):
+        product = (output.attentions[block] * gradients[block])[0].detach()
+        if residual == "half":
+            matrix = product.clamp_min(0).mean(0)
+            sums = matrix.sum(-1, keepdim=True)
+            matrix = torch.where(sums > 0, matrix / sums, 0.0)
+            rho = 0.5 * rho + 0.5 * rho @ matrix
+            continue
+        matrix = product.abs().sum(0)
+        keep = (streams[block] * gradients[n_blocks + block])[0].sum(-1).abs().detach()
+        # Behind the target neither has a gradient, nor has ρ anything there.
+        total = torch.where(matrix.sum(-1) + keep > 0, matrix.sum(-1) + keep, 1.0)
+        rho = (rho / total) @ matrix + rho * keep / total
+    return rho
+
+
+@pytest.mark.parametrize("residual", ["half", "relevance"])
+@pytest.mark.parametrize("family", ["gpt2", "llama", "phi3"])
+def test_half_and_relevance_equal_the_dense_walk(family: str, residual: str) -> None:
+    batch = one_text()
+    row = dense_walk(family, residual, batch)[:9]
+    found = transition(tiny_model(family), batch, kind="gradient", residual=residual)[0, :9]
+    torch.testing.assert_close(found, row / row.sum(), atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("at_once", [1 << 24, 1])
+def test_rows_of_half_sum_to_one_by_hand(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heat.attention.WEIGHTS_AT_ONCE", at_once)
+    # The gradient makes 3 A of A, which is no matter once each row is divided by its sum; token 0 has no relevance.
+    blocks = fake_blocks([[1.0, 0.0], [0.25, 0.75]])
+    upstream = [torch.tensor([[[-1.0], [3.0]]])]
+    rows, positions = torch.tensor([0]), torch.tensor([1])
+    # ½(0, 1) + ½(¼, ¾)
+    assert _relevance_walk(blocks, upstream, rows, positions, "half").tolist() == [[0.125, 0.875]]
+
+
+@pytest.mark.parametrize("kind", ["value", "gradient"])
+@pytest.mark.parametrize("residual", ["full", "half", "without-self", "relevance"])
+def test_targets_of_two_texts_equal_one_at_a_time(kind: str, residual: str) -> None:
+    model = tiny_model("llama")
+    ids = torch.cat([one_text(seed=1).token_ids, one_text(seed=2).token_ids])
+    rows, positions = torch.tensor([1, 0, 0, 1, 0]), torch.tensor([5, 8, 3, 8, 6])
+    batch = Batch(ids, torch.ones_like(ids), rows, positions, ids[rows, positions + 1])
+    together = transition(model, batch, kind=kind, residual=residual)
+    for index in range(5):
+        row = ids[rows[index], None]
+        alone = Batch(
+            row,
+            torch.ones_like(row),
+            torch.tensor([0]),
+            positions[index, None],
+            batch.target_ids[index, None],
+        )
+        found = transition(model, alone, kind=kind, residual=residual)[0]
+        torch.testing.assert_close(together[index], found, atol=1e-6, rtol=1e-4)
+
+
+def test_where_nothing_flows_the_target_position_keeps_everything() -> None:
+    ids = torch.tensor([[5, 6, 7, 8]] * 3)
+    mask = torch.ones_like(ids)
+    batch = Batch(ids, mask, torch.tensor([0, 1, 2]), torch.tensor([2, 1, 2]), torch.tensor([8, 7, 8]))
+    # Nothing at all; something behind the target alone; and a share in front of a negative rest.
+    mass = torch.tensor([[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 3.0, 1.0], [3.0, -1.0, 1.0, 5.0]])
+    assert shares(mass, batch).tolist() == [[0, 0, 1, 0], [0, 1, 0, 0], [0.75, 0, 0.25, 0]]
+
+
+def test_query_heads_share_their_group_s_values_by_hand() -> None:
+    # Two key/value heads of one number, for four query heads: the first two share the first. One token.
+    (block,) = fake_blocks([[1.0]])
+    shared = replace(
+        block,
+        n_heads=4,
+        values=torch.tensor([2.0, 5.0]).reshape(1, 2, 1, 1),
+        projection=torch.tensor([1.0, 10.0, 100.0, -1000.0]).reshape(4, 1, 1),
+    )
+    assert shared.value_norms()[0, :, 0].tolist() == [2, 20, 500, 5000]
+    assert shared.expanded_values()[0, :, 0, 0].tolist() == [2, 2, 5, 5]
 
 
 def test_without_self_leaves_out_the_identity_path() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import torch
-from fakes.tiny_models import tiny_lm
+from fakes.tiny_models import CONTEXT_LENGTH, tiny_lm
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +29,22 @@ def test_windows_by_hand() -> None:
     # Tokens 2 and 3 are in both windows, and so is the tail: their means.
     found = windows.averaged(torch.tensor([[1.0, 1, 1, 1, 1, 1, 9], [3.0, 3, 3, 3, 3, 3, 9]]), 9)
     assert found.tolist() == [1, 1, 2, 2, 3, 3, 2, 2, 9]
+
+
+def test_each_window_lies_half_over_the_next() -> None:
+    # Before a tail of two, nine tokens: windows of four begin two apart, and the last ends with the ninth.
+    windows = windows_of(batch_of(11), 0, size=4, tail=2, first=False)
+    begins = [columns[0] for columns in windows.columns.tolist()]
+    assert begins == [0, 2, 4, 5]
+    assert [columns[3] for columns in windows.columns.tolist()] == [3, 5, 7, 8]
+    # An odd size moves by the lesser half, and a single window needs no other.
+    odd = windows_of(batch_of(11), 0, size=5, tail=2, first=True)
+    assert [columns[:6] for columns in odd.columns.tolist()] == [
+        [0, 1, 2, 3, 4, 5],
+        [0, 3, 4, 5, 6, 7],
+        [0, 4, 5, 6, 7, 8],
+    ]
+    assert len(windows_of(batch_of(11), 0, size=9, tail=2, first=False).columns) == 1
 
 
 @given(st.integers(1, 60), st.integers(2, 20), st.integers(1, 10), st.booleans(), st.integers(0, 5))
@@ -74,6 +90,45 @@ def test_a_prompt_longer_than_the_context() -> None:
     # What the model says of the last window, the prompt's own last 40 tokens.
     last = heat.attribute(lm, prompt[-40:], [7], "random")
     torch.testing.assert_close(found.log_probs, last.log_probs)
+
+
+def widest_pass(lm: heat.LanguageModel, prompt: list[int], method: str, **options: Any) -> int:
+    """The longest text, with what a cache holds of it, that any pass of a run is given."""
+    seen = []
+
+    def keep(module: Any, args: Any, kwargs: Any) -> None:
+        if kwargs.get("attention_mask") is not None:
+            seen.append(int(kwargs["attention_mask"].shape[-1]))
+
+    handle = lm.model.register_forward_pre_hook(keep, with_kwargs=True)
+    heat.attribute(lm, prompt, [7], method, **options)
+    handle.remove()
+    return max(seen)
+
+
+@pytest.mark.parametrize(
+    ("begins", "options", "width"),
+    [
+        # Beginning-of-text token (1), window, tail and target fill the context.
+        (1, {}, CONTEXT_LENGTH),
+        (9, {}, CONTEXT_LENGTH),
+        (1, {"window": 50}, CONTEXT_LENGTH),
+        # A tail takes half of it at most: 31 of the 62 or 63 tokens that are left.
+        (1, {"window": 20, "tail": 200}, 1 + 20 + 31 + 1),
+        (9, {"window": 20, "tail": 200}, 20 + 31 + 1),
+    ],
+)
+def test_windows_and_tail_never_exceed_the_model_s_context(
+    begins: int, options: dict[str, int], width: int
+) -> None:
+    lm, prompt = tiny_lm("llama"), [begins, *(3 + 7 * index % 300 for index in range(150))]
+    assert widest_pass(lm, prompt, "heat-windowed", n_probes=1, **options) <= CONTEXT_LENGTH
+    method: Any = heat.methods()["heat-windowed"](**options)
+    ids = torch.tensor([[*prompt, 7]])
+    windows = method._windows(
+        lm, Batch(ids, torch.ones_like(ids), *torch.tensor([[0], [len(prompt) - 1], [7]])), 0
+    )
+    assert windows.columns.shape[1] == width
 
 
 def test_the_beginning_of_text_stays_in_every_window() -> None:
