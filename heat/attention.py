@@ -22,9 +22,10 @@ from transformers.masking_utils import sdpa_mask
 from heat.batch import Batch
 from heat.errors import UnsupportedModelError
 from heat.forward import at_least_float32, at_targets
-from heat.state import attention_implementation, eager_attention, hooked
+from heat.state import attention_implementation, eager_attention, hooked, text_decoder
 
-_PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense")
+_PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense", "Wo")
+_CROSS = ("encoder_attn", "crossattention", "cross_attn")
 _INTERFACE = "heat-recorded"
 # Attention weights that may be in memory at once, as a count of numbers: 64 MiB in float32.
 WEIGHTS_AT_ONCE = 1 << 24
@@ -137,8 +138,11 @@ def attention_modules(model: PreTrainedModel) -> list[nn.Module]:
     found = [
         module
         # Of the part that reads text: an image's tokens have an attention of their own.
-        for module in model.get_decoder().modules()
-        if "Attention" in type(module).__name__ and any(hasattr(module, name) for name in _PROJECTIONS)
+        for name, module in text_decoder(model).named_modules()
+        if "Attention" in type(module).__name__
+        and any(hasattr(module, projection) for projection in _PROJECTIONS)
+        # Decoders that were made to read an encoder's answer keep a place for it, which is left out.
+        and not name.endswith(_CROSS)
     ]
     if not found:
         raise UnsupportedModelError(
@@ -154,7 +158,7 @@ def decoder_blocks(model: PreTrainedModel) -> list[nn.Module]:
     Raises:
         UnsupportedModelError: They were not found.
     """
-    decoder = model.get_decoder()
+    decoder = text_decoder(model)
     n_blocks = getattr(decoder.config.get_text_config(), "num_hidden_layers", None)
     lists = [module for module in decoder.modules() if isinstance(module, nn.ModuleList)]
     found = next((each for each in lists if len(each) == n_blocks), None)

@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from heat.attention import BlockAttention, attention_modules, capture_attention, projection_of
 from heat.batch import Batch
+from heat.components.pieces import Tape, held, recorded
 from heat.errors import UnsupportedModelError
 from heat.forward import at_least_float32, token_vectors
 from heat.probe import READ, alike, at_end, everywhere, once, reason, two_texts
@@ -25,9 +26,13 @@ def check(model: PreTrainedModel, name: str, needs: tuple[str, ...] = ()) -> Non
 
     Raises:
         UnsupportedModelError: It is no decoder, says something else when given its tokens' vectors, or a method needs
-            its attention and what is read there is not what the model computes with.
+            its gradient or attention and what is read there is not what the model computes with.
     """
-    obstacle = whole_obstacle(model) or ("attention" in needs and attention_obstacle(model))
+    obstacle = whole_obstacle(model)
+    if not obstacle and {"gradients", "second-derivatives"} & set(needs):
+        obstacle = gradient_obstacle(model)
+    if not obstacle and "attention" in needs:
+        obstacle = attention_obstacle(model)
     if obstacle:
         raise UnsupportedModelError(f"'{name}' ({model.config.model_type}) {obstacle}")
 
@@ -65,6 +70,62 @@ def whole_obstacle(model: PreTrainedModel) -> str:
 
 
 @once
+def gradient_obstacle(model: PreTrainedModel) -> str:
+    """Why the model's gradient is not its answer's derivative; empty where it is, or in half precision, which hides it.
+
+    Some directions: what a step along them changes, and what the gradient says. A step of a hundredth of the
+    embeddings' size stands out of rounding; where it is too long for a deep model's curvature, a tenth of it is not.
+    """
+    batch, vectors = two_texts(model), token_vectors(model, two_texts(model))
+    if vectors.dtype not in (torch.float32, torch.float64):
+        return ""
+    size = float(vectors.square().mean().sqrt())
+    drawn = torch.randn((_DIRECTIONS, *vectors.shape), generator=torch.Generator().manual_seed(0)).to(vectors)
+    with frozen(model):
+        try:
+            with torch.enable_grad():
+                point = vectors.clone().requires_grad_()
+                (gradient,) = torch.autograd.grad(_answer(model, batch, point), point)
+            agree = any(
+                _is_slope(model, batch, vectors, share * size * drawn, gradient, rounding)
+                for share, rounding in ((1e-2, 1e-3), (1e-3, 1e-4))
+            )
+        except Exception as error:
+            return f"cannot be differentiated ({reason(error)}); use a method that needs no gradients, such as kl-only"
+    if not agree:
+        return (
+            "does not pass all of its gradient on (a part of it runs without), so its gradient is not the slope of "
+            "what it says; use a method that needs no gradients, such as kl-only"
+        )
+    return ""
+
+
+@torch.no_grad()
+def _is_slope(
+    model: PreTrainedModel, batch: Batch, vectors: Tensor, steps: Tensor, gradient: Tensor, rounding: float
+) -> bool:
+    """Whether the answer changes along the steps as the gradient says, to a fifth."""
+    tape: Tape = []
+    with recorded(tape):
+        _answer(model, batch, vectors)
+    changes = []
+    for step in steps:
+        with held(tape):
+            ahead = _answer(model, batch, vectors + step)
+        with held(tape):
+            behind = _answer(model, batch, vectors - step)
+        changes.append((ahead - behind) / 2)
+    changed = torch.stack(changes)
+    said = (steps * gradient).flatten(1).sum(1).to(changed)
+    return float((changed - said).norm()) <= 0.2 * float(changed.norm()) + rounding
+
+
+def _answer(model: PreTrainedModel, batch: Batch, vectors: Tensor) -> Tensor:
+    values = at_end(model, batch, vectors, 0)
+    return values.gather(1, batch.target_ids.to(values.device)[:, None]).sum()
+
+
+@once
 def attention_obstacle(model: PreTrainedModel) -> str:
     """Why nothing can be read from the model's attention; empty where it can.
 
@@ -97,6 +158,7 @@ def attention_obstacle(model: PreTrainedModel) -> str:
     return ""
 
 
+_DIRECTIONS = 4
 _WITHOUT = "use a method that needs no attention, for example no-gate, kl-only or integrated-gradients"
 
 

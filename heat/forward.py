@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from heat.batch import Batch
 from heat.last_block import last_mlp_at
+from heat.state import text_decoder
 
 Replacement = Literal["zero", "mean", "pad"]
 
@@ -60,7 +61,7 @@ def _with_block_parts(model: PreTrainedModel, token_ids: Tensor, embeddings: Ten
 
 def _block_parts(model: PreTrainedModel) -> Any:
     """Gives what each block looks up for token ids, [..., T] to [..., T, L, d_block]; None in most families."""
-    decoder = model.get_decoder()
+    decoder = text_decoder(model)
     if not getattr(decoder.config, "hidden_size_per_layer_input", None):
         return None
     return getattr(decoder, "get_per_layer_inputs", None)

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from heat.state import text_decoder
+
 
 @contextmanager
 def last_mlp_at(model: PreTrainedModel, columns: Tensor) -> Iterator[None]:
@@ -50,7 +52,7 @@ def last_mlp_at(model: PreTrainedModel, columns: Tensor) -> Iterator[None]:
 def _last_mlp(model: PreTrainedModel) -> nn.Module | None:
     """The MLP of the last block; None where it is not the usual kind."""
     n_blocks = getattr(model.config.get_text_config(), "num_hidden_layers", 0)
-    lists = [module for module in model.get_decoder().children() if isinstance(module, nn.ModuleList)]
+    lists = [module for module in text_decoder(model).children() if isinstance(module, nn.ModuleList)]
     blocks = [each for each in lists if len(each) == n_blocks]
     if len(blocks) != 1:
         return None

@@ -77,6 +77,11 @@ class LanguageModel:
         return self._embedding.shape[0]
 
     @property
+    def bos_token_id(self) -> int | None:
+        """The token that begins a text, or None where the model has none."""
+        return getattr(self.model.config.get_text_config(), "bos_token_id", None)
+
+    @property
     def context_length(self) -> int | None:
         """The longest input in tokens, or None where the model states no limit."""
         config = self.model.config.get_text_config()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -30,6 +30,18 @@ def frozen(model: PreTrainedModel) -> Iterator[None]:
             module.training = training
         for weight, requires_grad in flags:
             weight.requires_grad_(requires_grad)
+
+
+def text_decoder(model: PreTrainedModel) -> PreTrainedModel:
+    """The part of a model that reads text and holds the blocks: all of it but the head, and but an image's tower.
+
+    Args:
+        model: The model.
+    """
+    found: nn.Module = model.get_decoder()
+    if not isinstance(found, PreTrainedModel):
+        found = model.base_model  # encoders call their head "decoder"
+    return cast(PreTrainedModel, found)
 
 
 @contextmanager

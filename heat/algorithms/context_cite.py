@@ -110,7 +110,7 @@ def sources_of(lm: LanguageModel, token_ids: list[int], kind: Sources) -> list[i
     Returns:
         Sources counted from 0, and -1 for a beginning-of-text token at the start, which is none.
     """
-    kept = int(token_ids[0] == lm.model.config.bos_token_id)
+    kept = int(token_ids[0] == lm.bos_token_id)
     own = token_ids[kept:]
     if lm.tokenizer is None:
         return [-1] * kept + list(range(len(own)))

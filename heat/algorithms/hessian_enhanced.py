@@ -362,7 +362,7 @@ class HeatWindowed(Heat):
     def _windows(self, lm: LanguageModel, batch: Batch, target: int) -> Windows:
         row = int(batch.rows[target])
         begins = batch.attention_mask[row].nonzero()[0]
-        first = int(batch.token_ids[row, begins]) == lm.model.config.bos_token_id
+        first = int(batch.token_ids[row, begins]) == lm.bos_token_id
         size, tail = self.window, self.tail
         if lm.context_length is not None:
             room = lm.context_length - int(first) - 1

@@ -96,7 +96,7 @@ class ReAGent(Method):
         # Alone and without padding, so that what is drawn from it does not depend on the rest of the batch.
         replacements = self._replacements(lm, token_ids)
         fixed = torch.zeros(n_tokens, dtype=torch.bool)
-        fixed[0] = bool(token_ids[0] == lm.model.config.bos_token_id)
+        fixed[0] = bool(token_ids[0] == lm.bos_token_id)
         probability = float(self._passes(lm, one, token_ids[None], batch_tokens)[0])
         logits = torch.rand(self.n_probes, n_tokens, generator=generator, dtype=torch.float64)
         ended = torch.zeros(self.n_probes, dtype=torch.bool)

@@ -292,7 +292,7 @@ class _Backward(Method):
 
     def _kept(self, lm: LanguageModel, batch: Batch) -> Tensor:
         """The beginning-of-text token that stays in view, bool [R, T]."""
-        bos = lm.model.config.bos_token_id if self.keep_bos else None
+        bos = lm.bos_token_id if self.keep_bos else None
         return _first(batch) & (batch.token_ids[batch.rows] == (-1 if bos is None else bos))
 
     def _steps(self, lm: LanguageModel, batch: Batch, read: ReadOut, batch_tokens: int) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
 from heat.activations import fused_activations
@@ -176,7 +177,7 @@ def _sizes(
     """S of some texts with one target each, [R, T]."""
     by_suffix = mode == "block" and rank is None and layers is None and way in ("batched", "double-backward")
     if by_suffix and keeps_prefixes(model):
-        with eager_attention(model), fused_activations(model, differentiated_twice=True):
+        with _differentiable(model), fused_activations(model, differentiated_twice=True):
             return _suffix_block_size(model, batch, probes, batch_tokens)
     n_vectors = 1 if way == "double-backward" else rows_within(batch_tokens, batch.token_ids.numel())
     with _product(model, batch, way, layers) as product:
@@ -291,11 +292,18 @@ def _product(model: PreTrainedModel, batch: Batch, way: Products, layers: int | 
         with fused_activations(model):
             yield _finite_difference(g, batch, point, pieces=has_pieces(model))
     elif way == "forward-over-reverse":
-        with eager_attention(model):
+        with _differentiable(model):
             yield _forward_over_reverse(g, batch, point)
     else:
-        with eager_attention(model), fused_activations(model, differentiated_twice=True):
+        with _differentiable(model), fused_activations(model, differentiated_twice=True):
             yield _double_backward(g, batch, point, one_by_one=way == "double-backward")
+
+
+@contextmanager
+def _differentiable(model: PreTrainedModel) -> Iterator[None]:
+    """Attention that can be differentiated twice, also in families that call the fused one by themselves."""
+    with eager_attention(model), sdpa_kernel(SDPBackend.MATH):
+        yield
 
 
 Function = Callable[[Batch, Tensor], Tensor]

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from heat.forward import token_vectors
 from heat.probe import alike, at_end, once, reason, two_texts
@@ -16,6 +17,8 @@ KeysAndValues = list[tuple[Tensor, Tensor]]
 # need not, and one of few leaves the processor idle: a sixteenth of the length, and no fewer than 1,024 tokens.
 _SHARE = 16
 _TOKENS = 1024
+# Layers of a cache that keep keys and values, and nothing else (a state, an index of what to look at).
+_PLAIN = (DynamicLayer, DynamicSlidingWindowLayer)
 
 
 def suffix_rows(length: int, budget: int) -> int:
@@ -102,7 +105,8 @@ def repeated_cache(prefix: KeysAndValues, times: int) -> DynamicCache:
 @once
 def keeps_prefixes(model: PreTrainedModel) -> bool:
     """Whether the keys and values of a prefix are all that a suffix needs of it."""
-    if model._is_stateful:
+    own = DynamicCache(config=model.config)
+    if model._is_stateful or any(type(layer) not in _PLAIN for layer in own.layers):
         return False
     batch = two_texts(model)
     n_rows, n_tokens = batch.token_ids.shape

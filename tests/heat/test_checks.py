@@ -5,16 +5,18 @@ from typing import Any
 import pytest
 import torch
 from fakes.tiny_models import FAMILIES, PARTICULAR, tiny_model
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 import heat
 from heat.attention import attention_modules, capture_attention, projection_of
 from heat.batch import Batch
-from heat.checks import attention_obstacle, check, whole_obstacle
-from heat.components import transition
+from heat.checks import attention_obstacle, check, gradient_obstacle, whole_obstacle
+from heat.components import curvature, transition
+from heat.components import prefix as prefix_module
 from heat.components.information import information
 from heat.components.prefix import keeps_prefixes
-from heat.errors import UnsupportedModelError
+from heat.errors import PromptTooLongError, UnsupportedModelError
 from heat.forward import at_targets, embed, replacement, target_log_probs, token_vectors
 from heat.model import LanguageModel
 from heat.state import frozen
@@ -298,3 +300,97 @@ def test_a_padding_id_of_minus_one_is_none(pad: int | None) -> None:
     model.config.pad_token_id = pad
     found = replacement(model, batch, token_vectors(model, batch), "pad")
     assert torch.equal(found[0], token_vectors(model, text_of([2, 2]))[0, 0])  # the end-of-text token
+
+
+def test_a_gradient_that_leaves_a_part_out_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    lm = bare("llama")
+    block: Any = lm.model.get_decoder().layers[1]
+    monkeypatch.setattr(block.mlp, "forward", torch.no_grad()(block.mlp.forward))
+    with pytest.raises(UnsupportedModelError, match="not the slope of what it says"):
+        heat.attribute(lm, IDS, [3], "input-x-gradient")
+    assert heat.attribute(lm, IDS, [3], "kl-only").scores.isfinite().all()
+
+
+@pytest.mark.parametrize("family", [*FAMILIES, *(name for name in PARTICULAR if name != "ctrl")])
+def test_every_family_passes_its_gradient_on(family: str) -> None:
+    assert gradient_obstacle(tiny_model(family)) == ""
+
+
+def test_attention_that_is_fused_by_the_model_itself_is_differentiated_twice() -> None:
+    model, batch = tiny_model("llama"), text_of(IDS)
+    exact = curvature(model, batch, products="double-backward", n_probes=2)
+    block: Any = model.get_decoder().layers[0].self_attn
+
+    def own(hidden_states: Tensor, **options: Any) -> tuple[Tensor, None]:
+        q, k, v = (
+            layer(hidden_states).unflatten(-1, (-1, 8)).transpose(1, 2)
+            for layer in (block.q_proj, block.k_proj, block.v_proj)
+        )
+        k, v = k.repeat_interleave(2, 1), v.repeat_interleave(2, 1)
+        mixed = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return block.o_proj(mixed.transpose(1, 2).flatten(2)), None
+
+    block.forward = own
+    for products in ("double-backward", "batched"):
+        found = curvature(model, batch, products=products, n_probes=2)  # type: ignore[arg-type]
+        assert found.shape == exact.shape
+        assert found.isfinite().all()
+
+
+def multimodal() -> LanguageModel:
+    text = {
+        **{
+            "vocab_size": 320,
+            "hidden_size": 32,
+            "intermediate_size": 48,
+            "num_hidden_layers": 2,
+            "head_dim": 8,
+        },
+        **{"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64},
+        **{"sliding_window": 8, "query_pre_attn_scalar": 8, "initializer_range": 0.2, "pad_token_id": 9},
+    }
+    picture = {
+        **{"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2},
+        **{"image_size": 28, "patch_size": 14},
+    }
+    torch.manual_seed(0)
+    config = CONFIG_MAPPING["gemma3"](
+        text_config=text,
+        vision_config=picture,
+        mm_tokens_per_image=4,
+        boi_token_index=315,
+        eoi_token_index=316,
+        image_token_index=317,
+    )
+    return LanguageModel(AutoModelForCausalLM.from_config(config).eval(), None, name="gemma3")
+
+
+def test_a_model_that_sees_pictures_too_is_read_where_it_reads_text() -> None:
+    lm = multimodal()
+    assert type(lm.model).__name__ == "Gemma3ForConditionalGeneration"
+    assert lm.context_length == 64
+    assert len(attention_modules(lm.model)) == 2
+    batch = text_of(IDS)
+    found = heat.attribute(lm, IDS[:-1], IDS[-1:], "relevance").scores[0, :-1]
+    torch.testing.assert_close(found, dense_relevance(lm.model, batch)[:-1], rtol=1e-4, atol=1e-5)
+    for method in ("heat", "kl-only", "peering", "heat-windowed"):
+        assert heat.attribute(lm, IDS[:-1], IDS[-1:], method).scores.isfinite().all()
+    pad = replacement(lm.model, batch, token_vectors(lm.model, batch), "pad")
+    assert torch.equal(pad[0], token_vectors(lm.model, text_of([9, 9]))[0, 0])
+    with pytest.raises(PromptTooLongError):
+        heat.attribute(lm, IDS * 8, [3], "random")
+
+
+@pytest.mark.parametrize("value", [-1, 0, None])
+def test_a_context_of_no_length_is_none(value: int | None) -> None:
+    lm = bare("gpt2")
+    lm.model.config.max_position_embeddings = value
+    assert lm.context_length is None
+    assert bare("mpt").context_length == 64
+
+
+def test_what_a_cache_keeps_beside_keys_and_values_forbids_prefixes(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A choice among few tokens (an index) cannot be noticed on a text of four; the cache's own layers say it.
+    assert keeps_prefixes(tiny_model("llama"))
+    monkeypatch.setattr(prefix_module, "_PLAIN", ())
+    assert not keeps_prefixes(tiny_model("llama"))
