@@ -17,6 +17,7 @@ from statsmodels.stats.inter_rater import cohens_kappa
 
 from annotate.agreement import Agreement, Estimate, PairAgreement, agreement
 from annotate.agreement.files import COLUMNS, agreement_csv
+from annotate.agreement.intervals import resample
 from annotate.agreement.tables import describe_pair, pair_table
 from annotate.errors import LabelError
 from annotate.schema import Label, Paragraph
@@ -128,6 +129,13 @@ class TestOracles:
         ]
         result = pair(paragraphs, labels("A", paragraphs, first), labels("B", paragraphs, second))
         assert result.macro_f1.value == pytest.approx(np.mean(scores))
+
+    def test_no_replicate_is_drawn_twice(self) -> None:
+        # Of 30 paragraphs hardly two of 1,200 draws are the same, and none is but by chance.
+        table = 2.0 ** np.arange(30)[:, None]
+        found = resample({"a": table}, 1_200, seed=0)["a"]
+        assert len(np.unique(found.replicates)) == 1_200
+        assert found.total.tolist() == [[2.0**30 - 1]]
 
     def test_interval_against_an_explicit_bootstrap_of_paragraphs(self) -> None:
         paragraphs, first, second = drawn(3, size=25)

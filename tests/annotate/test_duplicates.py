@@ -32,3 +32,12 @@ def test_the_prefix_filter_finds_what_comparing_all_pairs_finds() -> None:
                 expected[i] = match
         assert near_duplicates(texts, threshold) == expected
         assert expected
+
+
+def test_a_similarity_that_is_just_reached_is_found_although_its_product_rounds_up() -> None:
+    # 55 runs of words of 100: a similarity of .55, and .55 · 100 is 55.00000000000001 in floats.
+    words = [f"w{i:03}" for i in range(102)]
+    whole, part = " ".join(words), " ".join(words[45:])
+    assert (len(shingles(whole)), len(shingles(part))) == (100, 55)
+    assert near_duplicates([part, whole], 0.55) == {1: 0}
+    assert near_duplicates([part, whole], 0.56) == {}

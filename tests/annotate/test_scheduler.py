@@ -191,6 +191,16 @@ class TestMoney:
         assert run.scheduler.stop.exit_code == 4
         assert run.pool.started == []
 
+    def test_a_budget_can_be_spent_to_the_last_cent(self) -> None:
+        budget = Budget(1.5)
+        assert budget.allows(1.5)
+        budget.hold(0.5)
+        assert budget.allows(1.0)
+        assert not budget.allows(1.25)
+        budget.settle(0.5, 0.25)
+        assert budget.allows(1.25)
+        assert not budget.allows(1.5)
+
     def test_what_is_in_flight_counts_at_its_worst(self, tmp_path) -> None:
         # An attempt costs 1 at worst and 0.01 in fact: three fit in 3.5 at once, and all six in the end.
         run = Run(tmp_path / "l", limits=Limits(concurrency=8, max_cost=3.5))

@@ -19,6 +19,8 @@ def sentences(text: str) -> list[str]:
         ('He said "Go." She went.', ['He said "Go."', "She went."]),
         ("about 3.5 m tall, e.g. a tree. Next.", ["about 3.5 m tall, e.g. a tree.", "Next."]),
         ("one line\nanother line", ["one line", "another line"]),
+        ("They met at 5 p.m. and left. Next.", ["They met at 5 p.m. and left.", "Next."]),
+        ('"Stop!" he said. "Why?" she asked.', ['"Stop!" he said.', '"Why?" she asked.']),
         ("So did I. We left.", ["So did I.", "We left."]),
         ("今日は。明日は。", ["今日は。", "明日は。"]),
         ("  \n ", []),

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fakes.attributions import made
 from fakes.tiny_models import tiny_lm
 from pydantic.dataclasses import dataclass as checked
+from scipy.stats import spearmanr
 
 import heat
 from evaluate.ablation import COLUMNS, ROWS, ablation
@@ -20,7 +22,7 @@ from evaluate.faithfulness.options import Options
 from evaluate.methods import method_rows
 from evaluate.metrics.alignment import METRICS
 from evaluate.runner import chosen_methods, why_only_named, without_obstacle
-from evaluate.sanity import sanity
+from evaluate.sanity import _correlation, sanity
 from evaluate.table import as_latex, as_markdown, notes, place
 from evaluate.tasks.catalog import load_task
 from evaluate.tasks.task import Example, GoldSource, Task
@@ -233,6 +235,17 @@ def test_sanity_tells_the_model_blind_the_changing_and_the_incomplete(
     assert [rows[name].repeats for name in rows] == [True, True, True, False]
     assert rows["gradient-norm"].completeness is None
     assert rows["position"].examples == 5
+
+
+def test_two_models_scores_are_correlated_over_each_target_s_context_alone() -> None:
+    spans = [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
+    first = made("abcde", spans, [[1.0, 2.0, 3.0, 0.0, 0.0], [4.0, 3.0, 2.0, 1.0, 0.0]], n_targets=2)
+    other = made("abcde", spans, [[1.0, 3.0, 2.0, 0.0, 0.0], [1.0, 2.0, 3.0, 4.0, 0.0]], n_targets=2)
+    # Ranks 1 2 3 against 1 3 2 of three tokens, 1 - 6 · 2 / (3 · 8) = ½; and of the second's four, turned round.
+    assert _correlation(first, other) == pytest.approx((0.5 - 1.0) / 2)
+    # Equal scores of all three say nothing, so the second target counts alone.
+    equal = made("abcde", spans, [[1.0, 1.0, 1.0, 0.0, 0.0]] * 2, n_targets=2)
+    assert _correlation(first, equal) == pytest.approx(spearmanr([4, 3, 2, 1], [1, 1, 1, 0]).statistic)
 
 
 def test_methods_are_listed_with_cost_and_why_all_leaves_some_out() -> None:

@@ -88,6 +88,20 @@ def test_what_a_model_answers_does_not_depend_on_the_seed(examples: list[Example
     assert item_key(examples[0], SETTINGS) == item_key(examples[0], SETTINGS.model_copy(update={"seed": 1}))
 
 
+def test_a_prompt_that_brings_its_special_tokens_is_another_text(examples: list[Example]) -> None:
+    example = examples[0]
+    bare = example.model_copy(update={"special_tokens": not example.special_tokens})
+    assert item_key(bare, SETTINGS) != item_key(example, SETTINGS)
+    assert attribution_key(bare, SETTINGS, "heat", {}) != attribution_key(example, SETTINGS, "heat", {})
+
+
+def test_a_foil_counts_where_it_is_contrasted_alone(examples: list[Example]) -> None:
+    one, other = (examples[0].model_copy(update={"foil": foil}) for foil in (" gold", " tin"))
+    assert item_key(one, SETTINGS) == item_key(other, SETTINGS)
+    contrasted = SETTINGS.model_copy(update={"contrast": True})
+    assert item_key(one, contrasted) != item_key(other, contrasted)
+
+
 def test_the_same_prompt_with_other_words_is_another_item(examples: list[Example]) -> None:
     fewer = examples[0].model_copy(update={"words": examples[0].words[:-1]})
     assert item_key(fewer, SETTINGS) != item_key(examples[0], SETTINGS)

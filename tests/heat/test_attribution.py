@@ -39,6 +39,22 @@ def test_carries_what_a_metric_needs(attribution: heat.Attribution) -> None:
         attribution.seed = 3  # type: ignore[misc]
 
 
+def test_seconds_of_a_batch_are_shared_by_length() -> None:
+    prompts = [list(range(10, 40)), list(range(10, 15))]
+    found = heat.attribute_batch(tiny_lm("llama"), prompts, [[7], [7]], "gradient-norm")
+    seconds = [each.seconds or 0.0 for each in found]
+    assert seconds[0] > 0
+    assert seconds[0] / 31 == pytest.approx(seconds[1] / 6)
+
+
+def test_work_is_that_of_the_method_and_the_pass_that_reads_the_probability() -> None:
+    lm, prompt = tiny_lm("llama"), list(range(10, 15))
+    assert heat.attribute(lm, prompt, [7], "random").forward_equivalents == 1
+    # A forward and a backward at each of four points, for each of two targets.
+    found = heat.attribute(lm, prompt, [7, 8], "integrated-gradients", n_steps=4)
+    assert found.forward_equivalents == 1 + 2 * 4 * 2
+
+
 def test_file_round_trip(attribution: heat.Attribution, tmp_path: Path) -> None:
     attribution.save(tmp_path / "a.safetensors")
     assert_equal(heat.Attribution.load(tmp_path / "a.safetensors"), attribution)

@@ -1,4 +1,5 @@
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from heat.batch import Batch
 from heat.components import curvature, rademacher
-from heat.components.curvature import _at_positions
+from heat.components.curvature import _at_positions, _finite_difference
 from heat.errors import PrecisionError, UnsupportedModelError
 from heat.forward import embed, explained, target_log_probs
 from heat.state import eager_attention
@@ -230,6 +231,34 @@ def test_all_layers_bend_as_the_embeddings_do(family: str) -> None:
     assert found.isfinite().all()
     if family not in ("gemma2", "bloom"):
         torch.testing.assert_close(found, curvature(model, batch, n_probes=2), rtol=1e-5, atol=1e-8)
+
+
+def test_differences_of_several_foils_equal_exact_products() -> None:
+    model, batch = (
+        tiny_model("llama").double(),
+        replace(text(n_targets=3), foil_ids=torch.tensor([9, 50, 200])),
+    )
+    exact = curvature(model, batch, n_probes=2, products="double-backward")
+    found = curvature(model, batch, n_probes=2, products="finite-difference")
+    torch.testing.assert_close(found, exact, rtol=0.01, atol=0.01 * float(exact.max()))
+
+
+def test_a_difference_moves_by_a_two_thousandth_of_the_context_whatever_the_probe_s_length() -> None:
+    # Of g = Σ x⁴ the difference is 12 x² v + 4 ε² v³, which tells how far the points were moved.
+    generator = torch.Generator().manual_seed(0)
+    point = torch.randn(1, 4, 3, generator=generator).double()
+    ids = torch.tensor([[5, 6, 7, 8]])
+    batch = Batch(ids, torch.ones_like(ids), torch.tensor([0]), torch.tensor([2]), ids[0, -1:])
+    product = _finite_difference(lambda _, at: at.pow(4).sum((1, 2)), batch, point, pieces=False)
+    direction = torch.randn(1, 1, 4, 3, generator=generator).double()
+    direction[:, :, 3] = 0
+    # ∛ε = 0.00492 of float32, a tenth of it, times the root mean square of the context's three tokens.
+    moved = 0.1 * (2.0**-23) ** (1 / 3) * point[0, :3].square().mean().sqrt()
+    for length in (1.0, 100.0):
+        v = length * direction
+        step = moved / v[0, 0, :3].square().mean().sqrt()
+        beside = (product(v) - 12 * point.square() * v)[0, 0, :3] / (4 * v[0, 0, :3].pow(3))
+        torch.testing.assert_close(beside.median(), step.square(), rtol=1e-3, atol=0)
 
 
 def test_long_texts_take_differences(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,14 @@ def test_words_are_means_of_their_tokens() -> None:
     assert (reading.target, reading.answer[0].before) == ("yes", " ")
 
 
+def test_the_space_of_a_token_is_no_share_of_it() -> None:
+    # " un|tie" is a word of two tokens, each wholly its own: their plain mean, however wide the space is.
+    attribution = made("go   untie yes", [(0, 2), (2, 7), (7, 10), (10, 14)], [[1.0, 3.0, 9.0, 0.0]])
+    reading = read(attribution)
+    assert [piece.text for piece in reading.prompt] == ["go", "untie"]
+    assert reading.numbers() == [1.0, 6.0, 0.0]
+
+
 def test_several_targets_have_rows_and_a_sum() -> None:
     attribution = made("go on now", [(0, 2), (2, 5), (5, 9)], [[1.0, 0.0, 0.0], [3.0, 8.0, 0.0]], n_targets=2)
     reading = read(attribution)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from heat.batch import Batch
 from heat.components import curvature
-from heat.components.low_rank import lanczos
+from heat.components.low_rank import lanczos, low_rank_size
 from heat.errors import ConfigError
 from heat.forward import embed, explained
 from heat.state import eager_attention
@@ -74,6 +74,22 @@ def test_eigenvalues_of_a_matrix_of_low_rank_and_its_exhaustion() -> None:
     assert (T[0].diagonal(1)[:2] > 0.1).all()
     assert T[0].diagonal(1)[2:].tolist() == [0, 0, 0]
     assert torch.equal(T[0].diagonal(1), T[0].diagonal(-1))
+
+
+def test_the_seed_draws_where_an_exhausted_iteration_goes_on() -> None:
+    # The start is an eigenvector, so one step finds all that it leads to; the second direction is drawn.
+    H = torch.diag(torch.tensor([4.0, 3.0, 2.0, 1.0])).double()
+
+    def product(vectors: Tensor) -> Tensor:
+        return (vectors.flatten(2) @ H).reshape(vectors.shape)
+
+    start = torch.tensor([[[1.0, 0.0], [0.0, 0.0]]]).double()
+    context = torch.ones(1, 2).bool()
+    second = [lanczos(product, start, context, 2, seed=seed)[0][0, :, :, 1] for seed in (0, 0, 1)]
+    assert torch.equal(second[0], second[1])
+    assert not torch.allclose(second[0].abs(), second[2].abs(), rtol=0.01)
+    sizes = [low_rank_size(product, start, context, 2, "row", seed) for seed in (0, 1)]
+    assert not torch.allclose(sizes[0], sizes[1], rtol=0.01)
 
 
 @pytest.mark.parametrize(("dtype", "precision"), [(torch.float64, 1e-14), (torch.float32, 1e-5)])

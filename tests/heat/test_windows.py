@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import heat
 from heat.batch import Batch
+from heat.components import information
 from heat.components.windows import windows_of
 from heat.errors import PromptTooLongError
 
@@ -129,6 +130,31 @@ def test_windows_and_tail_never_exceed_the_model_s_context(
         lm, Batch(ids, torch.ones_like(ids), *torch.tensor([[0], [len(prompt) - 1], [7]])), 0
     )
     assert windows.columns.shape[1] == width
+
+
+def test_windows_of_a_text_share_what_is_masked_token_by_token() -> None:
+    # Windows that say the same over and over, and one that does not: half of what all of them hold is looked into.
+    lm, span, refine = tiny_lm("llama"), 4, 0.5
+    ids = torch.tensor([[9] * 14 + [3 + 11 * index % 300 for index in range(10)] + [7]])
+    batch = Batch(ids, torch.ones_like(ids), torch.tensor([0]), torch.tensor([23]), ids[0, -1:])
+    options = {"window": 8, "tail": 4, "span": span, "refine": refine, "n_probes": 1}
+    method: Any = heat.methods()["heat-windowed"](**options)
+    windows = method._windows(lm, batch, 0)
+    n_windows, width = windows.columns.shape
+    coarse = information(lm.model, windows.batch, span=span, refine=0.0)
+    exact, chosen = information(lm.model, windows.batch), torch.zeros(n_windows, width).bool()
+    parts = [(row, slice(at, at + span)) for row in range(n_windows) for at in range(0, width, span)]
+    held = 0.0
+    for row, part in sorted(parts, key=lambda each: -float(coarse[each].sum())):
+        if held < refine * float(coarse.sum()):
+            chosen[row, part] = True
+            held += float(coarse[row, part].sum())
+    # Some windows are looked into and some are not, which each by itself would be.
+    assert 0 < int(chosen.any(-1).sum()) < n_windows
+    values = torch.where(chosen, exact, coarse)
+    expected = [values[windows.columns == column].mean() for column in range(24)]
+    found = method.score(lm, batch).components["information"][0, :24]
+    torch.testing.assert_close(found, torch.stack(expected), rtol=1e-4, atol=1e-7)
 
 
 def test_the_beginning_of_text_stays_in_every_window() -> None:
