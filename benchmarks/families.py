@@ -1,7 +1,8 @@
 """The table of docs/families.md: every family of transformers' causal language models, tiny and random, tried.
 
-python benchmarks/families.py            # the page, on standard output
-python benchmarks/families.py llama opt  # some families, for people
+python benchmarks/families.py > docs/families.md                 # half an hour on one core
+python benchmarks/families.py --data > data/models/families.json  # the page as `evaluate plan` reads it
+python benchmarks/families.py llama opt                           # some families, for people
 
 A family is built from its own config class with small sizes and weights drawn wide enough that every part counts, and
 what the methods say is compared with loops over the model's own forward that share nothing with theirs.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import json
 import multiprocessing
 import re
 import resource
@@ -19,6 +21,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,19 +30,21 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 import heat
-from heat.checks import attention_obstacle, whole_obstacle
+from heat.checks import attention_obstacle, gradient_obstacle, whole_obstacle
 from heat.components import curvature
 from heat.errors import HeatError
 from heat.forward import embed
 from heat.model import LanguageModel
+from heat.shape import layer_kinds
 from heat.state import attention_implementation, frozen
 
 if TYPE_CHECKING:
     from heat.batch import Batch
 
+PAGE = Path(__file__).parents[1] / "docs" / "families.md"
 SECONDS = 60  # for one family, in all
 BUILD_SECONDS = 1.0
-LARGEST = 3_000_000  # weights of a family that counts as tiny
+LARGEST = 30_000_000  # weights of a family that counts as tiny
 WIDTH, HEADS, VOCABULARY, LAYERS = 32, 4, 320, 4
 IDS = [40, 107, 199, 250, 31, 88, 120, 55, 301, 64, 177, 93]
 
@@ -94,6 +99,10 @@ _PICTURE = {
     **{"projector_output_dim": 16, "depth": 1, "num_heads": 2, "out_hidden_size": WIDTH, "embed_dim": 16},
 }
 _TOWERS = ("vision_config", "audio_config", "vq_config", "encoder", "audio_encoder", "text_encoder")
+_PICTURE_TOKENS = {
+    **{"image_token_id": 310, "video_token_id": 311, "audio_token_id": 312, "boi_token_id": 313},
+    **{"eoi_token_id": 314, "boa_token_id": 315, "eoa_token_id": 316},
+}
 _LATENT = {"num_key_value_heads": HEADS}
 _SHARED_KEYS = {"layer_types": ["sliding_attention", "full_attention"] * 2}
 _MIXED = {"layer_types": ["linear_attention", "full_attention"] * 2}
@@ -109,18 +118,29 @@ OWN: dict[str, dict[str, Any]] = {
         "ffn_config": {"ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2},
     },
     "axk1": _LATENT,
+    "bailing_hybrid": {**_LATENT, **_MIXED, "num_experts": 4, "mlp_layer_types": ["dense", "sparse"] * 2},
     "axk2": _LATENT,
-    "cohere_compass_text": {"layer_types": ["sliding_attention", "full_attention"] * 2},
+    "cohere_compass_text": {
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "rope_parameters": {
+            kind: {"rope_type": "default", "rope_theta": 10000.0}
+            for kind in ("sliding_attention", "full_attention")
+        },
+    },
+    "dots3_note_text": {**_LATENT, "swa_num_key_value_heads": HEADS},
     "falcon": {"num_kv_heads": HEADS},
     "falcon_h1": {"mamba_n_heads": 4, "mamba_d_head": 8},
     "gemma3n_text": {"intermediate_size": [48] * LAYERS, "activation_sparsity_pattern": [0.0] * LAYERS},
+    "gemma4": _PICTURE_TOKENS,
     "gemma4_text": _SHARED_KEYS,
+    "gemma4_unified": _PICTURE_TOKENS,
     "gemma4_unified_text": _SHARED_KEYS,
     "glm4_moe_lite": _LATENT,
     "glm_moe_dsa": _LATENT,
     "gpt_neo": {"attention_types": [[["global", "local"], 2]]},
     "granitemoehybrid": _MIXED,
     "jamba": {"attn_layer_period": 2, "attn_layer_offset": 1},
+    "kimi_linear": {**_LATENT, **_MIXED, "linear_head_dim": 8, "linear_num_heads": 4},
     "lfm2": {"layer_types": ["conv", "full_attention"] * 2},
     "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2},
     "llama4_text": {"num_experts_per_tok": 1, "no_rope_layers": [1, 1, 1, 0]},
@@ -132,10 +152,21 @@ OWN: dict[str, dict[str, Any]] = {
     "qwen3_next": _MIXED,
     "qwen3_5_text": _MIXED,
     "qwen3_5_moe_text": _MIXED,
+    "qwen4_exp_text": {
+        **{"layer_types": ["linear_attention", "indexed_attention"] * 2, "hc_lowrank": 8, "hc_count": 2},
+        **{"indexer_n_heads": 2, "indexer_kv_heads": 1, "indexer_head_dim": 8, "indexer_budget": 16},
+        **{"indexer_compress_ratio": 2, "ngram_vocab_size_base": 64, "split_ngram_parts": 1},
+    },
+    "reformer": {"is_decoder": True, "axial_pos_embds": False, "attn_layers": ["local", "lsh"] * 2},
+    "roc_bert": {"is_decoder": True, "pronunciation_vocab_size": 32, "shape_vocab_size": 32},
     "stablelm": {"qk_layernorm": True},
     "xlm": {"gelu_activation": True, "is_decoder": True, "causal": True},
-    "zaya": {"num_hidden_layers": 4, "num_query_groups": 2},
+    "xlstm": {"num_heads": 4, "head_dim": None, "chunk_size": 4},
+    "xmod": {"is_decoder": True, "default_language": "en_XX"},
     "youtu": _LATENT,
+    "zamba": {"layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"]},
+    "zamba2": {"layers_block_type": ["mamba", "hybrid", "mamba", "hybrid"]},
+    "zaya": {"num_experts_per_tok": 1},
 }
 
 
@@ -144,7 +175,8 @@ class Verdict:
     """What came of a family.
 
     Attributes:
-        kind: `right`, `right, attention refused`, `refused`, `not built`, `wrong` or `crash`.
+        kind: `right`, `right, attention refused`, `right, gradients refused`, `refused`, `not built`, `wrong` or
+            `crash`.
         note: A sentence; empty where all is right.
     """
 
@@ -196,12 +228,18 @@ def judge(family: str) -> Verdict:
     try:
         if refusal := whole_obstacle(model):
             return Verdict("refused", refusal)
-        wrong = _wrong(lm)
+        if without := gradient_obstacle(model):
+            _refused(lm, ("heat", "gradient-norm", "no-gate"))
+            wrong = _wrong_forward(lm)
+            return (
+                Verdict("wrong", "; ".join(wrong)) if wrong else Verdict("right, gradients refused", without)
+            )
+        wrong = _wrong_forward(lm) + _wrong_gradient(lm)
         if wrong:
             return Verdict("wrong", "; ".join(wrong))
         without = attention_obstacle(model)
         if without:
-            _refused(lm)
+            _refused(lm, ("heat", "relevance", "value-norms"))
             return Verdict("right, attention refused", without)
         wrong = _wrong_attention(lm)
     except HeatError as error:
@@ -211,49 +249,56 @@ def judge(family: str) -> Verdict:
     return Verdict("wrong", "; ".join(wrong)) if wrong else Verdict("right")
 
 
-def _wrong(lm: LanguageModel) -> list[str]:
-    """What methods that need no attention get wrong."""
+def _wrong_forward(lm: LanguageModel) -> list[str]:
+    """What methods that need neither gradients nor attention get wrong."""
     model, encoded = lm.model, heat.encode(lm, IDS[:-1], IDS[-1:])
-    other = heat.encode(lm, IDS[2:7], IDS[-1:])
     batch = heat.batch.collate([encoded])
     found = []
     with frozen(model), torch.no_grad():
         said = model(input_ids=batch.token_ids, use_cache=False).logits[0, -2].log_softmax(-1)[IDS[-1]]
-    gradient = heat.attribute(lm, encoded, None, "gradient-norm")
-    if not _near(gradient.log_probs[0], said):
-        found.append(f"log p is {float(gradient.log_probs[0]):.4f} and should be {float(said):.4f}")
-    if not _near(gradient.scores[0, :-1], _gradient_norms(model, batch)):
-        found.append("gradient-norm is not the gradient's length")
     information = heat.attribute(lm, encoded, None, "kl-only")
+    if not _near(information.log_probs[0], said):
+        found.append(f"log p is {float(information.log_probs[0]):.4f} and should be {float(said):.4f}")
     if not _near(information.scores[0, :-1], _divergences(model, batch)):
         found.append("kl-only is not the divergence")
-    for method in ("gradient-norm", "kl-only", "no-gate"):
-        options = {"n_probes": 2} if method == "no-gate" else {}
-        both = heat.attribute_batch(lm, [encoded, other], [None, None], method, **options)
-        alone = [heat.attribute(lm, each, None, method, **options) for each in (encoded, other)]
-        if not all(_near(one.scores, each.scores) for one, each in zip(both, alone, strict=True)):
-            found.append(f"{method} in a batch is not what it is alone")
-    ways = [
-        curvature(model, batch, products=way, n_probes=2) for way in ("double-backward", "finite-difference")
-    ]
-    if not _near(ways[1], ways[0], 1e-2):
-        found.append("curvature by differences is not that by second derivatives")
+    found += _apart_from_alone(lm, "kl-only")
     # Blocks that cannot be told apart, or hand on something else, are said to.
     with contextlib.suppress(HeatError):
         heat.attribute(lm, encoded, None, "peering")
     return found
 
 
+def _wrong_gradient(lm: LanguageModel) -> list[str]:
+    """What methods that need gradients and no attention get wrong."""
+    model, encoded = lm.model, heat.encode(lm, IDS[:-1], IDS[-1:])
+    batch = heat.batch.collate([encoded])
+    found = []
+    gradient = heat.attribute(lm, encoded, None, "gradient-norm")
+    if not _near(gradient.scores[0, :-1], _gradient_norms(model, batch)):
+        found.append("gradient-norm is not the gradient's length")
+    found += _apart_from_alone(lm, "gradient-norm") + _apart_from_alone(lm, "no-gate", n_probes=2)
+    ways = [
+        curvature(model, batch, products=way, n_probes=2) for way in ("double-backward", "finite-difference")
+    ]
+    if not _near(ways[1], ways[0], 1e-2):
+        found.append("curvature by differences is not that by second derivatives")
+    return found
+
+
+def _apart_from_alone(lm: LanguageModel, method: str, **options: Any) -> list[str]:
+    """Whether a text is scored otherwise in a batch than alone."""
+    encoded, other = heat.encode(lm, IDS[:-1], IDS[-1:]), heat.encode(lm, IDS[2:7], IDS[-1:])
+    both = heat.attribute_batch(lm, [encoded, other], [None, None], method, **options)
+    alone = [heat.attribute(lm, each, None, method, **options) for each in (encoded, other)]
+    same = all(_near(one.scores, each.scores) for one, each in zip(both, alone, strict=True))
+    return [] if same else [f"{method} in a batch is not what it is alone"]
+
+
 def _wrong_attention(lm: LanguageModel) -> list[str]:
     """What methods that read attention get wrong."""
-    encoded, other = heat.encode(lm, IDS[:-1], IDS[-1:]), heat.encode(lm, IDS[2:7], IDS[-1:])
-    found = []
-    for method in ("heat", "relevance", "attention-rollout"):
-        options = {"n_probes": 2} if method == "heat" else {}
-        both = heat.attribute_batch(lm, [encoded, other], [None, None], method, **options)
-        alone = [heat.attribute(lm, each, None, method, **options) for each in (encoded, other)]
-        if not all(_near(one.scores, each.scores) for one, each in zip(both, alone, strict=True)):
-            found.append(f"{method} in a batch is not what it is alone")
+    encoded = heat.encode(lm, IDS[:-1], IDS[-1:])
+    found = _apart_from_alone(lm, "heat", n_probes=2)
+    found += _apart_from_alone(lm, "relevance") + _apart_from_alone(lm, "attention-rollout")
     expected = _relevance(lm.model, heat.batch.collate([encoded]))
     if expected is not None:
         scores = heat.attribute(lm, encoded, None, "relevance").scores[0, :-1]
@@ -262,9 +307,9 @@ def _wrong_attention(lm: LanguageModel) -> list[str]:
     return found
 
 
-def _refused(lm: LanguageModel) -> None:
-    """What needs attention must be refused where it cannot be read."""
-    for method in ("heat", "relevance", "value-norms"):
+def _refused(lm: LanguageModel, methods: tuple[str, ...]) -> None:
+    """What needs something that a model does not have must be refused."""
+    for method in methods:
         try:
             heat.attribute(lm, IDS[:-1], IDS[-1:], method)
         except HeatError:
@@ -400,6 +445,7 @@ def page(verdicts: Mapping[str, Verdict]) -> str:
         "are the same in a batch as alone; curvature by differences is that by second derivatives, to 1 %.",
         "* **right, attention refused**: the same for methods that read no attention; those that do, HEAT among them, "
         "are refused with the reason beside it. `no-gate` is HEAT without the gate.",
+        "* **right, gradients refused**: the same for methods that need neither gradients nor attention.",
         "* **refused**: nothing can be attributed, for the reason beside it.",
         "* **not built**: no tiny model could be made from the sizes tried, which says nothing about the family.",
         "",
@@ -412,9 +458,26 @@ def page(verdicts: Mapping[str, Verdict]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def data(text: str) -> str:
+    """The page as JSON, with the kinds of blocks that each tiny model had.
+
+    Args:
+        text: The page.
+    """
+    rows = {}
+    for family, kind, note in re.findall(r"^\| (\S+) \| ([^|]+) \| (.*) \|$", text, re.MULTILINE):
+        if kind.startswith(("right", "refused")):
+            layers = sorted({*layer_kinds(_config(family))})
+            rows[family] = {"kind": kind, "note": note.replace("\\|", "|"), "layers": layers}
+    return json.dumps(rows, indent=1, sort_keys=True)
+
+
 def main() -> None:
     """Print the page, or some families' verdicts."""
     chosen = sys.argv[1:]
+    if chosen == ["--data"]:
+        print(data(PAGE.read_text(encoding="utf-8")))
+        return
     verdicts = {}
     for family in chosen or families():
         verdicts[family] = apart(family)

@@ -37,6 +37,8 @@ class ModelPlan:
         variants: The methods asked for, in the number format asked for, each on the fewest devices that hold it.
         cheapest: The variant of HEAT with the fewest device-seconds that fits; None where none does.
         cheapest_whole: The same with weights that are not squeezed.
+        refused: Why no form of HEAT can run on the model, whatever the memory; empty where one can.
+        others: Where HEAT is refused, the methods nearest to it that fit.
     """
 
     shape: Shape
@@ -48,6 +50,8 @@ class ModelPlan:
     variants: Sequence[Variant]
     cheapest: Variant | None
     cheapest_whole: Variant | None
+    refused: str = ""
+    others: Sequence[Variant] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for `--json`; bytes and seconds."""
@@ -63,6 +67,8 @@ class ModelPlan:
             "variants": [self._row(each) for each in self.variants],
             "cheapest": self._row(self.cheapest),
             "cheapest_without_quantization": self._row(self.cheapest_whole),
+            "heat_refused": self.refused,
+            "others_that_fit": [self._row(each) for each in self.others],
         }
 
     def _row(self, one: Variant | None) -> dict[str, Any] | None:
@@ -125,7 +131,7 @@ def plan_model(
     from heat.footprint import itemsize
     from heat.registry import build
     from heat.shape import load_config, shape_of
-    from heat.variants import HEAT_FORMS, Rate, cheapest, fitted
+    from heat.variants import HEAT_FORMS, OTHERS, Rate, cheapest, fitted
 
     room = parse_bytes(memory)
     built = [build(name, {}) for name in methods or HEAT_FORMS]
@@ -156,6 +162,11 @@ def plan_model(
         for name in HEAT_FORMS
     ]
     whole = [each for each in candidates if each.quantization is None]
+    refused = "" if not all(each.obstacle for each in whole) else whole[0].obstacle
+    others = [
+        fitted(shape, build(name, {}), rate, n_tokens, n_targets, quantization=quantization, **asked)
+        for name in (OTHERS if refused else ())
+    ]
     return ModelPlan(
         shape=shape,
         rate=rate,
@@ -166,6 +177,8 @@ def plan_model(
         variants=rows,
         cheapest=cheapest(candidates, room),
         cheapest_whole=cheapest(whole, room),
+        refused=refused,
+        others=[each for each in others if not each.obstacle and each.peak_bytes <= room],
     )
 
 
@@ -243,15 +256,25 @@ def model_plan_table(plan: ModelPlan) -> Table:
 def model_plan_notes(plan: ModelPlan) -> list[str]:
     """What a table cannot say."""
     shape = plan.shape
+    work = shape.forward_flops(plan.n_tokens, plan.n_targets)
     lines = [
-        f"{shape.name}: {shape.parameters:,} weights, {shape.n_layers} blocks of width {shape.width:,}; a forward pass "
-        f"over {plan.n_tokens:,} tokens is {shape.forward_flops(plan.n_tokens, plan.n_targets) / 1e12:,.3g} TFLOPs",
+        f"{shape.name}: {shape.parameters:,} weights{_experts(shape)}, {shape.n_layers} blocks of width "
+        f"{shape.width:,}; a forward pass over {plan.n_tokens:,} tokens is {work / 1e12:,.3g} TFLOPs",
         f"speed: {plan.rate.single / 1e12:,.3g} TFLOP/s alone, {plan.rate.batched / 1e12:,.3g} in batches, "
         f"{plan.rate.float32 / 1e12:,.3g} in float32 (second derivatives of a bfloat16 model)",
     ]
-    lines += [f"{each.method}: cannot run, {each.obstacle}" for each in plan.variants if each.obstacle]
+    lines += [
+        f"{each.method}: cannot run, {each.obstacle}"
+        for each in plan.variants
+        if each.obstacle and each.obstacle != plan.refused
+    ]
     if any(each.peak_bytes > plan.memory for each in plan.variants):
         lines.append(f"!: does not fit into {plan.memory / 2**30:,.1f} GiB on as many GPUs as there may be")
+    if plan.refused:
+        lines.append(f"HEAT cannot run: {plan.refused}")
+        fitting = "; ".join(_described(each, plan) for each in plan.others)
+        lines.append(f"other methods that fit: {fitting or 'none'}")
+        return lines
     if plan.cheapest is None:
         lines.append("no form of HEAT fits: give more --gpus, more --memory, or shorter texts")
         return lines
@@ -259,6 +282,12 @@ def model_plan_notes(plan: ModelPlan) -> list[str]:
     if plan.cheapest_whole is not None and plan.cheapest_whole != plan.cheapest:
         lines.append(f"without quantization: {_described(plan.cheapest_whole, plan)}")
     return lines
+
+
+def _experts(shape: Shape) -> str:
+    if not shape.experts:
+        return ""
+    return f" (of which a token passes through {shape.active:,}, as it is computed here)"
 
 
 def _described(one: Variant, plan: ModelPlan) -> str:

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,15 @@ def attribute_batch(
     results: dict[int, Attribution] = {}
     for indices in _grouped_by_length(encodings, batch_tokens):
         group = [encodings[index] for index in indices]
-        results.update(zip(indices, _attribute_group(lm, group, chosen, seed, batch_tokens), strict=True))
+        try:
+            found = list(_attribute_group(lm, group, chosen, seed, batch_tokens))
+        except NonFiniteError:
+            if len(group) == 1:
+                raise
+            # What is padded is zero in some families (ZAYA), and the length of a zero vector has no derivative.
+            alone = (_attribute_group(lm, [each], chosen, seed, batch_tokens) for each in group)
+            found = list(chain.from_iterable(alone))
+        results.update(zip(indices, found, strict=True))
     return [results[index] for index in range(len(encodings))]
 
 

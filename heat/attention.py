@@ -123,8 +123,7 @@ def capture_attention(
     Raises:
         UnsupportedModelError: The model's attention modules were not found or do not give their weights.
     """
-    modules = attention_modules(model)
-    _check_one_in_each_block(model, modules)
+    modules = one_attention_a_block(model)
     record = _by_interface if model._supports_attention_backend else _by_module
     return record(model, modules, batch, embeddings)
 
@@ -170,8 +169,13 @@ def decoder_blocks(model: PreTrainedModel) -> list[nn.Module]:
     return list(found)
 
 
-def _check_one_in_each_block(model: PreTrainedModel, attentions: list[nn.Module]) -> None:
-    blocks = decoder_blocks(model)
+def one_attention_a_block(model: PreTrainedModel) -> list[nn.Module]:
+    """The same as `attention_modules`, where attention may be the only way from one token to another.
+
+    Raises:
+        UnsupportedModelError: There is not one in each block.
+    """
+    attentions, blocks = attention_modules(model), decoder_blocks(model)
     held = [
         [each for each in attentions if any(part is each for part in block.modules())] for block in blocks
     ]
@@ -181,6 +185,7 @@ def _check_one_in_each_block(model: PreTrainedModel, attentions: list[nn.Module]
             "other ways too and no path through its attention tells what came from where; use a method that needs no "
             "attention, for example no-gate, kl-only or integrated-gradients"
         )
+    return attentions
 
 
 def output_projection(module: nn.Module, n_heads: int) -> Tensor:

@@ -74,7 +74,7 @@ def gradient_obstacle(model: PreTrainedModel) -> str:
     """Why the model's gradient is not its answer's derivative; empty where it is, or in half precision, which hides it.
 
     Some directions: what a step along them changes, and what the gradient says. A step of a hundredth of the
-    embeddings' size stands out of rounding; where it is too long for a deep model's curvature, a tenth of it is not.
+    embeddings' size stands out of rounding; where it is too long for a deep model's curvature, shorter ones are not.
     """
     batch, vectors = two_texts(model), token_vectors(model, two_texts(model))
     if vectors.dtype not in (torch.float32, torch.float64):
@@ -86,10 +86,7 @@ def gradient_obstacle(model: PreTrainedModel) -> str:
             with torch.enable_grad():
                 point = vectors.clone().requires_grad_()
                 (gradient,) = torch.autograd.grad(_answer(model, batch, point), point)
-            agree = any(
-                _is_slope(model, batch, vectors, share * size * drawn, gradient, rounding)
-                for share, rounding in ((1e-2, 1e-3), (1e-3, 1e-4))
-            )
+            agree = any(_is_slope(model, batch, vectors, share * size * drawn, gradient) for share in _STEPS)
         except Exception as error:
             return f"cannot be differentiated ({reason(error)}); use a method that needs no gradients, such as kl-only"
     if not agree:
@@ -101,10 +98,8 @@ def gradient_obstacle(model: PreTrainedModel) -> str:
 
 
 @torch.no_grad()
-def _is_slope(
-    model: PreTrainedModel, batch: Batch, vectors: Tensor, steps: Tensor, gradient: Tensor, rounding: float
-) -> bool:
-    """Whether the answer changes along the steps as the gradient says, to a fifth."""
+def _is_slope(model: PreTrainedModel, batch: Batch, vectors: Tensor, steps: Tensor, gradient: Tensor) -> bool:
+    """Whether the answer changes along the steps as the gradient says, to a twentieth and rounding."""
     tape: Tape = []
     with recorded(tape):
         _answer(model, batch, vectors)
@@ -117,7 +112,7 @@ def _is_slope(
         changes.append((ahead - behind) / 2)
     changed = torch.stack(changes)
     said = (steps * gradient).flatten(1).sum(1).to(changed)
-    return float((changed - said).norm()) <= 0.2 * float(changed.norm()) + rounding
+    return float((changed - said).norm()) <= 0.05 * float(changed.norm()) + 5e-5
 
 
 def _answer(model: PreTrainedModel, batch: Batch, vectors: Tensor) -> Tensor:
@@ -159,6 +154,7 @@ def attention_obstacle(model: PreTrainedModel) -> str:
 
 
 _DIRECTIONS = 4
+_STEPS = (1e-2, 3e-3, 1e-3)
 _WITHOUT = "use a method that needs no attention, for example no-gate, kl-only or integrated-gradients"
 
 

@@ -1,19 +1,33 @@
-"""What a model's config alone says: sizes, parameters and work, without a single weight."""
+"""What a model's config alone says: sizes, parameters, work and what is refused, without a single weight."""
 
-from dataclasses import dataclass
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub.constants import HF_HUB_OFFLINE
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from heat import gguf
+from heat.attention import one_attention_a_block
 from heat.errors import ModelNotFoundError, UnsupportedModelError
 from heat.model import UNLOADABLE, check_reachable, first_line
 from heat.shipped import shipped
+from heat.state import text_decoder
+
+# How many experts a token passes through, by the names that configs give it.
+_CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_top_k", "moe_k", "top_k_experts")
+_BESIDE = (
+    "lets tokens meet in other ways than through attention (a state, a convolution), so its attention alone does not "
+    "tell what came from where; use a method that needs no attention, for example no-gate, kl-only or "
+    "integrated-gradients"
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +46,11 @@ class Shape:
         vocabulary: V.
         context: The longest input in tokens; None for no limit.
         parameters: Exact number of weights; tied ones count once.
-        linear: Those of them that stand in the blocks' matrices: the ones that quantization squeezes.
+        linear: Those of them that stand in the blocks' matrices, experts apart: the ones that quantization squeezes.
+        experts: Those that stand in experts, of which a token passes through some.
+        active_experts: Those of the experts that one token passes through.
+        obstacles: What cannot be taken from the model ("forward", "gradients" or "attention", as in `Method.needs`) to
+            the reason, as far as a config tells.
     """
 
     name: str
@@ -47,12 +65,20 @@ class Shape:
     context: int | None
     parameters: int
     linear: int
+    experts: int = 0
+    active_experts: int = 0
+    obstacles: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def active(self) -> int:
+        """Weights that one token passes through."""
+        return self.parameters - self.experts + self.active_experts
 
     def forward_flops(self, n_tokens: int, n_targets: int = 1) -> float:
         """Floating-point operations of one forward pass over a text.
 
-        Two for each weight of a matrix and token; the two products of causal attention, half of n² each; the head
-        at the targets alone.
+        Two for each weight of a matrix that a token passes through; the two products of causal attention, half of n²
+        each; the head at the targets alone.
 
         Args:
             n_tokens: n.
@@ -63,7 +89,7 @@ class Shape:
         """
         attention = 2.0 * self.n_layers * n_tokens**2 * self.query_width
         head = 2.0 * self.vocabulary * self.width * n_targets
-        return 2.0 * self.linear * n_tokens + attention + head
+        return 2.0 * (self.linear + self.active_experts) * n_tokens + attention + head
 
 
 def known_configs() -> dict[str, Path]:
@@ -127,34 +153,120 @@ def shape_of(config: Any, name: str) -> Shape:
         ) from error
     text: Any = config.get_text_config()
     head = model.get_output_embeddings()
+    decoder = text_decoder(model)
     linear = [
-        module for module in model.modules() if isinstance(module, (nn.Linear, Conv1D)) and module is not head
+        module
+        for module in decoder.modules()
+        if isinstance(module, (nn.Linear, Conv1D)) and module is not head
     ]
-    n_heads, width = text.num_attention_heads, text.hidden_size
-    head_width = getattr(text, "head_dim", None) or width // n_heads
-    n_kv_heads = getattr(text, "num_key_value_heads", None) or n_heads
-    inner = next(
-        (
-            getattr(text, key)
-            for key in ("intermediate_size", "n_inner", "ffn_dim")
-            if getattr(text, key, None)
-        ),
-        4 * width,
-    )
+    width = _first(text, "hidden_size", "d_model", "n_embd")
+    # A model without attention has neither heads nor keys.
+    n_heads = _first(text, "num_attention_heads", "n_head", "n_heads", default=0)
+    head_width = _first(text, "head_dim", default=width // n_heads) if n_heads else 0
+    if latent := _first(text, "qk_nope_head_dim", default=0):
+        # Keys of two parts and values of another width: the mean of the two products' widths.
+        head_width = (latent + text.qk_rope_head_dim + text.v_head_dim) // 2
+    n_kv_heads = _first(text, "num_key_value_heads", default=n_heads)
+    experts = list(_experts(decoder, text))
+    inner = _first(text, "intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", default=4 * width)
     return Shape(
         name=name,
         family=text.model_type,
-        n_layers=text.num_hidden_layers,
+        n_layers=_first(text, "num_hidden_layers", "n_layer", "n_layers"),
         width=width,
         n_heads=n_heads,
         key_width=n_kv_heads * head_width,
         query_width=n_heads * head_width,
-        inner=inner,
+        inner=max(inner, min(each.active for each in experts) // width) if experts else inner,
         vocabulary=text.vocab_size,
-        context=getattr(text, "max_position_embeddings", None),
+        context=_first(text, "max_position_embeddings", "max_seq_len", default=0) or None,
         parameters=sum(weight.numel() for weight in model.parameters()),
         linear=sum(module.weight.numel() for module in linear),
+        experts=sum(each.held for each in experts),
+        active_experts=sum(each.active for each in experts),
+        obstacles=_obstacles(config, model),
     )
+
+
+@dataclass(frozen=True)
+class _Experts:
+    """One matrix of all experts of a block: its weights, and those that a token passes through."""
+
+    held: int
+    active: int
+
+
+def _experts(decoder: nn.Module, text: Any) -> Iterator[_Experts]:
+    own = getattr(text, "ffn_config", None) or text  # DBRX has a config for it
+    chosen = _first(own, *_CHOSEN, default=1)
+    for module in decoder.modules():
+        kind = type(module).__name__
+        if "Expert" not in kind:
+            continue
+        # Where nothing says which, all are computed, and what was not chosen is multiplied with zero (Llama-4).
+        whole = "Shared" in kind or len(inspect.signature(module.forward).parameters) < 2
+        one_above_another = getattr(module, "moe_num_experts", None) if kind.endswith("GLU") else None
+        for weight in module.parameters(recurse=False):
+            n_experts = one_above_another or weight.shape[0]
+            if weight.dim() == (2 if one_above_another else 3):
+                share = n_experts if whole else min(chosen, n_experts)
+                yield _Experts(weight.numel(), weight.numel() // n_experts * share)
+
+
+def _obstacles(config: Any, model: PreTrainedModel) -> dict[str, str]:
+    """What cannot be taken from a model, by the config, the modules, and what a tiny one of its family did."""
+    found: dict[str, str] = {}
+    tried = _tried().get(config.model_type, {"kind": "", "layers": ()})
+    kinds = set(layer_kinds(config))
+    right = tried["layers"] if tried["kind"] == "right" else ()
+    beside = {each for each in kinds if not _is_attention(each) and each not in right}
+    if beside or (model._is_stateful and not kinds):
+        found["attention"] = _BESIDE
+    else:
+        try:
+            one_attention_a_block(model)
+        except UnsupportedModelError as error:
+            found["attention"] = f"shows no attention that can be read: {error}"
+    if not beside and any(not _is_attention(each) for each in tried["layers"]):
+        return found  # what was tried had blocks of another kind, and this one has none
+    need = {
+        "refused": "forward",
+        "right, gradients refused": "gradients",
+        "right, attention refused": "attention",
+    }
+    if tried["kind"] in need:
+        found.setdefault(need[tried["kind"]], tried["note"])
+    return found
+
+
+def layer_kinds(config: Any) -> list[str]:
+    """What the blocks are, where a config says it."""
+    text = config.get_text_config()
+    return list(getattr(text, "layer_types", None) or getattr(text, "layers_block_type", None) or [])
+
+
+def _is_attention(kind: str) -> bool:
+    return "attention" in kind and "linear" not in kind
+
+
+@cache
+def _tried() -> Mapping[str, Any]:
+    """Family to what came of a tiny random model of it: the table of docs/families.md."""
+    found: dict[str, Any] = json.loads(shipped("models/families.json").read_text(encoding="utf-8"))
+    return found
+
+
+def _first(config: Any, *names: str, default: int | None = None) -> int:
+    """The first of some numbers that a config has."""
+    for name in names:
+        value = getattr(config, name, None)
+        if isinstance(value, (list, tuple)):  # a number for each block
+            value = max(value)
+        if isinstance(value, int):
+            return value
+    if default is None:
+        raise UnsupportedModelError(f"the config of a {config.model_type} model does not say its {names[0]}")
+    return default
 
 
 def _read(source: str, name: str | Path, **options: str) -> PretrainedConfig:

@@ -9,6 +9,8 @@ from heat.method import Method
 from heat.plan import ONE_BY_ONE
 from heat.shape import Shape
 
+# What is left where HEAT is refused, nearest to it first.
+OTHERS = ("no-gate", "kl-only", "integrated-gradients", "occlusion")
 HEAT_FORMS = ("heat", "heat-low-rank", "heat-layer-sampling", "heat-windowed", "heat-lr-win")
 
 
@@ -192,6 +194,11 @@ def cheapest(variants: Iterable[Variant], memory: int) -> Variant | None:
 
 
 def _obstacle(shape: Shape, method: Method, n_tokens: int, dtype: str) -> str:
+    for need in method.needs:
+        taken = "gradients" if need == "second-derivatives" else need
+        # What cannot be run cannot be differentiated or read either.
+        if reason := shape.obstacles.get("forward") or shape.obstacles.get(taken):
+            return f"as a model of this family {reason}"
     if shape.context is not None and n_tokens > shape.context and not method.splits_prompt:
         return f"longer than the model's context of {shape.context:,} tokens"
     if dtype == "float16" and {"gradients", "second-derivatives"} & set(method.needs):

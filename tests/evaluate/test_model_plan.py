@@ -1,6 +1,10 @@
 """`evaluate plan`."""
 
 import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -86,3 +90,51 @@ def test_bad_input_is_an_error_of_ours(arguments: list[str]) -> None:
 
     done = CliRunner().invoke(app, ["plan", *arguments])
     assert isinstance(done.exception, (EvaluateError, HeatError, AnnotateError)), done.output
+
+
+@pytest.fixture
+def config_of(tmp_path: Path) -> Callable[..., str]:
+    def written(family: str, **options: Any) -> str:
+        from transformers import CONFIG_MAPPING
+
+        CONFIG_MAPPING[family](**options).save_pretrained(tmp_path / family)
+        return str(tmp_path / family)
+
+    return written
+
+
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("mamba", {}),
+        ("qwen3_next", {"num_experts": 8}),
+        ("jamba", {"num_experts": 2, "num_hidden_layers": 8}),
+        ("lfm2", {"num_hidden_layers": 2, "layer_types": ["conv", "full_attention"]}),
+    ],
+)
+def test_heat_is_not_recommended_where_it_is_refused(
+    config_of: Callable[..., str], family: str, options: dict[str, Any]
+) -> None:
+    done = CliRunner().invoke(app, ["plan", "--model", config_of(family, **options), "--gpus", "1"])
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.stdout.split())
+    assert "cheapest that fits" not in said
+    assert "HEAT cannot run: as a model of this family" in said
+    assert re.search(r"other methods that fit: no-gate in bfloat16 on 1 GPU.*kl-only", said)
+
+
+def test_heat_is_recommended_where_it_runs(config_of: Callable[..., str]) -> None:
+    options = {"num_local_experts": 4, "num_hidden_layers": 4}
+    found = plan_model(config_of("gpt_oss", **options), memory="80GB")
+    assert found.refused == ""
+    assert found.cheapest is not None
+    assert found.as_json()["others_that_fit"] == []
+
+
+def test_experts_are_named_and_held_whole(config_of: Callable[..., str]) -> None:
+    done = CliRunner().invoke(app, ["plan", "--model", config_of("mixtral"), "--memory", "80GB"])
+    said = " ".join(done.stdout.split())
+    assert "46,702,792,704 weights (of which a token passes through 12,879,925,248" in said
+    assert "is 7.59 TFLOPs" in said
+    whole = plan_model(config_of("mixtral")).variants[0].fullest.components["weights"]
+    assert whole == 2 * 46_702_792_704
