@@ -235,7 +235,8 @@ def _plain_frame(template: Template, example: Example) -> tuple[str, str]:
 
 def _chat_text(template: Template, example: Example, body: str, lm: LanguageModel) -> str:
     """The rendered chat, which the answer follows."""
-    from jinja2 import TemplateError
+    from heat.chat import rendered
+    from heat.errors import ChatError
 
     if lm.tokenizer is None or not has_chat_template(lm):
         raise PromptError(
@@ -253,12 +254,10 @@ def _chat_text(template: Template, example: Example, body: str, lm: LanguageMode
         messages.append({"role": "assistant", "content": each.answer})
     messages.append({"role": "user", "content": asked(body, example.question)})
     try:
-        return str(lm.tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
-    except TemplateError as error:
+        return rendered(lm.tokenizer, lm.name, messages)
+    except ChatError as error:
         advice = "; leave 'system' away, or use a model whose template takes one" if template.system else ""
-        raise PromptError(
-            f"the chat template of '{lm.name}' refuses the messages: {error}{advice}"
-        ) from error
+        raise PromptError(f"{error}{advice}") from error
 
 
 def _worked(template: Template, example: Example) -> Sequence[Worked]:

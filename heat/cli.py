@@ -1,11 +1,9 @@
 """The command `heat`: explain one answer, list the methods, unpack a model file."""
 
-import contextlib
 import io
 import json
 import shlex
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -98,8 +96,7 @@ def explain(
 
     chosen = build(method, config)
     lm = load(model, dtype=dtype, device=device)
-    with _template_errors(chat):
-        encoded = encode(lm, asked, target, foil=foil, max_targets=max_targets)
+    encoded = encode(lm, asked, target, foil=foil, max_targets=max_targets)
     if plan:
         _show_plan(lm, encoded, chosen, as_json=as_json)
         return
@@ -208,21 +205,6 @@ def _prompt(prompt: str | None, prompt_file: str | None, chat: str | None) -> "s
     if prompt is None or prompt == "-":
         return read_prompt(prompt_file or "-")
     return prompt
-
-
-@contextlib.contextmanager
-def _template_errors(chat: str | None) -> Iterator[None]:
-    """A chat template may refuse messages, for example two of one role in a row."""
-    from jinja2 import TemplateError
-
-    from heat.errors import PromptFileError
-
-    try:
-        yield
-    except TemplateError as error:
-        raise PromptFileError(
-            f"the model's chat template refuses the messages in '{chat}': {error}"
-        ) from error
 
 
 def _write_pictures(attribution: "Attribution", html: Path | None, png: Path | None) -> None:

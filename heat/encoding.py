@@ -7,6 +7,7 @@ from typing import cast
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from heat.chat import Messages, rendered
 from heat.errors import (
     EmptyPromptError,
     EmptyTargetError,
@@ -20,7 +21,6 @@ from heat.model import LanguageModel
 from heat.offsets import Span, Tokenized, decode, spans_by_decoding, tokenize
 from heat.state import frozen
 
-Messages = Sequence[Mapping[str, str]]
 Prompt = str | Sequence[int] | Messages
 
 
@@ -78,15 +78,15 @@ def encode(
     Args:
         lm: Model and tokenizer.
         prompt: A string, token ids, or chat messages (`{"role": ..., "content": ...}`), which get the
-            chat template.
+            chat template; a last message of the assistant's is continued.
         target: A string, token ids, a span of the prompt's characters (then the text before it is the prompt), or
             None for what the model says (greedy).
         foil: What might have been said instead, a string or ids, token for token beside the target: scores are then
             about log p(target) - log p(foil).
         max_targets: Keep the first so many target tokens; for a target of None the number to generate
             (default 1).
-        special_tokens: Let the tokenizer put its beginning-of-text token before a string; False for one that holds it
-            already, such as a rendered chat template.
+        special_tokens: Let the tokenizer put its beginning-of-text token before a string, where it does not begin with
+            it already, as a rendered chat template may; False to add none.
 
     Returns:
         The encoding, with at least one prompt token and one target token.
@@ -96,6 +96,7 @@ def encode(
         EmptyTargetError: The target has no token, or a span lies outside the prompt.
         FoilError: The foil has another number of tokens than the target, or shares one with it.
         TokenizerError: A string needs a tokenizer (or messages a chat template) and there is none.
+        ChatError: The chat template refuses the messages.
         OffsetsError: The tokens cannot be placed in the text.
         UnknownTokenError: An id is outside the vocabulary.
         TextError: A string is not valid text.
@@ -117,7 +118,7 @@ def encode(
     if isinstance(prompt, str):
         encoded = _encode_text(lm, prompt, wanted, max_targets, add_special_tokens=special_tokens)
     elif isinstance(prompt[0], Mapping):
-        text = _apply_chat_template(lm, cast(Messages, prompt))
+        text = rendered(_tokenizer(lm), lm.name, cast(Messages, prompt))
         encoded = _encode_text(lm, text, wanted, max_targets, add_special_tokens=False)
     else:
         encoded = _encode_ids(lm, cast(Sequence[int], prompt), wanted, max_targets)
@@ -184,13 +185,11 @@ def _encode_text(
     if isinstance(target, str):
         if not target.strip():
             raise EmptyTargetError("the target is blank; give a text with at least one visible character")
-        together = _without_end_token(
-            tokenize(tokenizer, prompt + target, add_special_tokens=add_special_tokens)
-        )
+        together = _tokenized(tokenizer, prompt + target, add_special_tokens=add_special_tokens)
         return _split_at_target(together, prompt, target) or _encode_apart(
             tokenizer, prompt, target, add_special_tokens=add_special_tokens
         )
-    head = _without_end_token(tokenize(tokenizer, prompt, add_special_tokens=add_special_tokens))
+    head = _tokenized(tokenizer, prompt, add_special_tokens=add_special_tokens)
     _check_known(lm, head.token_ids)
     following = (
         continuation(lm, head.token_ids, max_targets or 1)
@@ -282,18 +281,25 @@ def _split_at_target(tokens: Tokenized, prompt: str, target: str) -> Encoded | N
 def _encode_apart(
     tokenizer: PreTrainedTokenizerBase, prompt: str, target: str, *, add_special_tokens: bool
 ) -> Encoded:
-    head = _without_end_token(tokenize(tokenizer, prompt, add_special_tokens=add_special_tokens))
+    head = _tokenized(tokenizer, prompt, add_special_tokens=add_special_tokens)
     tail = tokenize(tokenizer, target, add_special_tokens=False)
     offsets = head.offsets + tuple(_shift(span, len(prompt)) for span in tail.offsets)
     return Encoded(head.token_ids + tail.token_ids, len(head.token_ids), prompt + target, offsets)
 
 
-def _without_end_token(tokens: Tokenized) -> Tokenized:
-    """Drop what the tokenizer adds behind the text: the model is asked to go on, not to start anew."""
+def _tokenized(tokenizer: PreTrainedTokenizerBase, text: str, *, add_special_tokens: bool) -> Tokenized:
+    """A text's tokens, without what the tokenizer adds behind it: the model is asked to go on, not to start anew.
+
+    Nor with what it adds before it where the text begins with just that: the model was trained with one beginning.
+    """
+    tokens = tokenize(tokenizer, text, add_special_tokens=add_special_tokens)
     end = len(tokens.token_ids)
     while end > 1 and tokens.added[end - 1]:
         end -= 1
-    return Tokenized(tokens.token_ids[:end], tokens.offsets[:end], tokens.added[:end])
+    start = next((index for index, added in enumerate(tokens.added[:end]) if not added), 0)
+    if tokens.token_ids[start : 2 * start] != tokens.token_ids[:start]:
+        start = 0
+    return Tokenized(tokens.token_ids[start:end], tokens.offsets[start:end], tokens.added[start:end])
 
 
 def _place_following(
@@ -317,18 +323,6 @@ def _place_following(
 def _shift(span: Span, by: int) -> Span:
     start, end = span
     return (start + by, end + by) if end > start else (0, 0)
-
-
-def _apply_chat_template(lm: LanguageModel, messages: Messages) -> str:
-    tokenizer = _tokenizer(lm)
-    if not getattr(tokenizer, "chat_template", None):
-        raise TokenizerError(
-            f"the tokenizer of '{lm.name}' has no chat template; give the prompt as one string"
-        )
-    text = tokenizer.apply_chat_template(
-        [dict(message) for message in messages], add_generation_prompt=True, tokenize=False
-    )
-    return str(text)
 
 
 def _tokenizer(lm: LanguageModel) -> PreTrainedTokenizerBase:

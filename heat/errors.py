@@ -79,3 +79,7 @@ class AttributionFileError(HeatError):
 
 class PromptFileError(HeatError):
     """A prompt cannot be read: it is no text, or no chat."""
+
+
+class ChatError(PromptFileError):
+    """Chat messages cannot be put to a model."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from heat.errors import PromptFileError
 
-Messages = list[dict[str, str]]
+Messages = list[dict[str, Any]]
 
 
 def check_writable(path: Path) -> None:
@@ -112,7 +112,8 @@ def read_chat(path: str) -> Messages:
         if (
             not isinstance(message, dict)
             or set(message) != fields
-            or not all(map(_is_text, message.values()))
+            or not isinstance(message["role"], str)
+            or not _is_content(message["content"])
         ):
             raise PromptFileError(
                 f"message {index} in {name} is not a role and a content, both text; the file should be {shape}"
@@ -120,5 +121,10 @@ def read_chat(path: str) -> Messages:
     return found
 
 
-def _is_text(value: object) -> bool:
+def _is_content(value: object) -> bool:
+    """Whether it is a text, or the parts of one, as newer programs write it."""
+    if isinstance(value, list):
+        return bool(value) and all(
+            isinstance(part, dict) and isinstance(part.get("text"), str) for part in value
+        )
     return isinstance(value, str)

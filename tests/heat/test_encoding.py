@@ -1,3 +1,5 @@
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -9,8 +11,10 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import PreTrainedTokenizerFast
 
 import heat
+from heat import chat
 from heat.encoding import continuation
 from heat.errors import (
+    ChatError,
     EmptyPromptError,
     EmptyTargetError,
     OffsetsError,
@@ -142,6 +146,94 @@ def test_messages_get_the_chat_template() -> None:
     assert list(encoded.token_ids).count(1) == 1
     with pytest.raises(TokenizerError, match="no chat template"):
         heat.encode(LM, [{"role": "user", "content": "Which gate?"}], " iron")
+
+
+CHATML = (
+    "<s>{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}</s>\n{% endfor %}"
+    "{% if add_generation_prompt %}[assistant] {% endif %}"
+)
+
+
+def chatting(template: str) -> LanguageModel:
+    tokenizer = tiny_tokenizer()
+    tokenizer.chat_template = template
+    return with_tokenizer(tokenizer)
+
+
+def test_the_assistants_last_message_is_continued() -> None:
+    lm = chatting(CHATML)
+    asked = {"role": "user", "content": "Which gate?"}
+    encoded = heat.encode(lm, [asked, {"role": "assistant", "content": "The gate is"}], " iron")
+    assert encoded.text == "<s>[user] Which gate?</s>\n[assistant] The gate is iron"
+    said = heat.encode(lm, [asked, {"role": "assistant", "content": "The gate is"}])
+    assert said.text.startswith("<s>[user] Which gate?</s>\n[assistant] The gate is")
+    # The words of the prefill are words of the prompt, and get scores like all others.
+    start = encoded.text.index("The gate is")
+    scored = [index for index in range(encoded.n_prompt) if (encoded.offsets or ())[index][0] >= start]
+    assert len(scored) >= 3
+    nothing = heat.encode(lm, [asked, {"role": "assistant", "content": " "}], " iron")
+    assert (
+        nothing.text
+        == heat.encode(lm, [asked], " iron").text
+        == "<s>[user] Which gate?</s>\n[assistant]  iron"
+    )
+
+
+def test_a_template_that_changes_the_last_message_cannot_continue_it() -> None:
+    lm = chatting("{% for m in messages %}{{ m['content'] | upper }}{% endfor %}")
+    with pytest.raises(ChatError, match="changes the assistant's last message"):
+        heat.encode(lm, [{"role": "user", "content": "a"}, {"role": "assistant", "content": "the"}], " iron")
+    with pytest.raises(ChatError, match="nothing to attribute to"):
+        heat.encode(lm, [{"role": "assistant", "content": ""}], " iron")
+
+
+def test_contents_may_be_parts_of_a_text() -> None:
+    parts = [{"type": "text", "text": "Which "}, {"type": "text", "text": "gate?"}]
+    lm = chatting(CHATML)
+    plain = heat.encode(lm, [{"role": "user", "content": "Which gate?"}], " iron")
+    assert heat.encode(lm, [{"role": "user", "content": parts}], " iron") == plain
+    for content in ([{"type": "image_url", "image_url": "x"}], 3, None):
+        with pytest.raises(ChatError, match="message 0 of the chat is not a role and a text"):
+            heat.encode(lm, [{"role": "user", "content": content}], " iron")  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("template", "says"),
+    [
+        ("{{ messages[0].content + 3 }}", "refuses the messages: "),
+        ("{{ raise_exception('be polite') }}", "refuses the messages: be polite"),
+        ("{% if %}", "refuses the messages: "),
+        (
+            "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+            "did not end within 0.5 s",
+        ),
+    ],
+)
+def test_a_template_that_fails_or_does_not_end_is_refused(
+    template: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chat, "SECONDS", 0.5)
+    before = threading.active_count()
+    with pytest.raises(ChatError, match=says):
+        heat.encode(chatting(template), [{"role": "user", "content": "a"}], " iron")
+    for _ in range(100):  # its thread ends too
+        if threading.active_count() == before:
+            break
+        time.sleep(0.05)
+    assert threading.active_count() == before
+
+
+def test_a_text_that_begins_with_the_beginning_gets_no_second_one() -> None:
+    once = heat.encode(LM, "The gate is", " iron")
+    pasted = heat.encode(LM, "<s>The gate is", " iron")
+    assert once.token_ids[0] == LM.tokenizer.bos_token_id
+    assert pasted.token_ids == once.token_ids
+    assert pasted.text == "<s>The gate is iron"
+    assert heat.encode(LM, "<s>The gate is").token_ids[:-1] == once.token_ids[:-1]
+    # Two that were written are two.
+    assert heat.encode(LM, "<s><s>The gate is", " iron").token_ids == (once.token_ids[0], *once.token_ids)
+    bare = heat.encode(LM, "<s>The gate is", " iron", special_tokens=False)
+    assert bare.token_ids == once.token_ids
 
 
 @pytest.mark.parametrize(
