@@ -14,7 +14,7 @@ from annotate.benchmark import Benchmark
 from annotate.card import dataset_card
 from annotate.errors import AnnotateError
 from annotate.export import FORMATS, export, labelled
-from annotate.export.rows import Row
+from annotate.export.rows import Row, rows
 from annotate.files import read_records, write_atomic, write_records
 from annotate.label_files import write_labels
 from annotate.ledger import Attempt
@@ -186,3 +186,18 @@ class TestRefused:
     def test_tasks_do_not_end_in_xml(self, benchmark: Benchmark, tmp_path: Path) -> None:
         with pytest.raises(AnnotateError, match=r"let it end in \.json"):
             export(benchmark, "label-studio", tmp_path / "x.xml")
+
+
+def test_labels_stand_by_annotator_and_repetition_whatever_their_order() -> None:
+    (paragraph,) = make_paragraphs(1)
+    said = {
+        "openai:m": [make_label(paragraph, "openai:m", [i], repeat=i) for i in (2, 0, 1)],
+        "clause": [make_label(paragraph, "clause", [3])],
+    }
+    (row,) = rows([paragraph], said, [])
+    assert [(label.annotator, label.repeat) for label in row.labels] == [
+        ("openai:m", 0),
+        ("openai:m", 1),
+        ("openai:m", 2),
+        ("clause", 0),
+    ]

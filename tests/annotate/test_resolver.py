@@ -35,6 +35,15 @@ def test_the_words_are_numbered_as_the_tests_say() -> None:
     )
 
 
+def test_places_that_overlap_are_two() -> None:
+    # 0 Say 1 so 2 and 3 so 4 and 5 so 6 .
+    paragraph = make_paragraph("p", "Say so and so and so.", "q?", "x", narrative="")
+    (open_,) = resolve(paragraph, [Quote("so and so")])
+    assert (open_.words, open_.rung) == ((1, 2, 3), "ambiguous")
+    (second,) = resolve(paragraph, [Quote("so and so", 2)])
+    assert (second.words, second.rung) == ((3, 4, 5), "occurrence")
+
+
 @pytest.mark.parametrize(
     ("text", "occurrence", "before", "words", "rung"),
     [

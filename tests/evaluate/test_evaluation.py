@@ -177,6 +177,33 @@ def test_a_method_that_knows_is_first_and_significantly_so(
     assert against.difference.high < 0
 
 
+def test_methods_no_better_than_random_are_warned_of(task: Task, lm: LanguageModel, tmp_path: Path) -> None:
+    result = alignment(
+        task, lm, ["gradient-norm", "integrated-gradients", "position", "random"], out=tmp_path
+    )
+
+    def warning(means: dict[str, float]) -> str:
+        methods = [
+            row.model_copy(
+                update={
+                    "metrics": {
+                        **row.metrics,
+                        "auprc": row.metrics["auprc"].model_copy(update={"mean": mean}),
+                    }
+                }
+            )
+            for row in result.methods
+            for mean in [means[row.method]]
+        ]
+        return notes(result.model_copy(update={"methods": tuple(methods)}), METRICS)[0]
+
+    # As good as random is no better than it; controls are not meant to be.
+    means = {"gradient-norm": 0.5, "integrated-gradients": 0.6, "position": 0.1, "random": 0.5}
+    says = "WARNING: random (AUPRC) is at or above gradient-norm: they say nothing here."
+    assert warning(means) == says
+    assert not warning(means | {"gradient-norm": 0.51}).startswith("WARNING")
+
+
 def test_files_for_papers(task: Task, lm: LanguageModel, tmp_path: Path) -> None:
     result = alignment(task, lm, ["gradient-norm", "random"], out=tmp_path, command="evaluate alignment -x")
     markdown = (tmp_path / "alignment.md").read_text()

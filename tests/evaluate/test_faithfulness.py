@@ -216,6 +216,22 @@ def test_infidelity_of_the_true_drops_is_zero_and_draws_are_shared() -> None:
     assert perfect["random_soft_nc"] == measure.measure(attribution)["random_soft_nc"]
 
 
+def test_the_beginning_of_text_is_in_no_subset_of_infidelity() -> None:
+    # It is never taken away, so its score may not count among what was.
+    lm = tiny_lm("llama")
+    attribution = heat.attribute(lm, PROMPT, " iron", "random", max_targets=1)
+    subsets = _question(lm, attribution, 0, OPTIONS.model_copy(update={"subsets": 40}), 0).subsets
+    assert not subsets[:, 0].any()
+    assert subsets[:, 1:].any(axis=0).all()
+    high = attribution.scores[0, : attribution.target_span[0]].tolist()
+    low = [-5.0, *high[1:]]
+    first, second = (
+        Faithfulness(lm, OPTIONS).measure(with_scores(attribution, scores))["infidelity"]
+        for scores in (high, low)
+    )
+    assert first == second
+
+
 def test_several_targets_are_the_mean_of_each_alone() -> None:
     lm = tiny_lm("llama")
     ids = list(range(10, 22))

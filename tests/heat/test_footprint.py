@@ -1,6 +1,7 @@
 """Predicted memory beside the bytes that live tensors held, and sizes beside the published ones."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from fakes.tiny_models import FAMILIES, tiny_lm, tiny_model
 
 import heat
 from heat.errors import ModelNotFoundError, UnsupportedModelError
-from heat.footprint import footprints, weight_bytes
+from heat.footprint import Footprint, footprints, weight_bytes
 from heat.measure import LiveBytes
 from heat.plan import ONE_BY_ONE
 from heat.shape import known_configs, load_config, shape_of
@@ -147,6 +148,23 @@ def test_the_cheapest_that_fits() -> None:
     found = cheapest(placed, room)
     assert found is not None
     assert found.device_seconds == min(each.device_seconds for each in placed)
+
+
+def test_what_is_paid_for_is_the_time_of_all_devices() -> None:
+    shape, method = shape_of(load_config("qwen2.5-3b"), "qwen"), heat.methods()["heat"]()
+    one = replace(variant(shape, method, RATE, 300), seconds=3.0, n_devices=1, peak_bytes=100)
+    faster = replace(one, seconds=2.0, n_devices=2, peak_bytes=50)
+    assert cheapest([faster, one], 100) is one
+    assert cheapest([faster, one], 60) is faster
+    assert cheapest([one, faster], 40) is None
+
+
+def test_what_grows_with_the_depth_is_divided_among_devices() -> None:
+    divided = {"weights": 8.0, "weights in float32": 16.0, "graph": 24.0, "KV cache": 32.0, "products": 40.0}
+    whole = {"activations": 1.0, "attention": 2.0, "logits": 3.0, "low-rank factors": 4.0}
+    part = Footprint("curvature", divided | whole)
+    assert part.total == 130
+    assert part.on_each(4) == 120 / 4 + 10
 
 
 def test_passes_are_halved_before_devices_are_added() -> None:
