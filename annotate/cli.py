@@ -102,9 +102,9 @@ def build_dataset(
     """
     from rich.console import Console
 
-    from annotate.build import build_benchmark
-    from annotate.build_tables import describe_built, drop_table
-    from annotate.mixing import MixOptions
+    from annotate.dataset.build import build_benchmark
+    from annotate.dataset.mixing import MixOptions
+    from annotate.dataset.tables import describe_built, drop_table
     from annotate.sources import open_source
 
     given = {"--narrativeqa": narrativeqa, "--sciq": sciq}
@@ -180,11 +180,11 @@ def label(
     from annotate.annotators import DEFAULT_ANNOTATORS, make_annotator
     from annotate.benchmark import open_benchmark
     from annotate.errors import IncompleteError
-    from annotate.label import describe_held, label_benchmark
-    from annotate.limits import Limits
+    from annotate.labelling.label import describe_held, label_benchmark
+    from annotate.labelling.tables import describe_failures, describe_gold, describe_spent, label_table
+    from annotate.online.limits import Limits
+    from annotate.online.transport import Endpoint
     from annotate.protocol import OnlineAnnotator
-    from annotate.tables import describe_failures, describe_gold, describe_spent, label_table
-    from annotate.transport import Endpoint
 
     chosen = open_benchmark(benchmark)
     endpoint = Endpoint(base_url, timeout)
@@ -297,9 +297,9 @@ def adjudicate(
     debug: DebugOption = False,
 ) -> None:
     """Settle which words are gold, by a rule, with the origin of every word."""
-    from annotate.adjudicate import settle
     from annotate.benchmark import open_benchmark
-    from annotate.tables import describe_gold
+    from annotate.gold import settle
+    from annotate.labelling.tables import describe_gold
 
     chosen = open_benchmark(benchmark)
     settled = settle(chosen, rule, annotator or (), command=command_line())
@@ -321,10 +321,10 @@ def cost(
     An unknown price is counted, never taken for 0.
     """
     from annotate.benchmark import open_benchmark
-    from annotate.cost import cost as measure
-    from annotate.ledger import read_existing_ledger, read_ledger
+    from annotate.ledger.ledger import read_existing_ledger, read_ledger
+    from annotate.money.cost import cost as measure
+    from annotate.money.tables import cost_tables, describe_cost
     from annotate.pilot import pilot_ledger
-    from annotate.spend_tables import cost_tables, describe_cost
 
     chosen = open_benchmark(benchmark)
     beside = measure(read_ledger(pilot_ledger(chosen)).rows)
@@ -352,8 +352,8 @@ def reparse(
     answers better.
     """
     from annotate.benchmark import open_benchmark
-    from annotate.reparse import reparse as make_again
-    from annotate.spend_tables import describe_reparse, reparse_table
+    from annotate.labelling.reparse import reparse as make_again
+    from annotate.money.tables import describe_reparse, reparse_table
 
     chosen = open_benchmark(benchmark)
     done = make_again(chosen, command=command_line())
@@ -393,10 +393,10 @@ def pilot(
     """
     from annotate.annotators import make_annotator
     from annotate.benchmark import open_benchmark
-    from annotate.limits import Limits
+    from annotate.money.tables import describe_pilot, pilot_table
+    from annotate.online.limits import Limits
+    from annotate.online.transport import Endpoint
     from annotate.pilot import pilot_ledger, run_pilot, with_format
-    from annotate.spend_tables import describe_pilot, pilot_table
-    from annotate.transport import Endpoint
 
     chosen = open_benchmark(benchmark)
     endpoint = Endpoint(base_url)
@@ -485,7 +485,7 @@ def import_(
     its own texts: if the benchmark folder does not exist, it is made of them.
     """
     from annotate.imports.run import import_labels
-    from annotate.tables import describe_imported
+    from annotate.labelling.tables import describe_imported
 
     done = import_labels(benchmark, format, file, annotator, command_line(), completed_by or ())
     if json:
@@ -553,8 +553,8 @@ def _dry_run(
 ) -> None:
     from datetime import date
 
-    from annotate.estimate import dry_run
-    from annotate.spend_tables import describe_estimate, describe_samples, describe_total, estimate_table
+    from annotate.money.estimate import dry_run
+    from annotate.money.tables import describe_estimate, describe_samples, describe_total, estimate_table
 
     found = dry_run(chosen, annotators, date.today(), limit=limit, repeats=repeats, fresh=fresh)
     if json:
@@ -579,10 +579,10 @@ def _batch(
     max_cost: float | None,
     json: bool,
 ) -> None:
-    from annotate.batch import status, submit
-    from annotate.batch_collect import collect_labels
+    from annotate.batch.collect import collect_labels
+    from annotate.batch.submit import status, submit
     from annotate.errors import IncompleteError
-    from annotate.spend_tables import batch_table, describe_batches, describe_reparse, reparse_table
+    from annotate.money.tables import batch_table, describe_batches, describe_reparse, reparse_table
 
     printed: list[Table | str] = []
     counts: dict[str, Any] = {}

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from annotate.agreement import Estimate as Figure
 from annotate.agreement import agreement
 from annotate.annotators import is_offline
-from annotate.cost import cost
-from annotate.derive import derive, recorded_answers
 from annotate.errors import LabelError
 from annotate.files import write_atomic
-from annotate.label import Report, ask, distinct_names, summarize
 from annotate.label_files import check_texts
-from annotate.ledger import Attempts, Ledger
-from annotate.limits import DEFAULT_LIMITS, Budget, Limits
+from annotate.labelling.label import Report, ask, distinct_names, summarize
+from annotate.ledger.derive import derive, recorded_answers
+from annotate.ledger.ledger import Attempts, Ledger
+from annotate.money.cost import cost
+from annotate.online.limits import DEFAULT_LIMITS, Budget, Limits
 from annotate.protocol import Annotator
 from annotate.schema import Label, Paragraph, Record, Status
 
@@ -121,7 +121,7 @@ def run_pilot(
         count: Number of paragraphs, or fewer where the benchmark does not have as many different ones.
         seed: Seed that draws them, and of the bootstrap.
         limits: Limits for online annotators.
-        track: As for :func:`annotate.label.label_benchmark`.
+        track: As for :func:`annotate.labelling.label.label_benchmark`.
 
     Returns:
         The comparison; also in ``pilot/pilot.json``.

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from annotate.files import read_records
-from annotate.ledger import read_ledger
+from annotate.ledger.ledger import read_ledger
 from annotate.schema import Label
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -239,8 +239,8 @@ def robustness(
     other words. decoding: the answer drawn otherwise. Attributions of the undisturbed texts that other
     evaluations left in the results folder are used again.
     """
-    from annotate.limits import Budget, Limits
-    from annotate.transport import Endpoint
+    from annotate.online.limits import Budget, Limits
+    from annotate.online.transport import Endpoint
     from evaluate.robustness.llm import Asking, spent
     from evaluate.robustness.plan import robustness_plan
     from evaluate.robustness.run import metrics_of

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, get_args
 
-from annotate.adjudicate import DEFAULT_RULE, Rule, adjudicate
 from annotate.annotators import is_offline
 from annotate.errors import LabelError
 from annotate.files import read_whole
+from annotate.gold import DEFAULT_RULE, Rule, adjudicate
 from annotate.label_files import check_texts, read_labels
 from annotate.review.log import read_reviews
 from annotate.schema import Gold, Paragraph

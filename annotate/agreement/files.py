@@ -14,9 +14,9 @@ from annotate.agreement.sentence import group, group_order, interval, paragraph
 from annotate.errors import LabelError
 from annotate.files import read_records, write_atomic
 from annotate.label_files import labels_file
-from annotate.ledger import read_ledger
+from annotate.ledger.ledger import read_ledger
+from annotate.ledger.provenance import provenance
 from annotate.manifest import write_manifest
-from annotate.provenance import provenance
 from annotate.schema import Gold, Role
 
 if TYPE_CHECKING:

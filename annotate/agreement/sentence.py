@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from annotate.agreement.records import Agreement, AnnotatorSummary, Estimate, PairAgreement
 from annotate.kinds import KINDS, Kind
-from annotate.provenance import Provenance
+from annotate.ledger.provenance import Provenance
 from annotate.schema import Gold
 
 _COUNTS = ("No", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from annotate.agreement.sentence import group, group_order, interval
-from annotate.tables import describe_failures
+from annotate.labelling.tables import describe_failures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,9 +13,9 @@ from annotate.annotators.options import parse_options
 from annotate.annotators.overlap import OVERLAP
 from annotate.annotators.replay import build_replay
 from annotate.errors import LabelError, UnknownNameError
+from annotate.online.transport import Endpoint
 from annotate.outside import is_whole
 from annotate.protocol import Annotator, Reading, Request, Response, Usage
-from annotate.transport import Endpoint
 
 __all__ = [
     "DEFAULT_ANNOTATORS",

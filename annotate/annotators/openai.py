@@ -9,13 +9,13 @@ from datetime import date
 from typing import Any
 
 from annotate.annotators.options import number, parse_options, whole
-from annotate.completion import read_completion
 from annotate.errors import LabelError, UnknownNameError
 from annotate.formats import DEFAULT_FORMAT, FormatError, Message, ResponseFormat, make_format
-from annotate.profiles import ModelProfile, cost_usd, profile, profile_place, retirement
+from annotate.online.completion import read_completion
+from annotate.online.profiles import ModelProfile, cost_usd, profile, profile_place, retirement
+from annotate.online.transport import Endpoint
 from annotate.protocol import Outcome, Reading, Request, Response, Usage
 from annotate.schema import LabelSpan, Paragraph, Status
-from annotate.transport import Endpoint
 
 DEFAULT_HOST = "api.openai.com"
 CAP = 1024

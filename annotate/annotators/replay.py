@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotate.errors import BenchmarkError, LabelError, UnknownNameError
-from annotate.ledger import Attempts, read_ledger
+from annotate.ledger.ledger import Attempts, read_ledger
 from annotate.protocol import Annotator, Reading, Request, Response
 from annotate.schema import Paragraph
 

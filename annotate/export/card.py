@@ -7,11 +7,11 @@ from statistics import median
 
 from annotate.agreement import Agreement
 from annotate.agreement.files import agreement_table, markdown_table
-from annotate.card import FIELDS, front_matter, licence_table
+from annotate.dataset.card import FIELDS, front_matter, licence_table
 from annotate.export.rows import Labelled
 from annotate.kinds import kind_of
-from annotate.ledger import read_ledger
-from annotate.provenance import Provenance, provenance
+from annotate.ledger.ledger import read_ledger
+from annotate.ledger.provenance import Provenance, provenance
 from annotate.schema import Label, Manifest
 from annotate.sources import licences_of
 

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from annotate.folding import casefold, normalize
+from annotate.formats.folding import casefold, normalize
 from annotate.formats.format import FormatError
-from annotate.likeness import is_typo, prefix_length, subsequence_rows
-from annotate.places import Places, trim
-from annotate.resolver import weakest
+from annotate.formats.places import Places, trim
+from annotate.formats.resolver import weakest
+from annotate.formats.similarity import is_typo, prefix_length, subsequence_rows
 from annotate.schema import LabelSpan, Paragraph, Rung, Span
 from annotate.words import split_words
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from annotate.folding import casefold, normalize
+from annotate.formats.folding import casefold, normalize
 from annotate.formats.json_answer import parse_answer
+from annotate.formats.places import trim
 from annotate.formats.prompted import Prompted
-from annotate.likeness import is_typo
-from annotate.places import trim
+from annotate.formats.similarity import is_typo
 from annotate.schema import LabelSpan, Paragraph, Rung
 
 SCHEMA: dict[str, Any] = {

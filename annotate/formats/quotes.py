@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from annotate.formats.json_answer import parse_answer
 from annotate.formats.prompted import Prompted
-from annotate.resolver import Quote, resolve
+from annotate.formats.resolver import Quote, resolve
 from annotate.schema import LabelSpan, Paragraph
 
 SCHEMA: dict[str, Any] = {

@@ -17,7 +17,7 @@ from typing import Any
 import regex
 
 from annotate.errors import LabelError
-from annotate.folding import casefold, letters
+from annotate.formats.folding import casefold, letters
 from annotate.imports.parsed import Answer, Parsed
 from annotate.outside import read_json
 from annotate.schema import LabelSpan, Paragraph, Rung, text_hash

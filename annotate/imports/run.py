@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from annotate.annotators import make_annotator
 from annotate.annotators.imported import SCHEMES
 from annotate.benchmark import DEFAULT, Benchmark, open_benchmark
-from annotate.derive import derive
 from annotate.errors import LabelError, UnknownNameError
 from annotate.files import write_records
 from annotate.imports import label_studio, word_list
 from annotate.imports.parsed import Answer
 from annotate.label_files import check_texts, manifest_file, write_labels
-from annotate.ledger import Attempt, Ledger
+from annotate.ledger.derive import derive
+from annotate.ledger.ledger import Attempt, Ledger
 from annotate.manifest import write_manifest
 from annotate.schema import Rung, Status
 

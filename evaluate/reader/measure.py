@@ -6,7 +6,7 @@ import random
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from annotate.mixing import MixOptions, build_dataset
+from annotate.dataset.mixing import MixOptions, build_dataset
 from annotate.schema import Paragraph, text_hash
 from annotate.sources.sample import sample_passages
 from annotate.sources.sample.world import Patterns, load_world

@@ -8,17 +8,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from annotate.annotators.openai import OpenAIAnnotator, build_openai
-from annotate.completion import read_completion
-from annotate.derive import recorded_answers
 from annotate.errors import AnnotateError, LabelError
 from annotate.files import write_records
 from annotate.formats import DEFAULT_FORMAT, FormatError
 from annotate.label_files import slug
-from annotate.ledger import Attempt, Attempts, Ledger, read_ledger
-from annotate.limits import DEFAULT_LIMITS, Budget, Limits
-from annotate.scheduler import Tally, collect_online
+from annotate.ledger.derive import recorded_answers
+from annotate.ledger.ledger import Attempt, Attempts, Ledger, read_ledger
+from annotate.online.completion import read_completion
+from annotate.online.limits import DEFAULT_LIMITS, Budget, Limits
+from annotate.online.scheduler import Tally, collect_online
+from annotate.online.transport import Endpoint
 from annotate.schema import Paragraph, Record, Status
-from annotate.transport import Endpoint
 from evaluate.robustness.body import body_sentences
 from evaluate.robustness.llm_format import ParaphraseFormat, paraphrase_format, shown
 from evaluate.robustness.rewriting import Change, Rewriting, rewritten

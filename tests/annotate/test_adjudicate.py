@@ -7,9 +7,9 @@ import json
 import pytest
 from labelled import make_benchmark, make_label, make_paragraphs
 
-from annotate.adjudicate import adjudicate, settle
 from annotate.errors import BenchmarkError, LabelError, UnknownNameError
 from annotate.files import append_record, read_records
+from annotate.gold import adjudicate, settle
 from annotate.label_files import write_labels
 from annotate.review.log import Review, read_reviews
 from annotate.schema import Gold, Manifest

@@ -23,7 +23,7 @@ from annotate.agreement.tables import agreement_tables
 from annotate.annotators.overlap import OVERLAP
 from annotate.errors import LabelError
 from annotate.kinds import kind_of
-from annotate.provenance import Provenance
+from annotate.ledger.provenance import Provenance
 from annotate.schema import Gold, GoldWord, Label, Paragraph, Role
 from annotate.words import is_content
 

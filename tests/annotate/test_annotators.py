@@ -15,7 +15,7 @@ from annotate.annotators.lexical import answer_position, stem, support_sentences
 from annotate.annotators.offline import answer_words, read_words
 from annotate.annotators.overlap import mark_overlap
 from annotate.errors import BenchmarkError, LabelError, UnknownNameError
-from annotate.ledger import Attempt, Ledger
+from annotate.ledger.ledger import Attempt, Ledger
 from annotate.protocol import Request, Response
 from annotate.words import is_content
 

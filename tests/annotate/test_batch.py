@@ -16,15 +16,15 @@ from labelled import make_benchmark, make_paragraphs
 from test_label_cli import annotate, files
 
 from annotate.annotators import make_annotator
-from annotate.batch import status, submit
-from annotate.batch_collect import collect
+from annotate.batch.collect import collect
+from annotate.batch.submit import status, submit
 from annotate.benchmark import Benchmark
 from annotate.errors import IncompleteError, LabelError
-from annotate.label import label_benchmark
-from annotate.ledger import Attempt, Ledger, read_ledger
+from annotate.labelling.label import label_benchmark
+from annotate.labelling.reparse import reparse
+from annotate.ledger.ledger import Attempt, Ledger, read_ledger
+from annotate.online.transport import Endpoint
 from annotate.protocol import Annotator
-from annotate.reparse import reparse
-from annotate.transport import Endpoint
 from tests.fakes import openai_server
 from tests.fakes.openai_server import FakeOpenAI
 
@@ -323,7 +323,7 @@ class TestKilled:
 
         monkeypatch.setattr(Ledger, "append", dying)
         if written == COUNT:
-            monkeypatch.setattr("annotate.batch_notes.append_record", dying)
+            monkeypatch.setattr("annotate.ledger.batches.append_record", dying)
         with pytest.raises(OSError, match="died"):
             collect(benchmark)
         monkeypatch.undo()

@@ -11,12 +11,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from labelled import make_paragraphs
 
-from annotate.batch_lines import Answer, custom_id, cut, describe_errors, read_answers
-from annotate.batch_notes import Line
-from annotate.completion import read_completion
+from annotate.batch.lines import Answer, custom_id, cut, describe_errors, read_answers
 from annotate.errors import LabelError
-from annotate.ledger import Attempts
-from annotate.pending import Ask
+from annotate.ledger.batches import Line
+from annotate.ledger.ledger import Attempts
+from annotate.ledger.pending import Ask
+from annotate.online.completion import read_completion
 from annotate.protocol import Request, Usage
 
 PARAGRAPHS = make_paragraphs(7)

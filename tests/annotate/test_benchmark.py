@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from annotate.benchmark import Benchmark, open_benchmark
-from annotate.build import build_benchmark
+from annotate.dataset.build import build_benchmark
+from annotate.dataset.mixing import MixOptions
 from annotate.errors import AnnotateError, BenchmarkError, TooFewError
-from annotate.mixing import MixOptions
 from annotate.sources import open_source
 
 SMALL = MixOptions(size=12)

@@ -16,13 +16,13 @@ import pytest
 from fakes.raw_server import RawServer
 from labelled import make_benchmark, make_paragraphs
 
-from annotate import bounds
 from annotate.annotators import make_annotator
-from annotate.batch_server import patient, said_plainly
+from annotate.batch.server import patient, said_plainly
 from annotate.errors import EndpointError, IncompleteError, LabelError
-from annotate.label import label_benchmark
+from annotate.labelling.label import label_benchmark
+from annotate.online import bounds
+from annotate.online.transport import Endpoint
 from annotate.protocol import Outcome
-from annotate.transport import Endpoint
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "the secret prompt"}]}
 ANSWER = json.dumps({"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}]}).encode()

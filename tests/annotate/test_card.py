@@ -2,8 +2,8 @@ import re
 
 from passages import narrative, science
 
-from annotate.card import dataset_card
-from annotate.mixing import MixOptions, MixReport, build_dataset
+from annotate.dataset.card import dataset_card
+from annotate.dataset.mixing import MixOptions, MixReport, build_dataset
 from annotate.schema import Paragraph
 from annotate.sources.rows import LICENCES
 

@@ -9,10 +9,10 @@ import pytest
 from labelled import make_benchmark, make_paragraphs
 from test_label_cli import annotate
 
-from annotate.cost import CostRow, Spent, cost
-from annotate.ledger import Attempt, Ledger
+from annotate.ledger.ledger import Attempt, Ledger
+from annotate.money.cost import CostRow, Spent, cost
+from annotate.money.tables import describe_cost
 from annotate.protocol import Usage
-from annotate.spend_tables import describe_cost
 
 
 def attempt(status: str = "ok", usage: tuple[int, int, int, int] | None = None, **fields: Any) -> Attempt:

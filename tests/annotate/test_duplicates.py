@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from annotate.duplicates import jaccard, near_duplicates, shingles
+from annotate.dataset.duplicates import jaccard, near_duplicates, shingles
 
 
 def test_shingles_and_jaccard_by_hand() -> None:

@@ -14,8 +14,8 @@ from test_label_cli import annotate, files
 
 from annotate.annotators import make_annotator
 from annotate.benchmark import Benchmark
-from annotate.estimate import Band, Estimate, dry_run
-from annotate.ledger import Attempt, Ledger, make_attempt
+from annotate.ledger.ledger import Attempt, Ledger, make_attempt
+from annotate.money.estimate import Band, Estimate, dry_run
 from annotate.protocol import Request, Response, Usage
 
 COUNT = 30

@@ -11,14 +11,14 @@ import yaml
 from labelled import make_benchmark, make_label, make_paragraphs
 
 from annotate.benchmark import Benchmark
-from annotate.card import dataset_card
+from annotate.dataset.card import dataset_card
+from annotate.dataset.mixing import MixReport
 from annotate.errors import AnnotateError
 from annotate.export import FORMATS, export, labelled
 from annotate.export.rows import Row, rows
 from annotate.files import read_records, write_atomic, write_records
 from annotate.label_files import write_labels
-from annotate.ledger import Attempt
-from annotate.mixing import MixReport
+from annotate.ledger.ledger import Attempt
 from annotate.schema import Gold, GoldWord, LabelSpan
 from annotate.sources import SOURCES, licences_of
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from marked import texts
 
-from annotate.folding import Folded, casefold, letters, normalize
+from annotate.formats.folding import Folded, casefold, letters, normalize
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,11 @@ from hypothesis import strategies as st
 from labelled import make_paragraph
 from marked import marked, texts
 
+from annotate.dataset.mixing import MixOptions, build_dataset
 from annotate.errors import UnknownNameError
 from annotate.formats import FormatError, format_names, make_format
 from annotate.formats.prompts import load_prompt
 from annotate.formats.tags import split_tags, tag_name
-from annotate.mixing import MixOptions, build_dataset
 from annotate.schema import LabelSpan, Paragraph
 from annotate.sources import open_source
 

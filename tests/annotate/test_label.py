@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 import pytest
 from labelled import make_benchmark, make_label, make_paragraph, make_paragraphs
 
-from annotate.adjudicate import settle
 from annotate.annotators import make_annotator
 from annotate.annotators.offline import answer_words, read_words
-from annotate.collect import collect
-from annotate.derive import derive
 from annotate.errors import BenchmarkError, LabelError, UnknownNameError
 from annotate.files import read_records
-from annotate.label import label_benchmark, summarize
+from annotate.gold import settle
 from annotate.label_files import labels_file, read_labels, slug, write_labels
-from annotate.ledger import Ledger, read_ledger
+from annotate.labelling.collect import collect
+from annotate.labelling.label import label_benchmark, summarize
+from annotate.ledger.derive import derive
+from annotate.ledger.ledger import Ledger, read_ledger
 from annotate.protocol import Reading, Request, Response
 from annotate.schema import Gold, Label, LabelSpan, Paragraph
 

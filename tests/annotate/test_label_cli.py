@@ -18,7 +18,7 @@ from labelled import make_benchmark, make_paragraphs
 
 from annotate.benchmark import Benchmark
 from annotate.console import describe
-from annotate.ledger import Ledger
+from annotate.ledger.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOW = ("label", "--annotator", "mock:noise=0.2,fail=0.1,delay=0.004", "--annotator", "clause", "--quiet")

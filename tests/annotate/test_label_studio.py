@@ -17,7 +17,7 @@ from annotate.files import write_records
 from annotate.imports.label_studio import parse_label_studio, read_regions
 from annotate.imports.run import import_labels
 from annotate.label_files import read_labels, write_labels
-from annotate.ledger import read_ledger
+from annotate.ledger.ledger import read_ledger
 from annotate.schema import Paragraph
 
 EMOJI = make_paragraph("e", "👩🏽‍🚀 saw 😀 and 😀 twice.", "who?", "x", narrative="Naïve café e\u0301.")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from labelled import make_paragraphs
 
 from annotate.errors import BenchmarkError, LabelError
-from annotate.ledger import Attempt, Ledger, read_ledger
+from annotate.ledger.ledger import Attempt, Ledger, read_ledger
 from annotate.protocol import Usage
 
 PARAGRAPH = make_paragraphs(1)[0]

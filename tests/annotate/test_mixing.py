@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from passages import narrative, real_science, science
 
-from annotate.mixing import MixOptions, build_dataset
-from annotate.runs import usable_runs
+from annotate.dataset.mixing import MixOptions, build_dataset
+from annotate.dataset.runs import usable_runs
+from annotate.dataset.supports import answer_pattern, usable_supports
 from annotate.schema import Narrative, Science
 from annotate.sentences import split_sentences
-from annotate.supports import answer_pattern, usable_supports
 from annotate.words import split_words
 
 

@@ -24,7 +24,7 @@ from annotate.benchmark import Benchmark
 from annotate.cli import main
 from annotate.files import read_records
 from annotate.label_files import labels_file
-from annotate.ledger import read_ledger
+from annotate.ledger.ledger import read_ledger
 from annotate.schema import Label
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -392,8 +392,8 @@ def test_the_result_as_json(benchmark, label) -> None:
 
 
 def test_real_paragraphs_through_all_formats(tmp_path, shared, label) -> None:
-    from annotate.build import build_benchmark
-    from annotate.mixing import MixOptions
+    from annotate.dataset.build import build_benchmark
+    from annotate.dataset.mixing import MixOptions
     from annotate.sources import open_source
 
     files = [shared / "data" / name / "test.parquet" for name in ("narrativeqa", "sciq")]

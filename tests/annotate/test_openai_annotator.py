@@ -12,10 +12,10 @@ from labelled import make_paragraph, make_paragraphs
 
 from annotate.annotators import annotator_names, make_annotator
 from annotate.annotators.openai import CAP, CAP_REASONING, RAISE, OpenAIAnnotator
-from annotate.completion import read_completion
 from annotate.errors import LabelError, UnknownNameError
+from annotate.online.completion import read_completion
+from annotate.online.transport import Endpoint
 from annotate.protocol import OnlineAnnotator, Reading, Request, Response, Usage
-from annotate.transport import Endpoint
 
 PARAGRAPH = make_paragraphs(3)[2]
 LOCAL = Endpoint("http://localhost:8000/v1")

@@ -15,11 +15,11 @@ from test_label_cli import annotate, files
 from annotate.annotators import make_annotator
 from annotate.benchmark import Benchmark
 from annotate.errors import BudgetError, LabelError
-from annotate.label import label_benchmark
-from annotate.limits import Limits
+from annotate.labelling.label import label_benchmark
+from annotate.online.limits import Limits
+from annotate.online.transport import Endpoint
 from annotate.pilot import draw, pilot_ledger, run_pilot, with_format
 from annotate.protocol import Annotator
-from annotate.transport import Endpoint
 from tests.fakes.openai_server import FakeOpenAI
 
 COUNT = 30

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from annotate.profiles import ModelProfile, cost_usd, profile, profile_place, retirement
+from annotate.online.profiles import ModelProfile, cost_usd, profile, profile_place, retirement
 from annotate.protocol import Usage
 
 

@@ -11,14 +11,14 @@ from labelled import make_benchmark, make_paragraphs
 from test_label_cli import annotate, files
 
 import annotate.annotators as registry
-from annotate.adjudicate import settle
 from annotate.annotators import make_annotator
 from annotate.annotators.offline import answer_words, paragraph_request, read_words
 from annotate.benchmark import Benchmark
 from annotate.errors import LabelError
-from annotate.label import label_benchmark
+from annotate.gold import settle
+from annotate.labelling.label import label_benchmark
+from annotate.labelling.reparse import Reread, reparse
 from annotate.protocol import Reading
-from annotate.reparse import Reread, reparse
 
 NOISY = "mock:noise=0.2,seed=0,fail=0.3"
 

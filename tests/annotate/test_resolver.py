@@ -7,8 +7,8 @@ import time
 import pytest
 from labelled import make_paragraph
 
-from annotate.likeness import is_typo, near_windows, prefix_length, subsequence_rows
-from annotate.resolver import Quote, resolve, weakest
+from annotate.formats.resolver import Quote, resolve, weakest
+from annotate.formats.similarity import is_typo, near_windows, prefix_length, subsequence_rows
 
 SUPPORT = "The moss eats the iron. The reed eats the zinc, as the moss can't. "
 SUPPORT += "A calledoxidants list\u2014long\u2014ends."

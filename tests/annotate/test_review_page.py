@@ -12,7 +12,7 @@ import pytest
 from labelled import make_benchmark, make_label, make_paragraph, make_paragraphs
 from reviewing import Reviewing
 
-from annotate.adjudicate import settle
+from annotate.gold import settle
 from annotate.label_files import write_labels
 
 sync_api = pytest.importorskip(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotate.mixing import MixOptions, build_dataset
+from annotate.dataset.mixing import MixOptions, build_dataset
 from annotate.sources.sample import sample_passages
 from annotate.sources.sample.world import load_world, pair_split
 

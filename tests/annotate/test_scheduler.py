@@ -11,10 +11,10 @@ from fakes.online import Clock, InlinePool, ScriptedOnline, answered, failed, st
 from labelled import make_paragraph, make_paragraphs
 
 from annotate.errors import BudgetError, EndpointError, IncompleteError, LabelError
-from annotate.ledger import Ledger, read_ledger
-from annotate.limits import Budget, Limits, Pace
+from annotate.ledger.ledger import Ledger, read_ledger
+from annotate.online.limits import Budget, Limits, Pace
+from annotate.online.scheduler import GIVEN_UP_IN_A_ROW, Scheduler, collect_online
 from annotate.protocol import Outcome, Response
-from annotate.scheduler import GIVEN_UP_IN_A_ROW, Scheduler, collect_online
 
 PARAGRAPHS = make_paragraphs(6)
 FIRST = PARAGRAPHS[0].text

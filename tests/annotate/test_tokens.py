@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from annotate.tokens import by_length, token_counter
+from annotate.money.tokens import by_length, token_counter
 
 
 def install(monkeypatch: pytest.MonkeyPatch, get_encoding: object) -> None:

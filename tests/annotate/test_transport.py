@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from fakes.openai_server import FakeOpenAI
 
-from annotate.completion import CompletionError, read_completion, read_usage
 from annotate.errors import LabelError
-from annotate.faults import Fault, may_pass, read_fault, retry_after
+from annotate.online.completion import CompletionError, read_completion, read_usage
+from annotate.online.faults import Fault, may_pass, read_fault, retry_after
+from annotate.online.recorded import read_body
+from annotate.online.transport import Endpoint
 from annotate.protocol import Outcome, Usage
-from annotate.recorded import read_body
-from annotate.transport import Endpoint
 
 KEY = "sk-test-0123456789abcdef"
 BODY = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}], "max_completion_tokens": 100}

@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from annotate.online.scheduler import Job
 from annotate.protocol import Outcome, Reading, Request, Response, Usage
-from annotate.scheduler import Job
 from annotate.schema import Paragraph
 
 WORST = Usage(input_tokens=100, output_tokens=900)

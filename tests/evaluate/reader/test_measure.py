@@ -5,8 +5,8 @@ import json
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
+from annotate.dataset.mixing import MixOptions, build_dataset
 from annotate.files import shipped
-from annotate.mixing import MixOptions, build_dataset
 from annotate.schema import Paragraph
 from annotate.sources.sample import sample_passages
 from evaluate.reader.measure import measure_reader, swap_answer

@@ -9,9 +9,9 @@ from fakes.tiny_models import tiny_lm
 
 from annotate.errors import BudgetError, EndpointError, LabelError
 from annotate.formats import FormatError
-from annotate.ledger import read_ledger
-from annotate.limits import Budget, Limits
-from annotate.transport import Endpoint
+from annotate.ledger.ledger import read_ledger
+from annotate.online.limits import Budget, Limits
+from annotate.online.transport import Endpoint
 from annotate.words import split_words
 from evaluate.cli import main
 from evaluate.errors import NothingScoredError

@@ -1,0 +1,1 @@
+"""Ask through the Batch API: submit, and collect within a day."""

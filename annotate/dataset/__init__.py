@@ -1,0 +1,1 @@
+"""Build paragraphs: narrative and support, mixed, screened, and described by a card."""

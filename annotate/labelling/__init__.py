@@ -1,0 +1,1 @@
+"""Label a benchmark, or read its recorded answers again."""

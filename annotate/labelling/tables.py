@@ -1,0 +1,87 @@
+"""Results of labelling as tables and sentences for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from annotate.gold import Settled
+    from annotate.imports.run import Imported
+    from annotate.labelling.label import LabelSummary
+    from annotate.schema import Status
+
+
+def label_table(summaries: Sequence[LabelSummary]) -> Table:
+    """One row an annotator: labels ok and not, share of words marked, what was asked and what was known."""
+    table = Table(title="labels", title_justify="left")
+    table.add_column("annotator", overflow="fold")
+    for heading in ("ok", "not ok", "marked share", "asked", "known"):
+        table.add_column(heading, justify="right")
+    for summary in summaries:
+        share = "none" if summary.marked_share is None else f"{summary.marked_share:.3f}"
+        ok = summary.statuses.get("ok", 0)
+        table.add_row(
+            summary.annotator,
+            f"{ok:,}",
+            f"{sum(summary.statuses.values()) - ok:,}",
+            share,
+            f"{summary.asked:,}",
+            f"{summary.reused:,}",
+        )
+    return table
+
+
+def describe_failures(annotator: str, statuses: Mapping[Status, int]) -> list[str]:
+    """A sentence on the labels that are not ok, by status; none where all are."""
+    failed = ", ".join(f"{count:,} {status}" for status, count in statuses.items() if status != "ok")
+    return [f"Not labelled by {annotator}: {failed}."] if failed else []
+
+
+def describe_spent(summary: LabelSummary) -> list[str]:
+    """What an online annotator cost this run, who answered, and what earlier answers were left aside."""
+    spent = summary.spent
+    if spent is None:
+        return []
+    cost = "cost not known" if spent.cost_usd is None else f"${spent.cost_usd:.4f}"
+    lost = f", {spent.lost:,} lost that may be billed" if spent.lost else ""
+    lines = [
+        f"{summary.annotator}: {summary.asked:,} attempts this run ({spent.retries:,} of them retries{lost}),"
+        f" {cost}; answered by {', '.join(spent.models) or 'nobody'}."
+    ]
+    if spent.other_prompts:
+        lines.append(
+            f"{spent.other_prompts:,} attempts in the ledger were made with another version of the prompt;"
+            " their answers are not used."
+        )
+    return lines
+
+
+def describe_gold(settled: Settled) -> str:
+    """What the gold rests on, and which paragraphs have none."""
+    source = f" of {', '.join(settled.annotators)}" if settled.annotators else ""
+    origins: dict[str, int] = {}
+    for row in settled.gold:
+        for word in row.words:
+            origins[word.origin] = origins.get(word.origin, 0) + 1
+    words = ", ".join(f"{count:,} {origin}" for origin, count in sorted(origins.items())) or "no words"
+    text = f"gold: {settled.rule}{source}; {len(settled.gold):,} paragraphs; words: {words}"
+    if not settled.unsettled:
+        return text
+    shown = ", ".join(settled.unsettled[:5]) + (", ..." if len(settled.unsettled) > 5 else "")
+    return f"{text}; {len(settled.unsettled):,} without gold: {shown}"
+
+
+def describe_imported(done: Imported) -> list[str]:
+    """What an import brought, how places were found, and what was left out."""
+    statuses = ", ".join(f"{count:,} {status}" for status, count in done.statuses.items())
+    lines = [f"{done.annotator}: {done.new:,} new, {done.known:,} known before; labels: {statuses}."]
+    if done.rungs:
+        lines.append(f"Places: {', '.join(f'{count:,} {rung}' for rung, count in done.rungs.items())}.")
+    if done.rungs.get("ambiguous"):
+        lines.append("Ambiguous: the file fits several places; the first are taken and flagged.")
+    lines += [f"Left out, {reason}: {count:,}." for reason, count in done.left_out.items()]
+    return lines

@@ -1,0 +1,1 @@
+"""What was asked and answered, and what follows from it without asking anybody."""

@@ -1,0 +1,275 @@
+"""What was spent, and what reading answers again brought, as tables and sentences for the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from annotate.agreement import Estimate as Figure
+    from annotate.batch.server import BatchState
+    from annotate.labelling.reparse import Reparsed, Reread
+    from annotate.money.cost import Cost, Spent, Way
+    from annotate.money.estimate import Band, Estimate
+    from annotate.pilot import Pilot
+
+
+def cost_tables(cost: Cost) -> list[Table]:
+    """One table an annotator, with a row for each model, way and status."""
+    tables: dict[str, Table] = {}
+    for row in cost.rows:
+        if row.annotator not in tables:
+            tables[row.annotator] = _cost_table(row.annotator)
+        spent = row.spent
+        counts = (
+            spent.attempts,
+            spent.input_tokens,
+            spent.cached_tokens,
+            spent.output_tokens,
+            spent.reasoning_tokens,
+        )
+        numbers = [f"{count:,}" for count in counts]
+        dollars = _row_dollars(spent, row.way)
+        tables[row.annotator].add_row(row.model or "-", row.way, row.status, *numbers, dollars)
+    return list(tables.values())
+
+
+def _cost_table(annotator: str) -> Table:
+    table = Table(title=annotator, title_justify="left")
+    table.add_column("model", overflow="fold")
+    table.add_column("via")
+    table.add_column("status")
+    for heading in ("attempts", "tokens in", "cached", "out", "reasoning", "USD"):
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _row_dollars(spent: Spent, way: Way) -> str:
+    if way == "offline":
+        return "free"
+    priced = spent.attempts - spent.unpriced - spent.rejected
+    parts = [f"{spent.usd:.4f}"] if priced else []
+    parts += [f"{spent.unpriced:,} unknown"] if spent.unpriced else []
+    parts += [f"{spent.rejected:,} rejected"] if spent.rejected else []
+    return " + ".join(parts)
+
+
+def _paid(spent: Spent) -> str:
+    """A sum; not 0 where no price is known at all."""
+    known = spent.attempts > spent.unpriced + spent.rejected
+    return "not known" if spent.unpriced and not known else f"${spent.usd:.4f}"
+
+
+def describe_cost(cost: Cost, pilot: Cost) -> list[str]:
+    """The totals, what they leave out, and what a pilot beside it cost."""
+    total = cost.total
+    lines = [
+        f"paid: {_paid(total)} (online {_paid(cost.online)}, batch {_paid(cost.batch)});"
+        f" of it {_paid(cost.failures)} for {cost.failures.attempts:,} attempts that brought no answer"
+    ]
+    if total.unpriced:
+        lines.append(
+            f"not in these sums: {total.unpriced:,} attempts whose price is unknown"
+            " (timeouts, dropped connections, answers without a count of tokens, models without a known price)"
+        )
+    if total.rejected:
+        lines.append(
+            f"nor {total.rejected:,} that the server turned down (HTTP 4xx, 5xx); those are not billed as a rule"
+        )
+    if pilot.rows:
+        unknown = f" and {pilot.total.unpriced:,} attempts of unknown price" if pilot.total.unpriced else ""
+        lines.append(f"beside it: {_paid(pilot.total)}{unknown} for annotate pilot, in a ledger of its own")
+    return lines
+
+
+def reparse_table(reparsed: Reparsed) -> Table:
+    """One row an annotator: its labels, and how they differ from those before."""
+    table = Table(title="labels made again", title_justify="left")
+    table.add_column("annotator", overflow="fold")
+    for heading in ("ok", "not ok", "new", "gone", "changed", "words added", "removed"):
+        table.add_column(heading, justify="right")
+    for reread in reparsed.annotators:
+        ok = reread.statuses.get("ok", 0)
+        counts = (
+            ok,
+            sum(reread.statuses.values()) - ok,
+            reread.new,
+            reread.gone,
+            reread.changed,
+            reread.words_added,
+            reread.words_removed,
+        )
+        table.add_row(reread.annotator, *(f"{count:,}" for count in counts))
+    return table
+
+
+def describe_reparse(reparsed: Reparsed) -> list[str]:
+    """Changes of status, requests that were not read, and what became of the gold."""
+    lines = [line for reread in reparsed.annotators for line in _describe_reread(reread)]
+    gold = {
+        "settled": "gold: settled anew",
+        "kept": "gold: left as it was chosen; annotate adjudicate settles it anew",
+        "none": "gold: none, since no paragraph is labelled",
+    }
+    return [*lines, gold[reparsed.gold]]
+
+
+def _describe_reread(reread: Reread) -> list[str]:
+    moves = ", ".join(f"{count:,} {move}" for move, count in reread.moves.items())
+    lines = [f"{reread.annotator}: {moves}"] if moves else []
+    if reread.unread:
+        lines.append(
+            f"{reread.annotator}: {reread.unread:,} recorded requests are in no label: of another version of the"
+            " prompt, or second questions no longer needed"
+        )
+    return lines
+
+
+def estimate_table(found: Estimate) -> Table:
+    """One row an effort: tokens and dollars, low to high; the effort that would be run is marked."""
+    table = Table(title=found.annotator, title_justify="left")
+    table.add_column("effort")
+    for heading in ("tokens in", "tokens out", "USD online", "USD batch"):
+        table.add_column(f"{heading}: low / likely / high", justify="right")
+    for effort in found.efforts:
+        name = effort.effort or "-"
+        table.add_row(
+            f"{name} *" if effort.chosen and len(found.efforts) > 1 else name,
+            _tokens(effort.input_tokens),
+            _tokens(effort.output_tokens),
+            _dollars(effort.online),
+            _dollars(effort.batch),
+        )
+    return table
+
+
+def _tokens(band: Band) -> str:
+    return " / ".join(f"{value:,.0f}" for value in (band.low, band.likely, band.high))
+
+
+def _dollars(band: Band | None) -> str:
+    return " / ".join(f"{value:.2f}" for value in (band.low, band.likely, band.high)) if band else "unknown"
+
+
+def describe_estimate(found: Estimate) -> list[str]:
+    """What the estimate of one annotator rests on."""
+    held = f", {found.held:,} wait in a batch" if found.held else ""
+    lines = [f"{found.annotator}: {found.requests:,} requests to make; {found.finished:,} need none{held}"]
+    if not found.requests:
+        return lines
+    if not found.model:
+        return [f"{lines[0]}; free"]
+    chosen = " for the effort marked *" if len(found.efforts) > 1 else ""
+    lines.append(
+        f"output{chosen} as in {found.fitted_on:,} paragraphs of the ledger; low and high are two standard errors"
+        if found.fitted_on
+        else "output is assumed, not measured; ask about 20 paragraphs (--limit 20), then look again"
+    )
+    prices = f"prices of {found.prices_of}; check them" if found.prices_of else "prices are not known"
+    lines.append(f"input counted by {found.counted_by}; {prices}")
+    return lines
+
+
+def describe_total(estimates: Sequence[Estimate]) -> list[str]:
+    """What all annotators together would cost with their chosen efforts; nothing where that adds nothing."""
+    chosen = [effort for found in estimates for effort in found.efforts if effort.chosen]
+    if len(chosen) < 2:
+        return []
+    ways = (("online", [effort.online for effort in chosen]), ("batch", [effort.batch for effort in chosen]))
+    sums = [f"{way} {_dollars(_sum(bands))}" for way, bands in ways]
+    return [f"all together, USD low / likely / high: {', '.join(sums)}"]
+
+
+def _sum(bands: Sequence[Band | None]) -> Band | None:
+    known = [band for band in bands if band is not None]
+    if len(known) < len(bands):
+        return None
+    return known[0].model_copy(
+        update={name: sum(getattr(band, name) for band in known) for name in ("low", "likely", "high")}
+    )
+
+
+def describe_samples(estimates: Sequence[Estimate]) -> list[str]:
+    """The messages of the first request to each annotator as they would be sent, the same ones once."""
+    samples: dict[tuple[tuple[str, str], ...], list[str]] = {}
+    for found in estimates:
+        messages = tuple((message["role"], message["content"]) for message in found.sample)
+        samples.setdefault(messages, []).append(found.annotator)
+    lines = []
+    for messages, names in samples.items():
+        if messages:
+            lines.append(f"the first request to {', '.join(names)}:")
+            lines += [line for role, content in messages for line in (f"--- {role}", content)]
+    return lines
+
+
+def batch_table(states: Sequence[BatchState]) -> Table:
+    """One row a batch."""
+    table = Table(title="batches", title_justify="left")
+    for heading in ("batch", "annotator", "status"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("requests", "done", "failed", "not done"):
+        table.add_column(heading, justify="right")
+    for state in states:
+        counts = (state.requests, state.done, state.failed, state.unanswered)
+        table.add_row(state.batch_id or "?", state.annotator, state.status, *(f"{n:,}" for n in counts))
+    return table
+
+
+def describe_batches(states: Sequence[BatchState]) -> list[str]:
+    """What went wrong with each batch."""
+    return [f"{state.batch_id or state.shard}: {state.detail}" for state in states if state.detail]
+
+
+def pilot_table(found: Pilot) -> Table:
+    """One row an annotator and format."""
+    table = Table(title="pilot", title_justify="left")
+    table.add_column("annotator", overflow="fold")
+    headings = ("ok", "not ok", "not placed at first", "at last", "retest F1", "marked", "USD / 1,000")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for trial in found.trials:
+        ok = trial.statuses.get("ok", 0)
+        table.add_row(
+            trial.annotator,
+            f"{ok:,}",
+            f"{sum(trial.statuses.values()) - ok:,}",
+            _share(trial.unplaced_first),
+            _share(trial.unresolved),
+            _retest(trial.retest),
+            _share(trial.marked_share),
+            "free"
+            if trial.free
+            else "unknown"
+            if trial.usd_per_1000 is None
+            else f"{trial.usd_per_1000:.2f}",
+        )
+    return table
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _retest(found: Figure) -> str:
+    if found.value is None:
+        return "-"
+    if found.low is None or found.high is None:
+        return f"{found.value:.3f}"
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+
+
+def describe_pilot(found: Pilot) -> list[str]:
+    """How spans were placed, and what the figures rest on."""
+    lines = [f"{found.paragraphs:,} paragraphs, {found.repeats} times each, drawn with seed {found.seed}"]
+    for trial in found.trials:
+        rungs = ", ".join(f"{count:,} {rung}" for rung, count in trial.rungs.items()) or "none"
+        lines.append(f"{trial.annotator}: spans placed: {rungs}")
+        if trial.unpriced:
+            lines.append(
+                f"{trial.annotator}: {trial.unpriced:,} attempts without a known price are not in its USD"
+            )
+    return lines

@@ -1,0 +1,55 @@
+"""What is recorded of a body that came back, online or in a batch, and what to do about it."""
+
+from __future__ import annotations
+
+from annotate.online.completion import CompletionError, read_completion
+from annotate.online.faults import Fault, read_fault
+from annotate.outside import read_json, whole_characters
+from annotate.protocol import Outcome, Response
+
+
+def read_body(http: int, raw: str, request_id: str, model: str) -> Outcome:
+    """Read the body of a response to a request for a chat completion.
+
+    Args:
+        http: HTTP status.
+        raw: The body, as received but for the key.
+        request_id: The server's id of the request.
+        model: The model asked, to be named in errors.
+
+    Returns:
+        What is recorded, without a price, and what to do. A body that holds an error is one whatever its status.
+    """
+    raw = whole_characters(raw)
+    kept = Response(status="error", raw=raw, http=http, request_id=request_id)
+    fault = _fault(http, raw)
+    if fault is not None:
+        found = {"status": fault.status, "detail": fault.explain(model), "code": fault.code}
+        billed = http < 400 and fault.action == "retry"
+        return Outcome(kept.model_copy(update=found), fault.action, maybe_billed=billed)
+    try:
+        said = read_completion(raw)
+    except CompletionError as error:
+        broken = {"code": "no_completion", "detail": str(error)}
+        return Outcome(kept.model_copy(update=broken), "retry", maybe_billed=True)
+    kept = kept.model_copy(update={"model": said.model, "fingerprint": said.fingerprint, "usage": said.usage})
+    if said.status == "error":
+        found = {
+            "code": f"finish_{said.end}",
+            "detail": f"the server gave up on its answer (finish_reason {said.end!r})",
+        }
+        return Outcome(kept.model_copy(update=found), "retry", maybe_billed=said.usage is None)
+    found = {"status": said.status, "detail": said.content if said.status == "refused" else ""}
+    return Outcome(kept.model_copy(update=found), "answer")
+
+
+def _fault(http: int, raw: str) -> Fault | None:
+    """The error a body holds; ``None`` where the status is good and the body holds none, or an answer too."""
+    try:
+        body = read_json(raw, mend=True)
+    except ValueError:
+        return read_fault(http, raw) if http >= 400 else None
+    if http >= 400:
+        return read_fault(http, body)
+    is_error = isinstance(body, dict) and bool(body.get("error")) and not body.get("choices")
+    return read_fault(http, body) if is_error else None

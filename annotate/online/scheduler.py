@@ -1,0 +1,412 @@
+"""Ask an online annotator: many attempts at once, retried, limited, paid for, and recorded before anything else.
+
+Threads only make attempts. One thread decides and writes: it hands out attempts as limits and budget allow, writes what
+comes back to the ledger, waits until that is on the disk, and only then spends more.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Protocol
+
+from annotate.errors import AnnotateError, BudgetError, EndpointError, IncompleteError, LabelError
+from annotate.ledger.derive import recorded_answers
+from annotate.ledger.ledger import Attempts, Ledger, make_attempt
+from annotate.online.faults import may_pass
+from annotate.online.limits import Budget, Limits, Pace
+from annotate.online.workers import Workers, first_interrupt
+from annotate.protocol import Annotator, OnlineAnnotator, Outcome, Request, Response, Usage
+from annotate.schema import Paragraph
+
+BACKOFF_S = 0.5
+MAX_BACKOFF_S = 60.0
+GIVEN_UP_IN_A_ROW = 10
+"""So many requests given up with no answer between them, and the endpoint is taken to be down."""
+UNREACHABLE_AT_FIRST = 3
+"""So many attempts at one request that did not reach the endpoint before anything was answered: a wrong address."""
+
+
+@dataclass(eq=False)
+class Conversation:
+    """What has been said about one paragraph and repetition."""
+
+    paragraph: Paragraph
+    repeat: int
+    earlier: list[Response]
+
+
+@dataclass(eq=False)
+class Job:
+    """One request being made, for all conversations that make it: copies of a paragraph are asked about once.
+
+    Attributes:
+        request: The request.
+        worst: The most tokens an attempt is billed for.
+        worst_cost: The same in US dollars, or ``None`` when not known.
+        waiting: The conversations that go on with its answer.
+        attempts: Attempts made in this run.
+        first_at: When the first was made.
+    """
+
+    request: Request
+    worst: Usage
+    worst_cost: float | None
+    waiting: list[Conversation]
+    attempts: int = 0
+    first_at: float = 0.0
+
+
+@dataclass
+class Tally:
+    """What a run has come to so far.
+
+    Attributes:
+        done: Conversations that are finished, well or not.
+        failed: Those of them without a label.
+        reused: Those that needed no attempt.
+        unfinished: Those that a later run takes up: no answer came.
+        attempts: Attempts made.
+        retries: Attempts that were not the first at their request.
+        lost: Attempts without an answer that may have been billed.
+        cost_usd: What the answers cost, where known.
+        unpriced: Whether an answer came whose cost is not known.
+        held: Those that wait for a batch; they are counted as done.
+        waiting_s: Seconds everyone waits because the server asked for it; 0 when nobody does.
+    """
+
+    done: int = 0
+    failed: int = 0
+    reused: int = 0
+    unfinished: int = 0
+    attempts: int = 0
+    retries: int = 0
+    lost: int = 0
+    cost_usd: float = 0.0
+    unpriced: bool = False
+    held: int = 0
+    waiting_s: float = 0.0
+
+
+class Pool(Protocol):
+    """Where attempts are made, see :class:`annotate.online.workers.Workers`."""
+
+    def submit(self, job: Job) -> None:
+        """Start an attempt."""
+        ...
+
+    def receive(self, timeout: float | None) -> tuple[Job, Outcome] | None:
+        """The next attempt that has ended, or ``None`` after ``timeout`` seconds."""
+        ...
+
+
+@dataclass
+class Scheduler:
+    """One run over the paragraphs. Make it, then :meth:`run` it once.
+
+    Attributes:
+        annotator: Whom to ask.
+        ledger: Where every attempt is written.
+        limits: How fast and how long.
+        budget: What may be spent; shared by the annotators of one command.
+        pool: Where attempts are made.
+        fresh: Ask again whatever the ledger holds.
+        waiting: Checksums of requests that wait in a batch: they are paid for there and not made here.
+        clock: Monotonic time in seconds; never the time of day, which may jump.
+        rng: Draws the jitter of waits.
+        show: Called whenever the tally changes.
+    """
+
+    annotator: OnlineAnnotator
+    ledger: Ledger
+    limits: Limits
+    budget: Budget
+    pool: Pool
+    fresh: bool = False
+    waiting: Collection[str] = frozenset()
+    clock: Callable[[], float] = time.monotonic
+    rng: random.Random = field(default_factory=random.Random)
+    show: Callable[[Tally], object] = lambda tally: None
+
+    def __post_init__(self) -> None:
+        self.tally = Tally()
+        self.stop: AnnotateError | None = None
+        self._requests = Pace(self.limits.rpm)
+        self._tokens = Pace(self.limits.tpm)
+        self._paused_until = float("-inf")
+        self._open: dict[str, Job] = {}
+        self._due: list[tuple[float, int, Job]] = []
+        self._order = count()
+        self._in_flight = 0
+        self._finished: dict[str, Response] = {}
+        self._given_up = 0
+        self._answered = 0
+
+    def drain(self) -> None:
+        """Ask nothing more; what is in flight is waited for. Allowed in a signal handler."""
+        self.stop = self.stop or IncompleteError("interrupted; answers in flight were waited for and kept")
+
+    def run(self, paragraphs: Sequence[Paragraph], repeats: int) -> Tally:
+        """Ask about every paragraph, as far as the ledger does not hold the answer.
+
+        Returns:
+            The tally; ``stop`` says why the run ended early, if it did.
+
+        Raises:
+            OSError: The ledger cannot be written; everything written before is kept.
+            LabelError: There is no key.
+        """
+        new = ((paragraph, repeat) for paragraph in paragraphs for repeat in range(repeats))
+        while True:
+            wake_at = self._hand_out(new)
+            if not self._in_flight and (self.stop or wake_at is None):
+                return self.tally
+            self._take_in(wake_at)
+
+    def _hand_out(self, new: Iterator[tuple[Paragraph, int]]) -> float | None:
+        """Start all attempts that may start now.
+
+        Returns:
+            When the next may start if nothing comes back before; ``None`` if only what comes back decides.
+        """
+        while not self.stop and self._in_flight < self.limits.concurrency:
+            now = self.clock()
+            free_at = max(self._requests.free_at, self._tokens.free_at, self._paused_until)
+            if free_at > now:
+                return free_at if self._has_more(new) else None
+            if not self._has_more(new):
+                return None
+            due_at, _, job = self._due[0]
+            if due_at > now:
+                return due_at
+            if not self.budget.allows(job.worst_cost):
+                if not self._in_flight:
+                    self.stop = self._over_budget(job)
+                return None
+            heapq.heappop(self._due)
+            self._start(job, now)
+        return None
+
+    def _has_more(self, new: Iterator[tuple[Paragraph, int]]) -> bool:
+        """Whether a request waits to be made; opens conversations until one is due or enough are open."""
+        while not self._due or (
+            self._due[0][0] > self.clock() and len(self._open) < 2 * self.limits.concurrency
+        ):
+            following = next(new, None)
+            if following is None:
+                break
+            self._open_conversation(*following)
+        return bool(self._due)
+
+    def _open_conversation(self, paragraph: Paragraph, repeat: int) -> None:
+        earlier = [] if self.fresh else resume(self.annotator, paragraph, repeat, self.ledger.attempts)
+        done = self.tally.done
+        self._go_on(Conversation(paragraph, repeat, earlier))
+        self.tally.reused += self.tally.done - done
+
+    def _go_on(self, conversation: Conversation) -> None:
+        """Make the conversation's next request, or join it, or end the conversation."""
+        while True:
+            about = conversation.paragraph, conversation.repeat, conversation.earlier
+            request = self.annotator.request(*about)
+            if request is None:
+                self._end(conversation)
+                return
+            known = self._finished.get(request.sha256) or self._recorded(request)
+            if known is None:
+                break
+            conversation.earlier.append(known)
+        if request.sha256 in self.waiting:
+            self.tally.done += 1
+            self.tally.held += 1
+            self.show(self.tally)
+            return
+        if request.sha256 in self._open:
+            self._open[request.sha256].waiting.append(conversation)
+            return
+        worst = self.annotator.worst_usage(request)
+        job = Job(request, worst, self.annotator.cost(worst), [conversation])
+        self._open[request.sha256] = job
+        self._push(self.clock(), job)
+
+    def _recorded(self, request: Request) -> Response | None:
+        """The answer in the ledger; an error there is no answer."""
+        if self.fresh:
+            return None
+        found = self.ledger.attempts.answer(self.annotator.name, request.sha256)
+        return found if found is not None and found.answered else None
+
+    def _end(self, conversation: Conversation) -> None:
+        reading = self.annotator.read(conversation.paragraph, conversation.earlier)
+        last = conversation.earlier[-1]
+        self.tally.done += 1
+        self.tally.failed += reading.status != "ok"
+        self.tally.unfinished += not last.answered and may_pass(last.http, last.code)
+        self.show(self.tally)
+
+    def _push(self, due_at: float, job: Job) -> None:
+        heapq.heappush(self._due, (due_at, next(self._order), job))
+
+    def _start(self, job: Job, now: float) -> None:
+        if not job.attempts:
+            job.first_at = now
+        job.attempts += 1
+        self._requests.take(1, now)
+        self._tokens.take(_total(job.worst), now)
+        self.budget.hold(job.worst_cost)
+        self._in_flight += 1
+        self.annotator.open()
+        self.pool.submit(job)
+
+    def _take_in(self, wake_at: float | None) -> None:
+        """Wait for attempts to end; write all that have ended, and only then act on them."""
+        if self._paused_until > self.clock():
+            self.tally.waiting_s = self._paused_until - self.clock()
+            self.show(self.tally)
+        timeout = None if wake_at is None else max(0.0, wake_at - self.clock())
+        ended = []
+        result = self.pool.receive(timeout)
+        while result is not None:
+            ended.append(result)
+            result = self.pool.receive(0)
+        for job, outcome in ended:
+            about = job.waiting[0].paragraph, job.request, outcome.response, self.ledger.attempts
+            self.ledger.append(make_attempt(self.annotator.name, *about))
+        if ended:
+            self.ledger.sync()  # what costs money must be on the disk before more is spent
+        self.tally.waiting_s = 0.0
+        for job, outcome in ended:
+            self._settle(job, outcome)
+
+    def _settle(self, job: Job, outcome: Outcome) -> None:
+        response = outcome.response
+        self._in_flight -= 1
+        self.tally.attempts += 1
+        self.tally.retries += job.attempts > 1
+        cost = response.cost_usd
+        if response.usage is not None:
+            self._tokens.give_back(_total(job.worst) - _total(response.usage))
+        elif outcome.action != "answer" and not outcome.maybe_billed:
+            self._tokens.give_back(_total(job.worst))
+            cost = 0.0
+        # An answer is paid for, whether or not the server says what it used.
+        self.tally.unpriced |= cost is None and (outcome.action == "answer" or response.usage is not None)
+        self.tally.lost += outcome.maybe_billed
+        self.tally.cost_usd += response.cost_usd or 0.0
+        self.budget.settle(job.worst_cost, cost)
+        if outcome.action == "retry":
+            self._retry(job, outcome)
+        elif outcome.action == "stop":
+            self.stop = self.stop or EndpointError(response.detail)
+        else:
+            self._finish(job, response)
+
+    def _retry(self, job: Job, outcome: Outcome) -> None:
+        """Put the job off, or give it up; where the server asks to wait, everyone waits."""
+        now = self.clock()
+        detail = outcome.response.detail
+        wait = min(MAX_BACKOFF_S, BACKOFF_S * 2.0 ** (job.attempts - 1)) * self.rng.uniform(0.5, 1.0)
+        if outcome.wait_s is not None:
+            self._paused_until = max(self._paused_until, now + outcome.wait_s)
+            wait = outcome.wait_s + self.rng.uniform(0.0, min(1.0, outcome.wait_s))
+        if outcome.wait_s is not None and outcome.wait_s > self.limits.max_time_s:
+            self.stop = self.stop or IncompleteError(
+                f"the server asks to wait {outcome.wait_s:,.0f} s, longer than --max-time allows ({detail})"
+            )
+        elif (
+            outcome.response.code == "unreachable"
+            and not self._answered
+            and job.attempts >= UNREACHABLE_AT_FIRST
+        ):
+            self.stop = self.stop or EndpointError(detail)
+        elif job.attempts >= self.limits.max_attempts or now + wait - job.first_at > self.limits.max_time_s:
+            self._finish(job, outcome.response)
+        else:
+            self._push(now + wait, job)
+
+    def _finish(self, job: Job, response: Response) -> None:
+        self._answered += response.answered
+        self._given_up = 0 if response.answered else self._given_up + 1
+        if self._given_up >= GIVEN_UP_IN_A_ROW:
+            self.stop = self.stop or IncompleteError(
+                f"{self._given_up} requests in a row failed, the last one so: {response.detail}"
+            )
+        del self._open[job.request.sha256]
+        self._finished[job.request.sha256] = response
+        for conversation in job.waiting:
+            conversation.earlier.append(response)
+            self._go_on(conversation)
+
+    def _over_budget(self, job: Job) -> AnnotateError:
+        return BudgetError(
+            f"--max-cost {self.budget.limit:g} is reached: {self.budget.spent:.4f} dollars are or may be spent,"
+            f" and the next request could cost {job.worst_cost or 0.0:.4f}"
+        )
+
+
+def resume(annotator: Annotator, paragraph: Paragraph, repeat: int, attempts: Attempts) -> list[Response]:
+    """The recorded conversation up to where no answer came; what was answered, well or not, is paid for."""
+    earlier = recorded_answers(annotator, paragraph, repeat, attempts)
+    while earlier and not earlier[-1].answered:
+        earlier.pop()
+    return earlier
+
+
+def _total(usage: Usage) -> int:
+    return usage.input_tokens + usage.output_tokens
+
+
+def collect_online(
+    paragraphs: Sequence[Paragraph],
+    annotator: OnlineAnnotator,
+    ledger: Ledger,
+    limits: Limits,
+    budget: Budget,
+    repeats: int = 1,
+    fresh: bool = False,
+    waiting: Collection[str] = frozenset(),
+    show: Callable[[Tally], object] = lambda tally: None,
+) -> tuple[Tally, AnnotateError | None]:
+    """Ask ``annotator`` about every paragraph, as far as the ledger does not hold the answer.
+
+    The first Ctrl-C lets what is in flight come in, the second gives it up.
+
+    Args:
+        paragraphs: What to label, in order.
+        annotator: Whom to ask.
+        ledger: Where every attempt is written, before it is read.
+        limits: How fast and how long.
+        budget: What may be spent.
+        repeats: How often each paragraph is asked about.
+        fresh: Ask again whatever the ledger holds; what it holds stays.
+        waiting: Checksums of requests that wait in a batch; they are not made.
+        show: Called whenever the tally changes.
+
+    Returns:
+        The tally, and why the run ended early, if it did.
+
+    Raises:
+        OSError: The ledger cannot be written; everything written before is kept.
+        LabelError: There is no key, or a limit on cost for a model whose price is not known.
+    """
+    if budget.limit is not None and annotator.cost(Usage(input_tokens=1, output_tokens=1)) is None:
+        raise LabelError(
+            f"--max-cost needs a price, and none is known for {annotator.name}: add it to its profile"
+        )
+    workers: Workers[Job, Outcome] = Workers(lambda job: annotator.attempt(job.request), limits.concurrency)
+    scheduler = Scheduler(annotator, ledger, limits, budget, workers, fresh, waiting, show=show)
+
+    def stop() -> None:
+        scheduler.drain()
+        workers.wake()
+
+    try:
+        with first_interrupt(stop):
+            tally = scheduler.run(paragraphs, repeats)
+    finally:
+        workers.close()
+    return tally, scheduler.stop

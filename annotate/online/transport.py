@@ -1,0 +1,174 @@
+"""One attempt at a chat completion: the raw body comes back with a decision, whatever went wrong on the way."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from annotate.errors import LabelError
+from annotate.online.completion import shorten
+from annotate.online.faults import retry_after
+from annotate.online.recorded import read_body
+from annotate.protocol import Outcome, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from openai import OpenAI
+    from openai._legacy_response import LegacyAPIResponse
+    from openai.types.chat import ChatCompletion
+
+DEFAULT_URL = "https://api.openai.com/v1"
+KEY = "OPENAI_API_KEY"
+
+_NOT_SENT = frozenset(
+    {"ConnectError", "ConnectTimeout", "UnsupportedProtocol", "LocalProtocolError", "ProxyError"}
+)
+_GRACE_S = 1.0
+"""So much later than the client's own limits an attempt is given up whatever it does; they tell more."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where requests are sent.
+
+    Attributes:
+        base_url: Address up to and with ``/v1``.
+        timeout_s: Seconds after which an attempt is given up.
+    """
+
+    base_url: str = DEFAULT_URL
+    timeout_s: float = 120.0
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.base_url)
+        if parts.username or parts.password or parts.query:
+            raise LabelError(f"--base-url must hold no password or query; a key goes in {KEY}")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise LabelError(
+                f"--base-url {self.base_url!r} is no address; give one as http://localhost:8000/v1"
+            )
+
+    @property
+    def host(self) -> str:
+        """The host, without a port."""
+        return urlsplit(self.base_url).hostname or ""
+
+    @property
+    def key(self) -> str:
+        """The key, from the environment alone; ``EMPTY`` on this machine where none is set.
+
+        Raises:
+            LabelError: There is none, or it cannot be one.
+        """
+        key = os.environ.get(KEY, "").strip()
+        if not key and _loopback(self.host):
+            return "EMPTY"
+        if not key:
+            raise LabelError(f"no key for {self.host}: set the environment variable {KEY}")
+        if not key.isascii() or len(key.split()) > 1:
+            raise LabelError(f"{KEY} holds a space or a letter outside ASCII: that is no key")
+        return key
+
+    @cached_property
+    def client(self) -> OpenAI:
+        """The SDK's client, without retries of its own.
+
+        Raises:
+            LabelError: There is no key.
+        """
+        import openai
+
+        from annotate.online.bounds import bounded_client
+
+        seconds = float(self.timeout_s)
+        return openai.OpenAI(
+            api_key=self.key,
+            base_url=self.base_url,
+            max_retries=0,
+            timeout=seconds,
+            http_client=bounded_client(seconds, openai.DefaultHttpxClient),
+        )
+
+    def without_key(self, text: str) -> str:
+        """``text`` with the key blacked out, should a server repeat it."""
+        key = os.environ.get(KEY, "").strip()
+        return text.replace(key, "[key]") if key else text
+
+    def attempt(self, body: dict[str, Any]) -> Outcome:
+        """Send ``body`` to ``/chat/completions`` once. Every failure is an outcome; nothing is raised.
+
+        Args:
+            body: The body of the request.
+
+        Returns:
+            The raw body and what to do about it; cost and price are left to the caller.
+        """
+        import openai
+
+        from annotate.online.bounds import within
+
+        asked_at = datetime.now(UTC).isoformat(timespec="seconds")
+        start = time.monotonic()
+        model = str(body.get("model", ""))
+        try:
+            answer = within(self.timeout_s + _GRACE_S, partial(self._send, body))
+            outcome = self._read(200, answer.text, answer.headers, model)
+        except openai.APIStatusError as error:
+            answered = error.response
+            outcome = self._read(answered.status_code, answered.text, answered.headers, model)
+        except Exception as error:  # the SDK itself stumbles over some bodies; a paid run must not
+            outcome = self._unanswered(error)
+        times = {"asked_at": asked_at, "latency_s": round(time.monotonic() - start, 3)}
+        return replace(outcome, response=outcome.response.model_copy(update=times))
+
+    def _send(self, body: dict[str, Any]) -> LegacyAPIResponse[ChatCompletion]:
+        """Send ``body`` as it is: the SDK copies fields it is not told of, whatever its version knows of them."""
+        rest = {key: value for key, value in body.items() if key not in ("model", "messages")}
+        create = self.client.chat.completions.with_raw_response.create
+        return create(model=body["model"], messages=body["messages"], extra_body=rest)
+
+    def _read(self, http: int, text: str, headers: Mapping[str, str], model: str) -> Outcome:
+        found = read_body(http, self.without_key(text), headers.get("x-request-id") or "", model)
+        wait = retry_after(headers) if found.response.status == "error" and http >= 400 else None
+        return replace(found, wait_s=wait)
+
+    def _unanswered(self, error: Exception) -> Outcome:
+        import openai
+
+        from annotate.online.bounds import RedirectError, TooLargeError
+
+        cause = error.__cause__ or error
+        said = self.without_key(shorten(str(cause)))
+        if isinstance(cause, RedirectError):
+            both = self.without_key(str(cause))
+            return Outcome(Response(status="error", code="redirected", detail=both), "stop")
+        if isinstance(cause, TooLargeError):
+            return _failed("too_large", said, maybe_billed=True)
+        if isinstance(error, openai.APITimeoutError) or isinstance(cause, TimeoutError):
+            return _failed("timeout", f"no answer within {self.timeout_s:g} s", maybe_billed=True)
+        if not isinstance(error, openai.APIConnectionError):
+            kind = type(error).__name__
+            return _failed("client", self.without_key(shorten(f"{kind}: {error}")), maybe_billed=True)
+        if type(cause).__name__ in _NOT_SENT:
+            return _failed("unreachable", f"cannot connect to {self.base_url}: {said}")
+        return _failed("connection", f"the connection broke: {said}", maybe_billed=True)
+
+
+def _failed(code: str, detail: str, maybe_billed: bool = False) -> Outcome:
+    return Outcome(Response(status="error", code=code, detail=detail), "retry", maybe_billed=maybe_billed)
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
