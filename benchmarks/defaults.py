@@ -134,7 +134,7 @@ def auprcs(
     lm: LanguageModel, example: Example, own: Attribution, folder: Path, key: str
 ) -> dict[Form, float]:
     """AUPRC of every form on one text."""
-    from evaluate.alignment import masks
+    from evaluate.alignment.run import masks
     from evaluate.metrics.alignment import auprc
     from evaluate.projection import word_scores
 
@@ -153,11 +153,11 @@ def auprcs(
 def cell(name: str, lm: LanguageModel, task: Any, out: Path, prompt: str, *, toy: bool = False) -> Cell:
     """Compute, or read, one model on one set."""
     import heat
-    from evaluate.alignment import alignment
-    from evaluate.asking import put
-    from evaluate.evaluation import read_examples
-    from evaluate.runner import default_config
-    from evaluate.store import attribution_key, attribution_path
+    from evaluate.alignment.run import alignment
+    from evaluate.pipeline.records import read_examples
+    from evaluate.pipeline.runner import default_config
+    from evaluate.pipeline.store import attribution_key, attribution_path
+    from evaluate.tasks.asking import put
 
     folder = out / name
     result = alignment(put(task, lm, prompt), lm, ["heat"], out=folder, name="defaults")
@@ -186,7 +186,7 @@ def mean_over_cells(cells: Sequence[Cell], form: Form, *, choosing: bool) -> flo
 
 def show(cells: Sequence[Cell], seed: int) -> None:
     """Print the choice, what it is worth on the texts that did not choose it, and all forms, as Markdown."""
-    from evaluate.intervals import mean_interval
+    from evaluate.statistics.intervals import mean_interval
 
     real = [each for each in cells if not each.toy]
     order = sorted(forms(), key=lambda form: -mean_over_cells(real, form, choosing=True))

@@ -128,8 +128,8 @@ def poison(place: Path, good: int, bad: int) -> None:
     from pydantic.dataclasses import dataclass as checked
 
     import heat
-    from evaluate.alignment import alignment
-    from evaluate.store import Store
+    from evaluate.alignment.run import alignment
+    from evaluate.pipeline.store import Store
     from evaluate.tasks.catalog import load_task
     from heat.method import Method, Scores
     from heat.registry import _REGISTERED

@@ -48,7 +48,7 @@ def share(hits: int, of: int) -> str:
 @app.command()
 def null(tables: Tables = 1000) -> None:
     """Share of tables that claim a difference where there is none; promised: at most .05."""
-    from evaluate.comparison import compare_all
+    from evaluate.statistics.comparison import compare_all
 
     print(
         "| methods | texts | tables | any mark | any place apart | HEAT's interval to the best leaves out 0 |"
@@ -105,7 +105,7 @@ SETUPS: dict[str, Callable[[Values, float], None]] = {
 @app.command()
 def power(tables: Tables = 300) -> None:
     """Share of tables in which HEAT gets the right mark, for a known difference to the best baseline."""
-    from evaluate.comparison import compare_all
+    from evaluate.statistics.comparison import compare_all
 
     cases = [(n_texts, difference) for n_texts in (70, 200) for difference in (0.03, 0.05)]
     print("| methods | HEAT is | " + " | ".join(f"{d:.2f}, {n} texts" for n, d in cases) + " |")
@@ -133,7 +133,7 @@ def coverage(tables: Tables = 1000) -> None:
     """Share of 95 % intervals of a mean that hold it, for values of a beta distribution of this mean and of a + b."""
     from scipy.stats import bootstrap
 
-    from evaluate.intervals import mean_interval
+    from evaluate.statistics.intervals import mean_interval
 
     print("| texts | mean | a + b | BCa as it is | its width | widened (used) | its width |")
     print("|---|---|---|---|---|---|---|")

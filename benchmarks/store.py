@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from evaluate.errors import StoreError
-from evaluate.store import Score, Store
+from evaluate.pipeline.store import Score, Store
 
 
 def write(folder: Path, examples: int, methods: int, kinds: int) -> None:

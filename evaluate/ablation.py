@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from annotate.files import write_atomic
 from annotate.schema import Record
-from evaluate.alignment import alignment
-from evaluate.evaluation import Evaluation
+from evaluate.alignment.run import alignment
 from evaluate.faithfulness.options import Options
 from evaluate.faithfulness.run import faithfulness
-from evaluate.intervals import Interval
-from evaluate.runner import Progress, no_progress
-from evaluate.table import in_words
+from evaluate.pipeline.records import Evaluation
+from evaluate.pipeline.runner import Progress, no_progress
+from evaluate.pipeline.table import in_words
+from evaluate.statistics.intervals import Interval
 from evaluate.tasks.task import Target, Task
 
 if TYPE_CHECKING:

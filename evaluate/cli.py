@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from evaluate.engine import Engine
-    from evaluate.evaluation import Evaluation
     from evaluate.metrics.metric import Metric
-    from evaluate.plan import MethodPlan
+    from evaluate.pipeline.records import Evaluation
+    from evaluate.planning.run_plan import MethodPlan
     from evaluate.tasks.task import Task
     from heat import LanguageModel
 
@@ -117,7 +117,7 @@ def alignment(
     Prints AUPRC, AUROC, F1 at the number of gold words and DSA, each with a 95 percent
     interval, beside chance; the files hold the other metrics and all comparisons.
     """
-    from evaluate.alignment import alignment as align
+    from evaluate.alignment.run import alignment as align
     from evaluate.metrics.alignment import METRICS
 
     opened = _opened(task, gold, model, method, json or quiet, engine, answers)
@@ -304,7 +304,7 @@ def ablation(
     from evaluate.ablation import ablation as take_apart
     from evaluate.ablation import ablation_table
     from evaluate.metrics.alignment import METRICS
-    from evaluate.table import notes
+    from evaluate.pipeline.table import notes
 
     opened = _opened(task, gold, model, ["heat"], json or quiet, engine, answers)
     with opened as (examples, worker, _), _bars(quiet or json) as on_progress:
@@ -468,11 +468,11 @@ def reproduce(
     Runs alignment, faithfulness, ablation and efficiency as far as this machine can, and says of
     every printed figure whether ours agrees in direction, disagrees, or why neither.
     """
-    from evaluate.asking import asks, put
     from evaluate.reproduce.others import other_tasks
     from evaluate.reproduce.page import terminal_table
     from evaluate.reproduce.run import reproduce as set_beside
     from evaluate.reproduce.scope import FULL, QUICK
+    from evaluate.tasks.asking import asks, put
 
     others = other_tasks(rows or [], seed=seed)
     silent = json or quiet
@@ -510,7 +510,7 @@ def merge(
     The commands that made the parts, without --shard and with this --out, then find all of it done
     and only average and compare.
     """
-    from evaluate.shards import merge as put_together
+    from evaluate.pipeline.shards import merge as put_together
 
     found = put_together(out, parts)
     if json:
@@ -533,7 +533,7 @@ def methods(
 
     Cost is in forward passes over the prompt, for one target; a backward pass counts 1.
     """
-    from evaluate.methods import method_rows, methods_table
+    from evaluate.planning.methods import method_rows, methods_table
 
     rows = method_rows(tokens)
     if json:
@@ -585,7 +585,7 @@ def plan_of_model(
 
     Needs the model's config alone, and no weights.
     """
-    from evaluate.model_plan import model_plan_notes, model_plan_table, plan_model
+    from evaluate.planning.model_plan import model_plan_notes, model_plan_table, plan_model
 
     found = plan_model(
         model,
@@ -657,7 +657,7 @@ def _opened(
     """Benchmark, engine and methods, wrong names reported before anything is loaded that takes long."""
     from dataclasses import replace
 
-    from evaluate.asking import check_choice, put
+    from evaluate.tasks.asking import check_choice, put
     from evaluate.tasks.catalog import load_task
 
     benchmark = options.benchmark
@@ -667,12 +667,12 @@ def _opened(
     check_choice(options.prompt)
     task = load_task(benchmark, source=options.source, gold=gold, limit=options.limit, seed=options.seed)
     if engine.shard is not None:
-        from evaluate.shards import shard_of
+        from evaluate.pipeline.shards import shard_of
 
         task = shard_of(task, engine.shard)
     say(f"benchmark: {task.name}, {len(task.examples)} examples from {task.source}")
     from evaluate.engine.choose import open_engine
-    from evaluate.runner import chosen_methods, settings_on, without_obstacle
+    from evaluate.pipeline.runner import chosen_methods, settings_on, without_obstacle
 
     names = chosen_methods(method or ["heat"])
     with open_engine(model, engine) as worker:
@@ -690,14 +690,14 @@ def _opened(
 
 
 def _plan(task: Task, lm: LanguageModel, names: list[str], target: Target | None, *, as_json: bool) -> None:
-    from evaluate.plan import plan
+    from evaluate.planning.run_plan import plan
 
     rows = plan(lm, task.examples, names, task.target(target), contrast=task.contrast)
     _print_plan(rows, as_json=as_json)
 
 
 def _print_plan(rows: Sequence[MethodPlan], *, as_json: bool) -> None:
-    from evaluate.plan import plan_table
+    from evaluate.planning.run_plan import plan_table
 
     if as_json:
         print_json([asdict(row) for row in rows])
@@ -731,7 +731,7 @@ def _bars(silent: bool) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _show(result: Evaluation, metrics: Sequence[Metric], out: Path, json: bool, quiet: bool) -> None:
-    from evaluate.table import notes, terminal_table
+    from evaluate.pipeline.table import notes, terminal_table
 
     if json:
         print_json(result.as_json())

@@ -15,9 +15,9 @@ from annotate.files import write_atomic
 from annotate.schema import Record
 from evaluate.engine import Engine, Failed, engine_of
 from evaluate.errors import EvaluateError, NothingScoredError
-from evaluate.intervals import Interval, mean_interval
-from evaluate.runner import Progress, encode, no_progress
-from evaluate.table import in_words
+from evaluate.pipeline.runner import Progress, encode, no_progress
+from evaluate.pipeline.table import in_words
+from evaluate.statistics.intervals import Interval, mean_interval
 from evaluate.tasks.task import Example, Target, Task
 
 if TYPE_CHECKING:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from annotate.files import read_records
-from evaluate import summaries
-from evaluate.alignment import example_scores, masks
+from evaluate.alignment.run import example_scores, masks
 from evaluate.errors import ReportError
-from evaluate.evaluation import UNSCORED, Evaluation, read_examples, read_result
 from evaluate.metrics.alignment import Scores, decides
+from evaluate.pipeline.records import Evaluation, read_examples, read_result
+from evaluate.pipeline.store import Score, attribution_key
+from evaluate.pipeline.summary import UNSCORED
 from evaluate.projection import word_scores
-from evaluate.store import Score, attribution_key
+from evaluate.results import summaries
 from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:
@@ -52,12 +53,12 @@ class WordScores:
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """Mean precision over recall; see `evaluate.summaries.mean_curves`."""
+        """Mean precision over recall; see `evaluate.results.summaries.mean_curves`."""
         return summaries.mean_curves(self.scores, [masks(example)[0] for example in self.examples])
 
     @cached_property
     def segment_mass(self) -> pd.DataFrame:
-        """Shares of the positive mass by segment; see `evaluate.summaries.segment_mass`."""
+        """Shares of the positive mass by segment; see `evaluate.results.summaries.segment_mass`."""
         roles = [example.roles() for example in self.examples]
         if not any(role for each in roles for role in each):
             raise ReportError(
@@ -69,7 +70,7 @@ class WordScores:
 
     @cached_property
     def correlations(self) -> pd.DataFrame:
-        """How alike the methods order words; see `evaluate.summaries.rank_correlations`."""
+        """How alike the methods order words; see `evaluate.results.summaries.rank_correlations`."""
         return summaries.rank_correlations(self.scores)
 
     def components(self, method: str, index: int) -> dict[str, Scores]:

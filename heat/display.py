@@ -1,11 +1,17 @@
 """An attribution for a terminal: a coloured text and the words that matter most."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.text import Text
 
-from heat.attribution import Attribution
 from heat.colours import INK, as_hex, background
 from heat.words import SCORE, Reading, excerpt, read, visible
+
+if TYPE_CHECKING:
+    from heat.attribution import Attribution
 
 # A longer prompt is shown in stretches around the words that matter.
 LIMIT = 400

@@ -1,15 +1,20 @@
 """An attribution in a notebook: coloured words as HTML, and the same as text where there is no HTML."""
 
+from __future__ import annotations
+
 import io
 from dataclasses import dataclass, field
 from html import escape
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from heat.attribution import Attribution
 from heat.colours import AGAINST, DARK_STRENGTH, FOR
 from heat.display import LIMIT, notes, show
 from heat.words import SCORE, Reading, excerpt, read, visible, visible_lines
+
+if TYPE_CHECKING:
+    from heat.attribution import Attribution
 
 # Below this share of the largest number a word stays without colour.
 _FAINT = 0.02

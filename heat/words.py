@@ -1,13 +1,18 @@
 """An attribution in words: what people read, and what a terminal, a page and a picture show."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import regex
 import torch
 from torch import Tensor
 
-from heat.attribution import Attribution
+if TYPE_CHECKING:
+    from heat.attribution import Attribution
+
 
 SCORE = "score"
 

@@ -44,7 +44,7 @@ _BUILDERS: dict[str, Callable[[str, int], Annotator]] = {
     "clause": _rule(CLAUSE),
     "mock": build_mock,
     "overlap": _rule(OVERLAP),
-    "replay": build_replay,
+    "replay": lambda options, seed: build_replay(options, seed, make_annotator),
 }
 _OFFLINE = frozenset({"clause", "mock", "overlap"})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,20 +44,19 @@ class ReplayAnnotator:
         return self.inner.read(paragraph, answers)
 
 
-def build_replay(options: str, seed: int) -> ReplayAnnotator:
+def build_replay(options: str, seed: int, make: Callable[[str, int], Annotator]) -> ReplayAnnotator:
     """Make the annotator of ``replay:PATH``, or ``replay:PATH,annotator=NAME`` where it holds several.
 
     Args:
         options: What stands after the colon.
-        seed: Not used: answers are as recorded.
+        seed: Of the annotator that is replayed; it changes no recorded answer.
+        make: Makes the annotator that is replayed, from its name and the seed.
 
     Raises:
         LabelError: No path is given, or the ledger holds several annotators and none is named.
         BenchmarkError: The file is missing or no ledger.
         UnknownNameError: The ledger does not hold that annotator.
     """
-    from annotate.annotators import make_annotator
-
     place, _, wanted = options.partition(",annotator=")
     if not place:
         raise LabelError("annotator replay: say which ledger to read, for instance replay:old/ledger.jsonl")
@@ -78,4 +77,4 @@ def build_replay(options: str, seed: int) -> ReplayAnnotator:
         )
     if wanted and wanted not in names:
         raise UnknownNameError(f"annotator in {path}", wanted, names)
-    return ReplayAnnotator(make_annotator(wanted or names[0], seed), Attempts(rows))
+    return ReplayAnnotator(make(wanted or names[0], seed), Attempts(rows))

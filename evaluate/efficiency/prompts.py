@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from evaluate.errors import LengthError
-from evaluate.runner import encode
+from evaluate.pipeline.runner import encode
 from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from annotate.files import canonical_hash, read_records, repair_tail, write_atomic
 from evaluate.efficiency.prompts import prompt_of_length
 from evaluate.efficiency.result import Cost, Efficiency
-from evaluate.runner import Progress, default_config, no_progress, settings_of
-from evaluate.store import KEY_LENGTH, Store
+from evaluate.pipeline.runner import Progress, default_config, no_progress, settings_of
+from evaluate.pipeline.store import KEY_LENGTH, Store
 from evaluate.tasks.task import Task
 from evaluate.versions import versions
 

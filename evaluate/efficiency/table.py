@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from evaluate.efficiency.result import Cost, Efficiency
 from evaluate.errors import ReportError
-from evaluate.table import seconds
+from evaluate.pipeline.table import seconds
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluate.evaluation import Evaluation, Measure, evaluate
 from evaluate.faithfulness.options import Options
 from evaluate.metrics.faithfulness import METRICS
-from evaluate.runner import Progress, no_progress
-from evaluate.store import ScoreStatus
+from evaluate.pipeline.measure import Measure
+from evaluate.pipeline.records import Evaluation
+from evaluate.pipeline.run import evaluate
+from evaluate.pipeline.runner import Progress, no_progress
+from evaluate.pipeline.store import ScoreStatus
 from evaluate.tasks.task import Example, Target, Task
 
 if TYPE_CHECKING:

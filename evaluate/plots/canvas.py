@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap
     from matplotlib.figure import Figure
 
-    from evaluate.evaluation import Evaluation
+    from evaluate.pipeline.records import Evaluation
 
 INK = "#1c1e21"
 SOFT = "#5f6670"

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluate.comparison import ALPHA
 from evaluate.plots.canvas import SOFT, style
 from evaluate.plots.forest import Whisker, whisker_panels
+from evaluate.statistics.comparison import ALPHA
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from evaluate.two_runs import KindComparison
+    from evaluate.results.two_runs import KindComparison
 
 
 def differences(comparison: KindComparison) -> Figure:

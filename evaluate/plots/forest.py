@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evaluate.comparison import ALPHA
-from evaluate.intervals import Interval
 from evaluate.plots.canvas import (
     INK,
     KIND_COLOURS,
@@ -19,14 +17,16 @@ from evaluate.plots.canvas import (
     new_figure,
     style,
 )
+from evaluate.statistics.comparison import ALPHA
+from evaluate.statistics.intervals import Interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from evaluate.comparison import Difference
-    from evaluate.evaluation import Evaluation
     from evaluate.metrics.metric import Metric
+    from evaluate.pipeline.records import Evaluation
+    from evaluate.statistics.comparison import Difference
 
 PANEL = 2.2
 LINE = 0.19

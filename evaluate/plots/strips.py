@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluate.alignment import masks
+from evaluate.alignment.run import masks
 from evaluate.plots.canvas import INK, diverging, method_axis, name_width, new_figure, style
 
 if TYPE_CHECKING:

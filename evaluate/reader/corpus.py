@@ -10,7 +10,7 @@ from annotate.schema import Span
 from annotate.sources.sample.narrative import draw_story
 from annotate.sources.sample.science import Asks, ask, draw_support
 from annotate.sources.sample.world import World
-from evaluate.prompt import CUE
+from evaluate.tasks.prompt import CUE
 
 
 @dataclass(frozen=True)

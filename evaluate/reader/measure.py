@@ -11,7 +11,7 @@ from annotate.schema import Paragraph, text_hash
 from annotate.sources.sample import sample_passages
 from annotate.sources.sample.world import Patterns, load_world
 from annotate.words import split_words
-from evaluate.prompt import prompt_of, target_of
+from evaluate.tasks.prompt import prompt_of, target_of
 
 if TYPE_CHECKING:
     from heat.model import LanguageModel

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from evaluate.errors import ReportError
-from evaluate.evaluation import Evaluation, read_examples
+from evaluate.pipeline.records import Evaluation, read_examples
+from evaluate.pipeline.store import Score
 from evaluate.plots.canvas import leading
 from evaluate.report import figures, tables
 from evaluate.report.paragraphs import Shown, choose, show
 from evaluate.report.parts import Missing, Picture, Table, attempt
-from evaluate.results import Results, open_results, score_rows, scores_frame
+from evaluate.results.folder import Results, open_results, score_rows, scores_frame
+from evaluate.results.two_runs import METRICS
 from evaluate.robustness.run import metrics_of
-from evaluate.store import Score
-from evaluate.two_runs import METRICS
 from evaluate.word_scores import WordScores, read_word_scores
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from evaluate import plots
-from evaluate.evaluation import Evaluation
 from evaluate.metrics.metric import Metric
+from evaluate.pipeline.records import Evaluation
 from evaluate.report.parts import Picture, picture
-from evaluate.two_runs import KindComparison
+from evaluate.results.two_runs import KindComparison
 from evaluate.word_scores import WordScores
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluate.metrics.alignment import Scores
+from evaluate.pipeline.store import Score
 from evaluate.plots.canvas import leading, singled
-from evaluate.store import Score
 from evaluate.tasks.task import Example
 from evaluate.word_scores import WordScores
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluate.ablation import COLUMNS, ROWS, Ablation
-from evaluate.comparison import ALPHA
 from evaluate.errors import ReportError
-from evaluate.evaluation import Evaluation, MethodResult
-from evaluate.intervals import few_texts_note
 from evaluate.metrics.metric import Metric
+from evaluate.pipeline.records import Evaluation, MethodResult
+from evaluate.pipeline.table import beside, cell, in_words, notes, place, seconds
 from evaluate.report.parts import Cell, Table
+from evaluate.results.two_runs import Change, KindComparison
 from evaluate.sanity import SanityChecks
-from evaluate.table import beside, cell, in_words, notes, place, seconds
-from evaluate.two_runs import Change, KindComparison
+from evaluate.statistics.comparison import ALPHA
+from evaluate.statistics.intervals import few_texts_note
 
 if TYPE_CHECKING:
     from annotate.agreement import Estimate

@@ -11,8 +11,8 @@ from annotate.files import write_atomic
 from evaluate.report import figures, tables
 from evaluate.report.content import Content, Frame, gather
 from evaluate.report.parts import Picture, Table
-from evaluate.results import open_results
-from evaluate.two_runs import compare
+from evaluate.results.folder import open_results
+from evaluate.results.two_runs import compare
 from heat.files import write_whole
 
 if TYPE_CHECKING:

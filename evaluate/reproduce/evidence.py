@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotate.files import read_records
-from evaluate.alignment import Alignment
+from evaluate.alignment.run import Alignment
 from evaluate.efficiency.result import Efficiency
-from evaluate.evaluation import Evaluation, read_examples
 from evaluate.faithfulness.run import VERSION
-from evaluate.intervals import Interval, mean_interval
 from evaluate.metrics.alignment import METRICS as ALIGNMENT
 from evaluate.metrics.faithfulness import METRICS as FAITHFULNESS
 from evaluate.metrics.metric import Metric
+from evaluate.pipeline.records import Evaluation, read_examples
+from evaluate.pipeline.store import Score, attribution_key, score_key
 from evaluate.robustness.metrics import NOISE, rewriting_metrics
-from evaluate.store import Score, attribution_key, score_key
+from evaluate.statistics.intervals import Interval, mean_interval
 from evaluate.tasks.task import Example
 
 Values = NDArray[np.float64]

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from annotate.benchmark import open_benchmark
 from annotate.words import split_words
-from evaluate.alignment import alignment
+from evaluate.alignment.run import alignment
 from evaluate.engine import Engine, engine_of
 from evaluate.errors import EvaluateError, NothingScoredError
 from evaluate.faithfulness.run import faithfulness
+from evaluate.pipeline.runner import Progress, chosen_methods, no_progress, without_obstacle
 from evaluate.reproduce.evidence import Evidence, Measured, measured
 from evaluate.reproduce.poster import PosterTable, Words
 from evaluate.reproduce.robustness import PROBES, robustness
 from evaluate.reproduce.scope import Scope
-from evaluate.runner import Progress, chosen_methods, no_progress, without_obstacle
 from evaluate.tasks.task import Task
 
 if TYPE_CHECKING:

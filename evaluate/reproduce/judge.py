@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 
 from evaluate.efficiency.result import Cost, Efficiency
-from evaluate.intervals import Interval
+from evaluate.pipeline.table import in_words, seconds
 from evaluate.reproduce.evidence import Evidence, Measured
 from evaluate.reproduce.poster import (
     BEST_BASELINE,
@@ -29,7 +29,7 @@ from evaluate.reproduce.verdict import (
     of_ratios,
     of_share,
 )
-from evaluate.table import in_words, seconds
+from evaluate.statistics.intervals import Interval
 
 NO_FIGURE = "-"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from evaluate.table import in_words, seconds
+from evaluate.pipeline.table import in_words, seconds
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from evaluate.engine import Engine
 from evaluate.errors import NothingScoredError
-from evaluate.evaluation import read_examples
-from evaluate.intervals import Interval
 from evaluate.metrics.metric import Metric
+from evaluate.pipeline.records import read_examples
+from evaluate.pipeline.runner import Progress, no_progress
 from evaluate.reproduce.evidence import Measured
 from evaluate.robustness.decoding import figures_by_setting, variation_difference
 from evaluate.robustness.options import Options
 from evaluate.robustness.run import robustness as probed
-from evaluate.runner import Progress, no_progress
+from evaluate.statistics.intervals import Interval
 from evaluate.tasks.task import Task
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from annotate.schema import Record
 from evaluate.efficiency.result import Efficiency
 from evaluate.efficiency.run import efficiency
 from evaluate.engine import Engine, engine_of
-from evaluate.intervals import Interval
+from evaluate.pipeline.runner import Progress, chosen_methods, no_progress, settings_of, without_obstacle
+from evaluate.pipeline.store import Settings
 from evaluate.reproduce.evidence import Evidence
 from evaluate.reproduce.gather import gather
 from evaluate.reproduce.judge import judge
@@ -20,8 +21,7 @@ from evaluate.reproduce.models import ModelPlan, plan_model
 from evaluate.reproduce.poster import Above, Check, Faster, Negative, Words, load_models, load_poster
 from evaluate.reproduce.scope import Scope
 from evaluate.reproduce.verdict import Verdict
-from evaluate.runner import Progress, chosen_methods, no_progress, settings_of, without_obstacle
-from evaluate.store import Settings
+from evaluate.statistics.intervals import Interval
 from evaluate.tasks.task import Task
 from evaluate.versions import versions
 

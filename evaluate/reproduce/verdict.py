@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from annotate.schema import Record
-from evaluate.intervals import Interval
+from evaluate.statistics.intervals import Interval
 
 # Of fewer texts even differences of one sign throughout come by chance in more than one case of twenty (two-sided sign
 # test, 2^(1 - n)), and a bootstrap of so few is too narrow.

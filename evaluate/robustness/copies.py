@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from annotate.files import canonical_hash
 from evaluate.engine import Engine, LocalEngine
-from evaluate.evaluation import Copies, Measure
-from evaluate.runner import Progress, attributions, no_progress, prepare
-from evaluate.store import Item, ScoreStatus, Scratch, Settings, Store, item_key
+from evaluate.pipeline.measure import Measure
+from evaluate.pipeline.records import Copies
+from evaluate.pipeline.runner import Progress, attributions, no_progress, prepare
+from evaluate.pipeline.store import Item, ScoreStatus, Scratch, Settings, Store, item_key
 from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:

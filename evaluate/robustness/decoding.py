@@ -13,16 +13,16 @@ import numpy as np
 
 from annotate.files import append_records, canonical_hash, read_records, repair_tail
 from annotate.schema import Record
-from evaluate.alignment import example_scores, masks
-from evaluate.answers import generate, generation_config
+from evaluate.alignment.run import example_scores, masks
 from evaluate.faithfulness.options import Options as FaithfulnessOptions
-from evaluate.intervals import RESAMPLES, Interval, widened
 from evaluate.metrics.alignment import auprc
+from evaluate.pipeline.answers import generate, generation_config
+from evaluate.pipeline.runner import Progress, no_progress
+from evaluate.pipeline.store import Item, Score, Settings
 from evaluate.robustness.copies import Copy, CopyMeasure, Values, mean_defined, token_scores
 from evaluate.robustness.metrics import DECODING, relative_variation, spearman
 from evaluate.robustness.options import GREEDY, Options
-from evaluate.runner import Progress, no_progress
-from evaluate.store import Item, Score, Settings
+from evaluate.statistics.intervals import RESAMPLES, Interval, widened
 from evaluate.tasks.task import Example, Task
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ from annotate.online.limits import DEFAULT_LIMITS, Budget, Limits
 from annotate.online.scheduler import Tally, collect_online
 from annotate.online.transport import Endpoint
 from annotate.schema import Paragraph, Record, Status
+from evaluate.pipeline.runner import Progress, no_progress
 from evaluate.robustness.body import body_sentences
 from evaluate.robustness.llm_format import ParaphraseFormat, paraphrase_format, shown
 from evaluate.robustness.rewriting import Change, Rewriting, rewritten
 from evaluate.robustness.rules import by_lemma
-from evaluate.runner import Progress, no_progress
 from evaluate.tasks.task import Example
 
 SCHEME = "openai:"

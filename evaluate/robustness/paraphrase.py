@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from evaluate.errors import EvaluateError
-from evaluate.evaluation import Copies
+from evaluate.pipeline.records import Copies
 from evaluate.robustness.llm import SCHEME, Asking, LLMParaphraser
 from evaluate.robustness.rewriting import Rewriting
 from evaluate.robustness.rewritings import RewritingMeasure

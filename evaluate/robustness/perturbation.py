@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from evaluate.pipeline.store import Settings
 from evaluate.robustness.copies import Copy, CopyMeasure, Values, mean_defined, token_scores
 from evaluate.robustness.edits import EDITS
 from evaluate.robustness.metrics import NOISE, max_sensitivity, spearman, spread, standardised
 from evaluate.robustness.options import Options
 from evaluate.robustness.rewriting import Rewriting
 from evaluate.robustness.rewritings import RewritingMeasure
-from evaluate.store import Settings
 from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from evaluate.plan import MethodPlan, plan
+from evaluate.planning.run_plan import MethodPlan, plan
 from evaluate.robustness.edits import EDITS
 from evaluate.robustness.llm import Asking
 from evaluate.robustness.options import Options, Probe
@@ -50,7 +50,7 @@ def robustness_plan(
     probe: Probe,
     options: Options,
 ) -> list[MethodPlan]:
-    """`evaluate.plan.plan` for all copies; faithfulness in the decoding probe is not in it.
+    """`evaluate.planning.run_plan.plan` for all copies; faithfulness in the decoding probe is not in it.
 
     Raises:
         NothingScoredError: No example fits the model.

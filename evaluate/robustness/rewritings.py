@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from evaluate.pipeline.store import Settings
 from evaluate.projection import word_scores
 from evaluate.robustness.copies import Copy, CopyMeasure, Values, mean_defined
 from evaluate.robustness.metrics import kendall, overlap_at_k, rewriting_metrics, spearman, standardised
 from evaluate.robustness.rewriting import Rewriting
-from evaluate.store import Settings
 from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluate.engine import Engine, engine_of
-from evaluate.evaluation import Evaluation, evaluate
 from evaluate.metrics.metric import Metric
+from evaluate.pipeline.records import Evaluation
+from evaluate.pipeline.run import evaluate
+from evaluate.pipeline.runner import Progress, no_progress
 from evaluate.robustness.copies import CopyMeasure
 from evaluate.robustness.edits import EDITS
 from evaluate.robustness.llm import Asking
@@ -16,7 +18,6 @@ from evaluate.robustness.metrics import DECODING, NOISE, rewriting_metrics
 from evaluate.robustness.options import Options, Probe
 from evaluate.robustness.paraphrase import VOICE, ParaphraseMeasure, kinds_of, paraphraser
 from evaluate.robustness.perturbation import EditsMeasure, NoiseMeasure
-from evaluate.runner import Progress, no_progress
 from evaluate.tasks.task import Target, Task
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annotate.files import file_hash
-from evaluate.gold import load_gold
-from evaluate.prompt import prompt_of, target_of
+from evaluate.tasks.gold import load_gold
+from evaluate.tasks.prompt import prompt_of, target_of
 from evaluate.tasks.task import Example, Task
 
 if TYPE_CHECKING:

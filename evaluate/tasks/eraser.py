@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from annotate.schema import Span
-from evaluate.prompt import CUE
 from evaluate.tasks.errors import UnusableRowError
 from evaluate.tasks.marks import checked_gold, content_words, overlapping, token_spans
+from evaluate.tasks.prompt import CUE
 from evaluate.tasks.rows import NOT_UTF8, Row, Rows, convert, file_rows, list_of, text_of
 from evaluate.tasks.task import Example, GoldSource, Task
 

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from annotate.schema import Span
-from evaluate.prompt import CUE
 from evaluate.tasks.errors import UnusableRowError
 from evaluate.tasks.marks import checked_gold, content_words, overlapping
+from evaluate.tasks.prompt import CUE
 from evaluate.tasks.rows import (
     Row,
     Rows,

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from annotate.schema import Span
-from evaluate.prompt import CUE
 from evaluate.tasks.errors import TaskError, UnusableRowError
 from evaluate.tasks.marks import content_words, overlapping, token_spans
+from evaluate.tasks.prompt import CUE
 from evaluate.tasks.rows import Row, Rows, convert, list_of, reasons_of, text_of
 from evaluate.tasks.task import Example, GoldSource, Task
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from annotate.schema import Span
-from evaluate.prompt import CUE
 from evaluate.tasks.errors import UnusableRowError
 from evaluate.tasks.marks import checked_gold, content_words, overlapping, token_spans
+from evaluate.tasks.prompt import CUE
 from evaluate.tasks.rows import (
     Row,
     Rows,

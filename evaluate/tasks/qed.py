@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from annotate.schema import Span
-from evaluate.prompt import CUE
 from evaluate.tasks.errors import UnusableRowError
 from evaluate.tasks.marks import checked_gold, content_words, overlapping
+from evaluate.tasks.prompt import CUE
 from evaluate.tasks.rows import Row, Rows, checked_text, convert, text_of
 from evaluate.tasks.task import Example, GoldSource, Task
 

@@ -142,7 +142,7 @@ class Task:
         return asked or ("all" if self.whole_target else "first")
 
     def settings(self) -> dict[str, Any]:
-        """How it is put to a model and read, as fields of `evaluate.store.Settings`."""
+        """How it is put to a model and read, as fields of `evaluate.pipeline.store.Settings`."""
         return {
             "prompt": self.prompt,
             "answer": self.answer,

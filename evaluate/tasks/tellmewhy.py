@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from annotate.words import split_words
-from evaluate.prompt import CUE
 from evaluate.tasks.errors import UnusableRowError
+from evaluate.tasks.prompt import CUE
 from evaluate.tasks.rows import Row, Rows, checked_text, convert, list_of, text_of
 from evaluate.tasks.task import Example, Task
 

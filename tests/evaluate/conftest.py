@@ -10,7 +10,7 @@ from annotate.benchmark import Benchmark, open_benchmark
 from annotate.files import file_hash, write_atomic, write_records
 from annotate.schema import Gold, GoldWord, Label, Manifest, Paragraph, Segment, text_hash
 from annotate.words import split_words
-from evaluate.alignment import alignment
+from evaluate.alignment.run import alignment
 from evaluate.tasks.curated import curated
 from evaluate.tasks.task import Example
 from heat import LanguageModel

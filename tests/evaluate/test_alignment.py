@@ -16,13 +16,13 @@ from sklearn.metrics import auc, precision_recall_curve, roc_auc_score
 import heat
 from annotate.benchmark import Benchmark
 from annotate.schema import Paragraph
-from evaluate import answers, runner
-from evaluate.alignment import alignment, example_scores, people_scores
+from evaluate.alignment.run import alignment, example_scores, people_scores
 from evaluate.errors import EvaluateError, NothingScoredError, StoreError
-from evaluate.evaluation import read_examples, read_result
 from evaluate.metrics.alignment import METRICS
-from evaluate.store import Item, Score
-from evaluate.table import notes
+from evaluate.pipeline import answers, runner
+from evaluate.pipeline.records import read_examples, read_result
+from evaluate.pipeline.store import Item, Score
+from evaluate.pipeline.table import notes
 from evaluate.tasks.curated import curated
 from evaluate.tasks.task import Example
 from heat import LanguageModel

@@ -7,8 +7,8 @@ import torch
 from fakes.tiny_models import tiny_lm
 
 import heat
-from evaluate import answers
-from evaluate.answers import exact_match, normalised, own_answer, probability, token_f1
+from evaluate.pipeline import answers
+from evaluate.pipeline.answers import exact_match, normalised, own_answer, probability, token_f1
 from evaluate.tasks.task import Example
 
 

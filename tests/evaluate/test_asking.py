@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import heat
-from evaluate.asking import CHOICES, SHIPPED, Template, Worked, load_template, put, render
 from evaluate.errors import PromptError
-from evaluate.runner import encode
+from evaluate.pipeline.runner import encode
+from evaluate.tasks.asking import CHOICES, SHIPPED, Template, Worked, load_template, put, render
 from evaluate.tasks.curated import _example
 from evaluate.tasks.errors import UnusableRowError
 from evaluate.tasks.task import Example, Task

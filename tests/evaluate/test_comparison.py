@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import permutation_test
 
-from evaluate.comparison import AllPairs, Paired, compare_all, compare_pairs
+from evaluate.statistics.comparison import AllPairs, Paired, compare_all, compare_pairs
 
 NAN = float("nan")
 

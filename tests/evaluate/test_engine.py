@@ -19,16 +19,16 @@ from typer.testing import CliRunner
 
 import heat
 from annotate.benchmark import Benchmark
-from evaluate.alignment import alignment
+from evaluate.alignment.run import alignment
 from evaluate.cli import app
 from evaluate.engine import Failed, LocalEngine, engine_of, only
 from evaluate.errors import EngineError, EvaluateError
 from evaluate.faithfulness.options import Options
 from evaluate.faithfulness.run import faithfulness
+from evaluate.pipeline.store import Store
 from evaluate.robustness.options import Options as RobustnessOptions
 from evaluate.robustness.run import robustness
 from evaluate.sanity import Sanity, sanity
-from evaluate.store import Store
 from evaluate.tasks.task import Example, GoldSource, Task
 from heat import LanguageModel
 from heat.method import Method, Scores
@@ -248,7 +248,7 @@ def test_a_wrong_resource_is_one_line(benchmark_of: Benchmark) -> None:
 def test_shards_make_the_whole(
     make_benchmark: Callable[..., Benchmark], examples: list[Example], lm: LanguageModel, tmp_path: Path
 ) -> None:
-    from evaluate.shards import merge, shard_of
+    from evaluate.pipeline.shards import merge, shard_of
 
     many = [each.model_copy(update={"id": f"{each.id}-{n}"}) for n in range(5) for each in examples]
     many = [each.model_copy(update={"prompt": f"{n}. {each.prompt}"}) for n, each in enumerate(many)]
@@ -277,14 +277,14 @@ def test_shards_make_the_whole(
 
 @pytest.mark.parametrize("shard", ["0/2", "3/2", "a/b", "1", "2/2"])
 def test_a_shard_that_cannot_be(shard: str, examples: list[Example]) -> None:
-    from evaluate.shards import shard_of
+    from evaluate.pipeline.shards import shard_of
 
     with pytest.raises(EvaluateError, match=r"--shard takes I/N|is empty"):
         shard_of(task_of(examples), shard)
 
 
 def test_merging_what_is_no_results_folder(tmp_path: Path) -> None:
-    from evaluate.shards import merge
+    from evaluate.pipeline.shards import merge
 
     with pytest.raises(EvaluateError, match="no results folder"):
         merge(tmp_path / "out", [tmp_path])

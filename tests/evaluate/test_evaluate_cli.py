@@ -16,7 +16,7 @@ from conftest import make_gold, make_paragraph
 
 from annotate.benchmark import Benchmark
 from evaluate.cli import main
-from evaluate.runner import CHUNK, why_only_named
+from evaluate.pipeline.runner import CHUNK, why_only_named
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "transformers", "numpy", "pandas", "scipy", "sklearn", "matplotlib")

@@ -14,16 +14,16 @@ from scipy.stats import spearmanr
 
 import heat
 from evaluate.ablation import COLUMNS, ROWS, ablation
-from evaluate.alignment import alignment
-from evaluate.answers import own_answer
+from evaluate.alignment.run import alignment
 from evaluate.errors import NothingScoredError
-from evaluate.evaluation import read_examples, read_result
 from evaluate.faithfulness.options import Options
-from evaluate.methods import method_rows
 from evaluate.metrics.alignment import METRICS
-from evaluate.runner import chosen_methods, why_only_named, without_obstacle
+from evaluate.pipeline.answers import own_answer
+from evaluate.pipeline.records import read_examples, read_result
+from evaluate.pipeline.runner import chosen_methods, why_only_named, without_obstacle
+from evaluate.pipeline.table import as_latex, as_markdown, notes, place
+from evaluate.planning.methods import method_rows
 from evaluate.sanity import _correlation, sanity
-from evaluate.table import as_latex, as_markdown, notes, place
 from evaluate.tasks.catalog import load_task
 from evaluate.tasks.task import Example, GoldSource, Task
 from heat import LanguageModel

@@ -9,7 +9,7 @@ from annotate.benchmark import Benchmark
 from annotate.errors import LabelError
 from annotate.schema import Paragraph
 from evaluate.errors import NoGoldError
-from evaluate.gold import load_gold
+from evaluate.tasks.gold import load_gold
 
 Make = Callable[..., Benchmark]
 

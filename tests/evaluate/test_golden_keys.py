@@ -7,14 +7,14 @@ from fakes.golden import check_golden
 
 import heat
 from annotate.benchmark import open_benchmark
-from evaluate.alignment import alignment
+from evaluate.alignment.run import alignment
 from evaluate.faithfulness.options import Options
 from evaluate.faithfulness.run import faithfulness
+from evaluate.pipeline.runner import default_config
+from evaluate.pipeline.store import Settings, Store, attribution_key, item_key
 from evaluate.robustness.options import DecodingSetting
 from evaluate.robustness.options import Options as Disturbance
 from evaluate.robustness.run import robustness
-from evaluate.runner import default_config
-from evaluate.store import Settings, Store, attribution_key, item_key
 from evaluate.tasks.curated import curated
 from evaluate.tasks.task import Example
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, bootstrap, norm, t
 
-from evaluate.intervals import few_texts_note, log_ratio_interval, mean_interval, widened
+from evaluate.statistics.intervals import few_texts_note, log_ratio_interval, mean_interval, widened
 
 
 def test_mean_and_normal_theory() -> None:

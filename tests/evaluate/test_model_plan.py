@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from evaluate.cli import app
 from evaluate.errors import PlanError
-from evaluate.model_plan import parse_bytes, plan_model
+from evaluate.planning.model_plan import parse_bytes, plan_model
 
 
 @pytest.mark.parametrize(

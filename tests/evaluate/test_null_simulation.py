@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from evaluate.comparison import compare_all
-from evaluate.intervals import mean_interval
+from evaluate.statistics.comparison import compare_all
+from evaluate.statistics.intervals import mean_interval
 
 Table = dict[str, np.ndarray]
 

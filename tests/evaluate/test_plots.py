@@ -16,8 +16,8 @@ from evaluate.errors import ReportError
 from evaluate.metrics.alignment import METRICS
 from evaluate.plots.canvas import as_png, as_svg, singled
 from evaluate.plots.cost import _front
-from evaluate.results import read_scores
-from evaluate.summaries import mean_curves, rank_correlations, segment_mass
+from evaluate.results.folder import read_scores
+from evaluate.results.summaries import mean_curves, rank_correlations, segment_mass
 from evaluate.word_scores import WordScores, read_word_scores
 
 METHODS = ["random", "input-x-gradient", "gradient-norm", "heat"]

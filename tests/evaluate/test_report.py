@@ -13,19 +13,19 @@ from conftest import make_gold, make_label, make_paragraph
 
 from annotate.benchmark import Benchmark
 from annotate.schema import Paragraph
-from evaluate.alignment import alignment
+from evaluate.alignment.run import alignment
 from evaluate.errors import EvaluateError
 from evaluate.faithfulness.options import Options
 from evaluate.faithfulness.run import faithfulness
-from evaluate.intervals import Interval
+from evaluate.pipeline.store import Score
+from evaluate.pipeline.table import in_words, seconds
 from evaluate.report import write_report
 from evaluate.report.paragraphs import pieces
-from evaluate.results import open_results, read_scores
+from evaluate.results.folder import open_results, read_scores
 from evaluate.robustness.options import Options as Robustness
 from evaluate.robustness.run import robustness
 from evaluate.sanity import Sanity, write_sanity
-from evaluate.store import Score
-from evaluate.table import in_words, seconds
+from evaluate.statistics.intervals import Interval
 from evaluate.tasks.curated import curated
 from evaluate.tasks.task import Example
 from heat import LanguageModel

@@ -11,15 +11,15 @@ from conftest import make_gold, make_paragraph
 
 from annotate.benchmark import Benchmark, open_benchmark
 from annotate.schema import Paragraph
-from evaluate.alignment import alignment
+from evaluate.alignment.run import alignment
 from evaluate.errors import ReportError
 from evaluate.faithfulness.options import Options
 from evaluate.faithfulness.run import faithfulness
 from evaluate.report import write_comparison
-from evaluate.results import open_results, read_scores
+from evaluate.results.folder import open_results, read_scores
+from evaluate.results.two_runs import _changes, compare, shared
 from evaluate.tasks.curated import curated
 from evaluate.tasks.task import Example
-from evaluate.two_runs import _changes, compare, shared
 from heat import LanguageModel
 
 html5lib = pytest.importorskip("html5lib", reason="html5lib, the checker of HTML, is not installed")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from annotate.schema import Paragraph
-from evaluate.evaluation import read_result
+from evaluate.pipeline.records import read_result
 from evaluate.reproduce.evidence import Evidence, Measured, measured
 from evaluate.reproduce.judge import judge
 from evaluate.reproduce.others import other_tasks

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluate.intervals import Interval
 from evaluate.reproduce.verdict import (
     Verdict,
     all_of,
@@ -14,6 +13,7 @@ from evaluate.reproduce.verdict import (
     of_ratios,
     of_share,
 )
+from evaluate.statistics.intervals import Interval
 
 
 def interval(mean: float | None, low: float | None, high: float | None) -> Interval:

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from evaluate import runner
-from evaluate.runner import attributions, settings_of
-from evaluate.store import Scratch
+from evaluate.pipeline import runner
+from evaluate.pipeline.runner import attributions, settings_of
+from evaluate.pipeline.store import Scratch
 from evaluate.tasks.task import Example
 from heat import LanguageModel
 from heat.errors import HeatError

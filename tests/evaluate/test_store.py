@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from evaluate.alignment import Alignment
+from evaluate.alignment.run import Alignment
 from evaluate.errors import StoreError
-from evaluate.store import Item, Score, Settings, Store, Timing, attribution_key, item_key, score_key
+from evaluate.pipeline.store import Item, Score, Settings, Store, Timing, attribution_key, item_key, score_key
 from evaluate.tasks.task import Example
 
 SETTINGS = Settings(model="m", revision="r", dtype="float32", seed=0)

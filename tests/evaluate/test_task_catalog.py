@@ -11,10 +11,10 @@ from annotate.benchmark import Benchmark, prebuilt
 from annotate.errors import BenchmarkError
 from annotate.schema import Gold, GoldWord, Label, Paragraph
 from evaluate.errors import EvaluateError, NoGoldError
-from evaluate.gold import load_gold
 from evaluate.tasks.catalog import BENCHMARKS, TASKS, load_task
 from evaluate.tasks.curated import curated
 from evaluate.tasks.errors import TaskError, UnknownSubsetError, UnknownTaskError
+from evaluate.tasks.gold import load_gold
 
 LIFE = {"wiki_bio_text": "Eva sang. She died in Bari."}
 

@@ -5,8 +5,8 @@ from itertools import islice
 
 from annotate.sources.sample.science import Asks, ask, draw_support
 from annotate.sources.sample.world import load_world, pair_split
-from evaluate.prompt import CUE
 from evaluate.reader.corpus import Level, lessons
+from evaluate.tasks.prompt import CUE
 
 LEVEL = Level(nouns=6, facts=(2, 5), narrative=0.9, drill=0.5, questions=4)
 

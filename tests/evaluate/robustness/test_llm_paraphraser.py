@@ -15,15 +15,15 @@ from annotate.online.transport import Endpoint
 from annotate.words import split_words
 from evaluate.cli import main
 from evaluate.errors import NothingScoredError
-from evaluate.evaluation import Evaluation
+from evaluate.pipeline.records import Evaluation
+from evaluate.pipeline.shards import merge
+from evaluate.pipeline.store import Store
+from evaluate.pipeline.table import notes
 from evaluate.robustness.llm import LEDGER, Asking, LLMParaphraser, Paraphrase, spent
 from evaluate.robustness.llm_format import paraphrase_format, shown
 from evaluate.robustness.options import Options
 from evaluate.robustness.plan import attributions_per_example
 from evaluate.robustness.run import metrics_of, robustness
-from evaluate.shards import merge
-from evaluate.store import Store
-from evaluate.table import notes
 from evaluate.tasks.task import Example, Task
 
 KEY = "sk-test-0123456789abcdef"

@@ -13,15 +13,15 @@ from pydantic.dataclasses import dataclass as checked
 
 import heat
 from annotate.words import split_words
-from evaluate.answers import generate
 from evaluate.errors import NothingScoredError
-from evaluate.evaluation import Evaluation, read_result
+from evaluate.pipeline.answers import generate
+from evaluate.pipeline.records import Evaluation, read_result
+from evaluate.pipeline.runner import chosen_methods
+from evaluate.pipeline.store import Store
+from evaluate.pipeline.table import as_markdown, notes, terminal_table
 from evaluate.robustness.decoding import answered
 from evaluate.robustness.options import GREEDY, DecodingSetting, Options
 from evaluate.robustness.run import metrics_of, robustness
-from evaluate.runner import chosen_methods
-from evaluate.store import Store
-from evaluate.table import as_markdown, notes, terminal_table
 from evaluate.tasks.task import Example, Task
 from heat import LanguageModel
 from heat.batch import Batch

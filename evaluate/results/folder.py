@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from annotate.files import read_records
 from annotate.schema import Record
 from evaluate.ablation import Ablation
-from evaluate.alignment import Alignment
+from evaluate.alignment.run import Alignment
 from evaluate.errors import EvaluateError, ReportError
-from evaluate.evaluation import Evaluation, read_examples, read_result
 from evaluate.faithfulness.options import Options
 from evaluate.faithfulness.run import depends_on
+from evaluate.pipeline.records import Evaluation, read_examples, read_result
+from evaluate.pipeline.store import Score, attribution_key, score_key
 from evaluate.sanity import SanityChecks
-from evaluate.store import Score, attribution_key, score_key
 from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:

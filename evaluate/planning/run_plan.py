@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from evaluate.errors import EvaluateError, NothingScoredError
-from evaluate.runner import encode
+from evaluate.pipeline.runner import encode
 from evaluate.tasks.task import Example, Target
 
 if TYPE_CHECKING:

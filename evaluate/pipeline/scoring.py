@@ -10,13 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluate.engine import Engine, Failed
+from evaluate.pipeline.runner import Progress, attributions, chunks, default_config
+from evaluate.pipeline.store import (
+    Score,
+    ScoreStatus,
+    Scratch,
+    Settings,
+    Store,
+    Timing,
+    attribution_key,
+    score_key,
+)
 from evaluate.projection import unscored_share
-from evaluate.runner import Progress, attributions, chunks, default_config
-from evaluate.store import Score, ScoreStatus, Scratch, Settings, Store, Timing, attribution_key, score_key
 from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:
-    from evaluate.evaluation import Measure
+    from evaluate.pipeline.measure import Measure
     from heat import Attribution, LanguageModel
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from evaluate.runner import why_only_named
+from evaluate.pipeline.runner import why_only_named
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from evaluate.comparison import ALPHA
-from evaluate.evaluation import PERSON
-from evaluate.intervals import few_texts_note
 from evaluate.metrics.metric import Metric
+from evaluate.pipeline.records import PERSON
+from evaluate.statistics.comparison import ALPHA
+from evaluate.statistics.intervals import few_texts_note
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from evaluate.evaluation import Copies, Evaluation, MethodResult
-    from evaluate.intervals import Interval
+    from evaluate.pipeline.records import Copies, Evaluation, MethodResult
+    from evaluate.statistics.intervals import Interval
 
 
 def terminal_table(result: Evaluation, metrics: Sequence[Metric]) -> Table:

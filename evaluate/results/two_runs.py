@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluate.comparison import compare_pairs
 from evaluate.errors import ReportError
-from evaluate.evaluation import Evaluation, read_examples
-from evaluate.intervals import Interval
 from evaluate.metrics.alignment import METRICS as ALIGNMENT
 from evaluate.metrics.faithfulness import METRICS as FAITHFULNESS
 from evaluate.metrics.metric import Metric
-from evaluate.results import KINDS, Results, score_rows
-from evaluate.store import Score
+from evaluate.pipeline.records import Evaluation, read_examples
+from evaluate.pipeline.store import Score
+from evaluate.results.folder import KINDS, Results, score_rows
+from evaluate.statistics.comparison import compare_pairs
+from evaluate.statistics.intervals import Interval
 from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:

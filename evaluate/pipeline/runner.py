@@ -9,11 +9,11 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from evaluate.answers import exact_match, own_answer, probability, token_f1
 from evaluate.engine import Engine, Failed, engine_of, only
 from evaluate.errors import EvaluateError, NoFoilError, StoreError
+from evaluate.pipeline.answers import exact_match, own_answer, probability, token_f1
+from evaluate.pipeline.store import FAILED, Item, Scratch, Settings, Store, Timing, attribution_key, item_key
 from evaluate.projection import projection
-from evaluate.store import FAILED, Item, Scratch, Settings, Store, Timing, attribution_key, item_key
 from evaluate.tasks.task import Example, Target, Task
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluate.intervals import mean_interval
 from evaluate.metrics.alignment import Mask, Scores, decides, density, is_constant, precision_recall
+from evaluate.statistics.intervals import mean_interval
 
 if TYPE_CHECKING:
     import pandas as pd

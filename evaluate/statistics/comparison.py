@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotate.schema import Record
-from evaluate.intervals import Interval
+from evaluate.statistics.intervals import Interval
 
 # Exact up to 13 texts (8,192 flips). A p near .05 has a Monte Carlo error of .002.
 FLIPS = 9_999

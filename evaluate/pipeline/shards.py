@@ -10,10 +10,10 @@ from pathlib import Path
 
 from annotate.files import append_lines, read_lines, repair_tail
 from evaluate.errors import EvaluateError
+from evaluate.pipeline.runner import CHUNK
+from evaluate.pipeline.store import Store, attribution_path
 from evaluate.robustness.decoding import ANSWERS
 from evaluate.robustness.llm import LEDGER
-from evaluate.runner import CHUNK
-from evaluate.store import Store, attribution_path
 from evaluate.tasks.task import Task
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluate.evaluation import Evaluation, Measure, evaluate
 from evaluate.metrics.alignment import METRICS, Mask, Scores, chance, decides, is_constant, score_words
+from evaluate.pipeline.measure import Measure
+from evaluate.pipeline.records import Evaluation
+from evaluate.pipeline.run import evaluate
+from evaluate.pipeline.runner import Progress, no_progress
+from evaluate.pipeline.store import ScoreStatus
 from evaluate.projection import word_scores
-from evaluate.runner import Progress, no_progress
-from evaluate.store import ScoreStatus
 from evaluate.tasks.task import Aggregation, Example, Target, Task
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""How well attributions agree with gold words."""

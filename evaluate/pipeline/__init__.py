@@ -1,0 +1,1 @@
+"""Put examples to a model, attribute, score, average, compare and keep: what every evaluation shares."""

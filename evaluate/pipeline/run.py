@@ -1,0 +1,216 @@
+"""Score methods on a task: attribute once, score, average with intervals, compare, keep."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from annotate.files import canonical_hash, write_atomic, write_records
+from evaluate.engine import Engine, engine_of
+from evaluate.errors import NothingScoredError
+from evaluate.metrics.metric import Metric
+from evaluate.pipeline.measure import Measure
+from evaluate.pipeline.records import Evaluation
+from evaluate.pipeline.runner import Progress, default_config, no_progress, prepare, settings_on
+from evaluate.pipeline.scoring import score_methods
+from evaluate.pipeline.store import Item, Store, attribution_key
+from evaluate.pipeline.summary import best_baselines, summarise
+from evaluate.pipeline.table import as_latex, as_markdown
+from evaluate.statistics.intervals import Interval, mean_interval
+from evaluate.tasks.task import Example, Target, Task
+from evaluate.versions import versions
+
+if TYPE_CHECKING:
+    from heat import LanguageModel
+
+
+def evaluate(
+    measure: Measure,
+    task: Task,
+    lm: LanguageModel | Engine,
+    methods: Sequence[str],
+    *,
+    out: Path,
+    target: Target | None = None,
+    seed: int = 0,
+    only_correct: bool | None = None,
+    single_token: bool | None = None,
+    options: Mapping[str, Any] | None = None,
+    command: str = "",
+    retry_failed: bool = False,
+    name: str = "",
+    on_progress: Progress = no_progress,
+) -> Evaluation:
+    """Score attribution methods on a task; what the store in ``out`` holds already is not computed again.
+
+    Args:
+        measure: Which family of metrics.
+        task: Examples.
+        lm: The model whose answers are attributed, or an engine that holds it.
+        methods: Registered names.
+        out: Results folder; made where it is missing.
+        target: ``"first"`` attributes the first target token, ``"all"`` every one; ``None``: as the task has it.
+        seed: Seed of the methods, of the bootstrap and of the permutations.
+        only_correct: Leave out examples whose answer is not what the model says; ``None``: as the task has it.
+        single_token: Leave out examples whose target is more than one token; ``None``: as the task has it.
+        options: What the measure was asked for, kept with the result.
+        command: How this was called, kept with the result.
+        retry_failed: Try again what failed in an earlier run.
+        name: Name of the files it leaves; the family's by default.
+        on_progress: Told how far the work has come.
+
+    Returns:
+        The table and its provenance. It is also in ``out``, as JSON, CSV, Markdown and LaTeX.
+
+    Raises:
+        UnknownMethodError: A method is not registered.
+        NothingScoredError: Every example was skipped.
+        StoreError: The results folder cannot be used.
+    """
+    names = list(dict.fromkeys(methods))
+    configs = {name: default_config(name) for name in names}
+    engine = engine_of(lm)
+    settings = settings_on(engine, seed, target=task.target(target), task=task)
+    only_correct = task.only_correct if only_correct is None else only_correct
+    single_token = task.single_token if single_token is None else single_token
+    with Store(out) as store:
+        if retry_failed:
+            store.forget_failed()
+        items = prepare(store, engine, task.examples, settings, on_progress)
+        examples = explained(task, items)
+        to_run = items if task.answer == "gold" else prepare(store, engine, examples, settings, on_progress)
+        left_out = [
+            _left_out(example, item, run, only_correct, single_token)
+            for example, item, run in zip(examples, items, to_run, strict=True)
+        ]
+        able = [each for each, why in zip(examples, left_out, strict=True) if why is None]
+        measure.begin(store, engine, able, settings, on_progress)
+        obstacles = [
+            why or measure.obstacle(example) for example, why in zip(examples, left_out, strict=True)
+        ]
+        kept = [index for index, obstacle in enumerate(obstacles) if obstacle is None]
+        usable = [examples[index] for index in kept]
+        found = [obstacle for obstacle in obstacles if obstacle is not None]
+        skipped = dict(sorted(Counter(reason for reason, _ in found).items()))
+        example = found[0][1] if found else ""
+        if not usable:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items()) or "there are none"
+            raise NothingScoredError(
+                f"none of the {len(task.examples)} examples could be scored: {reasons}; {example}"
+            )
+        keys = {
+            name: [attribution_key(example, settings, name, configs[name]) for example in usable]
+            for name in names
+        }
+        computed, rows = score_methods(measure, store, engine, usable, names, settings, on_progress)
+        timings = store.timings
+    texts = [example.text_key for example in usable]
+    results = summarise(measure, rows, keys, configs, texts, timings, seed)
+    chances = [measure.chance(example) for example in usable]
+    persons = [measure.person(example) for example in usable]
+
+    def of_answers(values: Sequence[float | bool | None]) -> Interval:
+        return mean_interval([float(value or 0) for value in values], texts, seed=seed)
+
+    stored = [example.model_dump(mode="json") for example in usable]
+    digest = canonical_hash(stored)
+    result = Evaluation(
+        kind=measure.kind,
+        command=command,
+        task=task.name,
+        source=task.source,
+        folder=task.folder,
+        examples=f"examples-{digest[:12]}.jsonl",
+        task_sha256=digest,
+        settings=settings,
+        options=dict(options or {}),
+        gold=task.gold,
+        asked=len(task.examples),
+        texts=len(set(texts)),
+        scored=len(usable),
+        undecided=sum(row.status == "undecided" for row in rows[names[0]]),
+        skipped=skipped,
+        skipped_example=example,
+        left_out={reason: len(each) for reason, each in task.left_out.items()},
+        accuracy=of_answers([items[index].correct for index in kept]),
+        answer_f1=of_answers([items[index].f1 for index in kept]),
+        answer_probability=of_answers([items[index].probability for index in kept]),
+        chance={
+            metric.name: mean_interval([each[metric.name] for each in chances], texts, seed=seed)
+            for metric in measure.metrics
+            if chances[0]
+        },
+        person={
+            metric.name: mean_interval(
+                [each.get(metric.name, math.nan) for each in persons], texts, seed=seed
+            )
+            for metric in measure.metrics
+            if any(persons)
+        },
+        best_baseline=best_baselines(measure, rows),
+        copies=measure.copies(),
+        methods=results,
+        versions=versions(),
+        rows={name: tuple(each) for name, each in rows.items()},
+        computed=computed,
+        reused=len(names) * sum(1 + measure.n_copies(example) for example in usable) - computed,
+    )
+    write_records(out / result.examples, usable)
+    _write(result, measure.metrics, out, name or result.kind)
+    return result
+
+
+def explained(task: Task, items: Sequence[Item]) -> list[Example]:
+    """The examples with the target that is explained: the benchmark's, or what the model itself says.
+
+    Args:
+        task: The examples.
+        items: What the model makes of each.
+
+    Returns:
+        The examples in order; one to which the model says nothing keeps its target.
+    """
+    if task.answer == "gold":
+        return list(task.examples)
+    return [
+        example.model_copy(update={"target": item.answer}) if item.answer.strip() else example
+        for example, item in zip(task.examples, items, strict=True)
+    ]
+
+
+def _left_out(
+    example: Example, item: Item, to_run: Item, only_correct: bool, single_token: bool
+) -> tuple[str, str] | None:
+    """Why an example is not scored whatever the measure: a reason to count, and a sentence.
+
+    Args:
+        example: With the target that is explained.
+        item: What the model makes of the benchmark's answer.
+        to_run: What it makes of the target.
+        only_correct: Leave out wrong answers.
+        single_token: Leave out targets of several tokens.
+    """
+    for each in (item, to_run):
+        if each.status == "skipped":
+            return each.reason, f"for instance {example.id}: {each.detail}"
+    if to_run is not item and not item.answer.strip():
+        return "empty answer", f"for instance {example.id}: the model ends its answer before it says anything"
+    if single_token and to_run.target_tokens > 1:
+        return (
+            "target of several tokens",
+            f"for instance {example.id}: {example.target!r} is {to_run.target_tokens} tokens",
+        )
+    if only_correct and not item.correct:
+        said = item.answer.strip() or "nothing"
+        return "wrong answer", f"for instance {example.id}: the model says {said!r}"
+    return None
+
+
+def _write(result: Evaluation, metrics: Sequence[Metric], out: Path, name: str) -> None:
+    write_atomic(out / f"{name}.json", result.model_dump_json(indent=2) + "\n")
+    write_atomic(out / f"{name}.csv", result.frame.drop(columns="seconds_per_1000").to_csv(index=False))
+    write_atomic(out / f"{name}.md", as_markdown(result, metrics))
+    write_atomic(out / f"{name}.tex", as_latex(result, metrics))

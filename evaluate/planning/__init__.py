@@ -1,0 +1,1 @@
+"""What a run, a model or a method will cost, before it is paid for."""
