@@ -155,12 +155,13 @@ def cell(name: str, lm: LanguageModel, task: Any, out: Path, prompt: str, *, toy
     import heat
     from evaluate.alignment.run import alignment
     from evaluate.pipeline.records import read_examples
+    from evaluate.pipeline.run import RunConfig
     from evaluate.pipeline.runner import default_config
     from evaluate.pipeline.store import attribution_key, attribution_path
     from evaluate.tasks.asking import put
 
     folder = out / name
-    result = alignment(put(task, lm, prompt), lm, ["heat"], out=folder, name="defaults")
+    result = alignment(put(task, lm, prompt), lm, ["heat"], RunConfig(folder, name="defaults"))
     rows: list[dict[Form, float]] = []
     kept: list[Example] = []
     for example in read_examples(folder, result):

@@ -129,6 +129,7 @@ def poison(place: Path, good: int, bad: int) -> None:
 
     import heat
     from evaluate.alignment.run import alignment
+    from evaluate.pipeline.run import RunConfig
     from evaluate.pipeline.store import Store
     from evaluate.tasks.catalog import load_task
     from heat.method import Method, Scores
@@ -186,7 +187,7 @@ def poison(place: Path, good: int, bad: int) -> None:
 
     began = time.perf_counter()
     result = alignment(
-        replace(task, examples=tuple(examples)), heat.load(), ["fragile"], out=place / "poison"
+        replace(task, examples=tuple(examples)), heat.load(), ["fragile"], RunConfig(place / "poison")
     )
     seconds = time.perf_counter() - began
     (row,) = result.methods

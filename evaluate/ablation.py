@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from annotate.files import write_atomic
 from annotate.schema import Record
@@ -11,10 +11,11 @@ from evaluate.alignment.run import alignment
 from evaluate.faithfulness.options import Options
 from evaluate.faithfulness.run import faithfulness
 from evaluate.pipeline.records import Evaluation
+from evaluate.pipeline.run import RunConfig
 from evaluate.pipeline.runner import Progress, no_progress
 from evaluate.pipeline.table import in_words
 from evaluate.statistics.intervals import Interval
-from evaluate.tasks.task import Target, Task
+from evaluate.tasks.task import Task
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,43 +67,34 @@ class Ablation(Record):
 def ablation(
     task: Task,
     lm: LanguageModel | Engine,
+    run: RunConfig,
     *,
-    out: Path,
     options: Options | None = None,
-    target: Target | None = None,
-    seed: int = 0,
-    only_correct: bool | None = None,
-    single_token: bool | None = None,
-    command: str = "",
-    retry_failed: bool = False,
     on_progress: Progress = no_progress,
 ) -> tuple[Ablation, Evaluation, Evaluation]:
     """Score the six rows for faithfulness and alignment; see `evaluate` for the arguments.
 
     Returns:
-        The table, and the two evaluations it is taken from. It is also in ``out``, as ``ablation.json`` and
+        The table, and the two evaluations it is taken from. It is also in the folder, as ``ablation.json`` and
         ``ablation.csv``, beside ``ablation-alignment`` and ``ablation-faithfulness``.
 
     Raises:
         NothingScoredError: No example has gold, which DSA needs.
     """
-    common: dict[str, Any] = {
-        "out": out,
-        "target": target,
-        "seed": seed,
-        "only_correct": only_correct,
-        "single_token": single_token,
-        "command": command,
-        "retry_failed": retry_failed,
-        "on_progress": on_progress,
-    }
     methods = [*ROWS, "random"]
-    aligned = alignment(task, lm, methods, name="ablation-alignment", **common)
-    faithful = faithfulness(task, lm, methods, options=options, name="ablation-faithfulness", **common)
+    aligned = alignment(task, lm, methods, replace(run, name="ablation-alignment"), on_progress=on_progress)
+    faithful = faithfulness(
+        task,
+        lm,
+        methods,
+        replace(run, name="ablation-faithfulness"),
+        options=options,
+        on_progress=on_progress,
+    )
     dsa = {row.method: row.metrics["dsa"] for row in aligned.methods}
     soft = {row.method: row for row in faithful.methods}
     found = Ablation(
-        command=command,
+        command=run.command,
         rows={
             name: {
                 "soft_nc": soft[name].metrics["soft_nc"],
@@ -115,8 +107,8 @@ def ablation(
             name: {each: soft[name].ratios[each] for each in ("soft_nc", "soft_ns")} for name in ROWS
         },
     )
-    write_atomic(out / "ablation.json", found.model_dump_json(indent=2) + "\n")
-    write_atomic(out / "ablation.csv", found.frame.to_csv(index=False))
+    write_atomic(run.out / "ablation.json", found.model_dump_json(indent=2) + "\n")
+    write_atomic(run.out / "ablation.csv", found.frame.to_csv(index=False))
     return found, aligned, faithful
 
 

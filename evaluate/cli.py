@@ -21,6 +21,7 @@ from evaluate.options import (
     BenchmarkOption,
     EngineOptions,
     ModelOptions,
+    OutputOptions,
     PromptOption,
     SeedOption,
     SourceOption,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from evaluate.engine import Engine
     from evaluate.metrics.metric import Metric
     from evaluate.pipeline.records import Evaluation
+    from evaluate.pipeline.run import RunConfig
     from evaluate.planning.run_plan import MethodPlan
     from evaluate.tasks.task import Task
     from heat import LanguageModel
@@ -92,80 +94,70 @@ def root() -> None:
 
 
 @app.command(
+    "alignment",
     epilog="\b\nExamples:\n"
     "  evaluate alignment\n"
     "  evaluate alignment --method heat --method integrated-gradients --limit 50\n"
-    "  evaluate alignment --method all --benchmark real --model MODEL --out real-results"
+    "  evaluate alignment --method all --benchmark real --model MODEL --out real-results",
 )
 @bundled
-def alignment(
+def alignment_command(
     task: TaskOptions = TaskOptions(),
     gold: GoldOption = "auto",
     method: MethodOption = None,
     model: ModelOptions = ModelOptions(),
     answers: AnswerOptions = AnswerOptions(),
     engine: EngineOptions = EngineOptions(),
-    out: OutOption = Path("results"),
     html: HtmlOption = None,
     plan: PlanOption = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Score attribution methods against the gold words of a benchmark.
 
     Prints AUPRC, AUROC, F1 at the number of gold words and DSA, each with a 95 percent
     interval, beside chance; the files hold the other metrics and all comparisons.
     """
-    from evaluate.alignment.run import alignment as align
+    from evaluate.alignment.run import alignment
     from evaluate.metrics.alignment import METRICS
 
-    opened = _opened(task, gold, model, method, json or quiet, engine, answers)
-    with opened as (examples, worker, names), _bars(quiet or json) as on_progress:
+    opened = _opened(task, gold, model, method, output.silent, engine, answers)
+    with opened as (examples, worker, names), _bars(output.silent) as on_progress:
         if plan:
-            _plan(examples, worker.lm, names, task.target, as_json=json)
+            _plan(examples, worker.lm, names, task.target, as_json=output.json)
             return
-        result = align(
+        result = alignment(
             examples,
             worker,
             names,
-            out=out,
-            target=task.target,
-            seed=task.seed,
-            only_correct=answers.only_correct,
-            single_token=answers.single_token,
-            command=command_line(),
-            retry_failed=engine.retry_failed,
+            _run_config(task, answers, engine, output, command_line()),
             on_progress=on_progress,
         )
     if html is not None:
         from evaluate.report import write_report
 
-        write_report(out, html, command=command_line())
-    _show(result, METRICS, out, json, quiet)
+        write_report(output.out, html, command=command_line())
+    _show(result, METRICS, output)
     if html is not None:
-        _speaker(json or quiet)(f"report: {html}")
+        _speaker(output.silent)(f"report: {html}")
 
 
 @app.command(
+    "faithfulness",
     epilog="\b\nExamples:\n"
     "  evaluate faithfulness --method all --limit 100\n"
     "  evaluate faithfulness --method heat --erase attention\n"
-    "  evaluate faithfulness --benchmark tellmewhy --source test.jsonl --model MODEL"
+    "  evaluate faithfulness --benchmark tellmewhy --source test.jsonl --model MODEL",
 )
 @bundled
-def faithfulness(
+def faithfulness_command(
     task: TaskOptions = TaskOptions(),
     method: MethodOption = None,
     model: ModelOptions = ModelOptions(),
     answers: AnswerOptions = AnswerOptions(),
     erase: EraseOption = "delete",
     engine: EngineOptions = EngineOptions(),
-    out: OutOption = Path("results"),
     plan: PlanOption = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Score attribution methods by what the model says without the tokens they name.
 
@@ -173,39 +165,34 @@ def faithfulness(
     the files hold insertion, deletion, RISE, MAS, infidelity and the others. Attributions that
     `evaluate alignment` left in the results folder are used again. No gold is needed.
     """
-    from evaluate.faithfulness.run import faithfulness as be_faithful
+    from evaluate.faithfulness.run import faithfulness
     from evaluate.metrics.faithfulness import METRICS
 
-    opened = _opened(task, "none", model, method, json or quiet, engine, answers)
-    with opened as (examples, worker, names), _bars(quiet or json) as on_progress:
+    opened = _opened(task, "none", model, method, output.silent, engine, answers)
+    with opened as (examples, worker, names), _bars(output.silent) as on_progress:
         if plan:
-            _plan(examples, worker.lm, names, task.target, as_json=json)
+            _plan(examples, worker.lm, names, task.target, as_json=output.json)
             return
-        result = be_faithful(
+        result = faithfulness(
             examples,
             worker,
             names,
-            out=out,
+            _run_config(task, answers, engine, output, command_line()),
             options=Options(erase=erase),
-            target=task.target,
-            seed=task.seed,
-            only_correct=answers.only_correct,
-            single_token=answers.single_token,
-            command=command_line(),
-            retry_failed=engine.retry_failed,
             on_progress=on_progress,
         )
-    _show(result, METRICS, out, json, quiet)
+    _show(result, METRICS, output)
 
 
 @app.command(
+    "robustness",
     epilog="\b\nExamples:\n"
     "  evaluate robustness --probe perturbation --limit 20\n"
     "  evaluate robustness --method all --limit 50 --plan\n"
-    "  evaluate robustness --probe paraphrase --benchmark tellmewhy --source test.jsonl --model MODEL"
+    "  evaluate robustness --probe paraphrase --benchmark tellmewhy --source test.jsonl --model MODEL",
 )
 @bundled
-def robustness(
+def robustness_command(
     task: TaskOptions = TaskOptions(),
     gold: GoldOption = "auto",
     method: MethodOption = None,
@@ -227,11 +214,8 @@ def robustness(
     ] = DEFAULT_BASE_URL,
     concurrency: ConcurrencyOption = 8,
     max_cost: MaxCostOption = None,
-    out: OutOption = Path("results"),
     plan: PlanOption = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Score attribution methods by how far their scores move when little else does.
 
@@ -243,94 +227,77 @@ def robustness(
     from annotate.online.transport import Endpoint
     from evaluate.robustness.llm import Asking, spent
     from evaluate.robustness.plan import robustness_plan
-    from evaluate.robustness.run import metrics_of
-    from evaluate.robustness.run import robustness as be_robust
+    from evaluate.robustness.run import metrics_of, robustness
 
     chosen = RobustnessOptions(radius=radius, draws=draws)
     if paraphraser:
         chosen = chosen.model_copy(update={"paraphrasers": tuple(dict.fromkeys(paraphraser))})
     needs_gold = probe in ("decoding", "all")
     kind = gold if needs_gold else "none"
-    opened = _opened(task, kind, model, method, json or quiet, engine, answers)
-    with opened as (examples, worker, names), _bars(quiet or json) as on_progress:
+    opened = _opened(task, kind, model, method, output.silent, engine, answers)
+    with opened as (examples, worker, names), _bars(output.silent) as on_progress:
         # Beside random, which always moves, the control that never does.
         names = list(dict.fromkeys([*names, "constant"]))
         if plan:
             rows = robustness_plan(worker.lm, examples, names, task.target, probe, chosen)
-            _print_plan(rows, as_json=json)
+            _print_plan(rows, as_json=output.json)
             return
-        results = be_robust(
+        results = robustness(
             examples,
             worker,
             names,
-            out=out,
+            _run_config(task, answers, engine, output, command_line()),
             probe=probe,
             options=chosen,
-            target=task.target,
-            seed=task.seed,
-            only_correct=answers.only_correct,
-            single_token=answers.single_token,
-            command=command_line(),
-            retry_failed=engine.retry_failed,
             asking=Asking(
                 Endpoint(base_url), Limits(concurrency, max_cost=max_cost), Budget(max_cost), on_progress
             ),
             on_progress=on_progress,
         )
-    for line in spent(out):
-        _speaker(json or quiet)(line)
-    if json:
+    for line in spent(output.out):
+        _speaker(output.silent)(line)
+    if output.json:
         print_json({result.kind: result.as_json() for result in results})
         return
     for result in results:
-        _show(result, metrics_of(result), out, json, quiet)
+        _show(result, metrics_of(result), output)
 
 
-@app.command(epilog="Example: evaluate ablation --limit 100")
+@app.command("ablation", epilog="Example: evaluate ablation --limit 100")
 @bundled
-def ablation(
+def ablation_command(
     task: TaskOptions = TaskOptions(),
     gold: GoldOption = "auto",
     model: ModelOptions = ModelOptions(),
     answers: AnswerOptions = AnswerOptions(),
     erase: EraseOption = "delete",
     engine: EngineOptions = EngineOptions(),
-    out: OutOption = Path("results"),
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Take HEAT apart: the poster's six rows, with Soft-NC, Soft-NS and DSA."""
-    from evaluate.ablation import ablation as take_apart
-    from evaluate.ablation import ablation_table
+    from evaluate.ablation import ablation, ablation_table
     from evaluate.metrics.alignment import METRICS
     from evaluate.pipeline.table import notes
 
-    opened = _opened(task, gold, model, ["heat"], json or quiet, engine, answers)
-    with opened as (examples, worker, _), _bars(quiet or json) as on_progress:
-        found, aligned, _ = take_apart(
+    opened = _opened(task, gold, model, ["heat"], output.silent, engine, answers)
+    with opened as (examples, worker, _), _bars(output.silent) as on_progress:
+        found, aligned, _ = ablation(
             examples,
             worker,
-            out=out,
+            _run_config(task, answers, engine, output, command_line()),
             options=Options(erase=erase),
-            target=task.target,
-            seed=task.seed,
-            only_correct=answers.only_correct,
-            single_token=answers.single_token,
-            command=command_line(),
-            retry_failed=engine.retry_failed,
             on_progress=on_progress,
         )
-    if json:
+    if output.json:
         print_json(found.model_dump(mode="json"))
         return
-    _print(ablation_table(found), [] if quiet else notes(aligned, METRICS)[:2])
-    _speaker(quiet)(f"results in {out}")
+    _print(ablation_table(found), [] if output.quiet else notes(aligned, METRICS)[:2])
+    _speaker(output.quiet)(f"results in {output.out}")
 
 
-@app.command(epilog="Example: evaluate sanity --method all --limit 5")
+@app.command("sanity", epilog="Example: evaluate sanity --method all --limit 5")
 @bundled
-def sanity(
+def sanity_command(
     task: TaskOptions = TaskOptions(limit=5),
     method: MethodOption = None,
     model: ModelOptions = ModelOptions(),
@@ -348,12 +315,11 @@ def sanity(
     (near 0 for a method that explains the model), whether a second run gives the same
     scores, and how far the scores are from adding up.
     """
-    from evaluate.sanity import sanity as check
-    from evaluate.sanity import sanity_table, write_sanity
+    from evaluate.sanity import sanity, sanity_table, write_sanity
 
     opened = _opened(task, "none", model, method, json or quiet, engine)
     with opened as (examples, worker, names), _bars(quiet or json) as on_progress:
-        rows = check(examples, worker, names, seed=task.seed, target=task.target, on_progress=on_progress)
+        rows = sanity(examples, worker, names, seed=task.seed, target=task.target, on_progress=on_progress)
     if out is not None:
         write_sanity(rows, out, command_line())
     if json:
@@ -363,12 +329,13 @@ def sanity(
 
 
 @app.command(
+    "efficiency",
     epilog="\b\nExamples:\n"
     "  evaluate efficiency --method heat --method integrated-gradients --length 64 --length 256\n"
-    "  evaluate efficiency --length 512 --length 2048 --random-weights 2048 --plot cost.svg"
+    "  evaluate efficiency --length 512 --length 2048 --random-weights 2048 --plot cost.svg",
 )
 @bundled
-def efficiency(
+def efficiency_command(
     benchmark: BenchmarkOption = None,
     source: SourceOption = "sample",
     method: Annotated[
@@ -391,37 +358,33 @@ def efficiency(
         float, typer.Option(min=0.0, help="Leave a method out where a run would take more seconds.")
     ] = 60.0,
     seed: SeedOption = 0,
-    out: OutOption = Path("results"),
     plot: Annotated[Path | None, typer.Option(help="Also draw it: .svg, .png or .pdf.")] = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Measure seconds, passes and memory of methods on texts of several lengths.
 
     Everything is a ratio to one forward pass over the same text, timed beside it.
     """
     from evaluate.efficiency.prompts import with_random_weights
-    from evaluate.efficiency.run import efficiency as measure
+    from evaluate.efficiency.run import efficiency
     from evaluate.efficiency.table import check_picture, notes, terminal_table
     from evaluate.efficiency.table import plot as draw
 
     if plot is not None:
         check_picture(plot)
-    silent = json or quiet
     methods = method or ["all"]
     asked = TaskOptions(benchmark=benchmark, source=source, seed=seed, prompt="plain")
-    opened = _opened(asked, "none", model, methods, silent)
-    with opened as (examples, worker, names), _bars(quiet or json) as on_progress:
+    opened = _opened(asked, "none", model, methods, output.silent)
+    with opened as (examples, worker, names), _bars(output.silent) as on_progress:
         lm = worker.lm
         if random_weights is not None:
             lm = with_random_weights(lm, random_weights, seed=seed)
-        found = measure(
+        found = efficiency(
             examples,
             lm,
             names,
             length or [64, 256],
-            out=out,
+            out=output.out,
             repeats=repeats,
             budget=budget,
             seed=seed,
@@ -430,20 +393,21 @@ def efficiency(
         )
     if plot is not None:
         draw(found, plot)
-    if json:
+    if output.json:
         print_json(found.model_dump(mode="json"))
         return
-    _print(terminal_table(found), [] if quiet else notes(found))
-    _speaker(quiet)(f"results in {out} (efficiency.json, .csv, .md)")
+    _print(terminal_table(found), [] if output.quiet else notes(found))
+    _speaker(output.quiet)(f"results in {output.out} (efficiency.json, .csv, .md)")
 
 
 @app.command(
+    "reproduce",
     epilog="\b\nExamples:\n"
     "  evaluate reproduce --quick\n"
-    "  evaluate reproduce --model MODEL --rows longra=questions-words.txt --out MODEL-results"
+    "  evaluate reproduce --model MODEL --rows longra=questions-words.txt --out MODEL-results",
 )
 @bundled
-def reproduce(
+def reproduce_command(
     benchmark: BenchmarkOption = None,
     rows: Annotated[
         list[str] | None,
@@ -458,10 +422,7 @@ def reproduce(
     ] = False,
     seed: SeedOption = 0,
     engine: EngineOptions = EngineOptions(),
-    out: OutOption = Path("results"),
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Set the poster's tables beside what comes out here, cell by cell.
 
@@ -470,36 +431,35 @@ def reproduce(
     """
     from evaluate.reproduce.others import other_tasks
     from evaluate.reproduce.page import terminal_table
-    from evaluate.reproduce.run import reproduce as set_beside
+    from evaluate.reproduce.run import reproduce
     from evaluate.reproduce.scope import FULL, QUICK
     from evaluate.tasks.asking import asks, put
 
     others = other_tasks(rows or [], seed=seed)
-    silent = json or quiet
     asked = TaskOptions(benchmark=benchmark, seed=seed, prompt=prompt)
-    opened = _opened(asked, "auto", model, ["heat"], silent, engine)
-    with opened as (examples, worker, _), _bars(silent) as on_progress:
+    opened = _opened(asked, "auto", model, ["heat"], output.silent, engine)
+    with opened as (examples, worker, _), _bars(output.silent) as on_progress:
         others = {name: put(each, worker, prompt if asks(each) else "auto") for name, each in others.items()}
-        found = set_beside(
+        found = reproduce(
             examples,
             others,
             worker,
             QUICK if small else FULL,
-            out=out,
+            out=output.out,
             quick=small,
             seed=seed,
             command=command_line(),
             on_progress=on_progress,
         )
-    if json:
+    if output.json:
         print_json(found.model_dump(mode="json"))
         return
-    _print(terminal_table(found), [] if quiet else found.remarks)
-    _speaker(quiet)(f"page: {out / 'reproduce.html'} (also .md, .json)")
+    _print(terminal_table(found), [] if output.quiet else found.remarks)
+    _speaker(output.quiet)(f"page: {output.out / 'reproduce.html'} (also .md, .json)")
 
 
-@app.command(epilog="Example: evaluate merge --out whole part-1 part-2 part-3")
-def merge(
+@app.command("merge", epilog="Example: evaluate merge --out whole part-1 part-2 part-3")
+def merge_command(
     parts: Annotated[list[Path], typer.Argument(help="Results folders of parts, as --shard leaves them.")],
     out: OutOption = Path("results"),
     json: JsonOption = False,
@@ -510,9 +470,9 @@ def merge(
     The commands that made the parts, without --shard and with this --out, then find all of it done
     and only average and compare.
     """
-    from evaluate.pipeline.shards import merge as put_together
+    from evaluate.pipeline.shards import merge
 
-    found = put_together(out, parts)
+    found = merge(out, parts)
     if json:
         print_json(asdict(found))
         return
@@ -730,16 +690,33 @@ def _bars(silent: bool) -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
-def _show(result: Evaluation, metrics: Sequence[Metric], out: Path, json: bool, quiet: bool) -> None:
+def _show(result: Evaluation, metrics: Sequence[Metric], output: OutputOptions) -> None:
     from evaluate.pipeline.table import notes, terminal_table
 
-    if json:
+    if output.json:
         print_json(result.as_json())
         return
-    _print(terminal_table(result, metrics), [] if quiet else notes(result, metrics))
-    _speaker(quiet)(
+    _print(terminal_table(result, metrics), [] if output.quiet else notes(result, metrics))
+    _speaker(output.quiet)(
         f"{result.computed} computed, {result.reused} reused; "
-        f"results in {out} ({result.kind}.json, .csv, .md, .tex)"
+        f"results in {output.out} ({result.kind}.json, .csv, .md, .tex)"
+    )
+
+
+def _run_config(
+    task: TaskOptions, answers: AnswerOptions, engine: EngineOptions, output: OutputOptions, command: str
+) -> RunConfig:
+    """How a measure is run, from the options of its command."""
+    from evaluate.pipeline.run import RunConfig
+
+    return RunConfig(
+        out=output.out,
+        target=task.target,
+        seed=task.seed,
+        only_correct=answers.only_correct,
+        single_token=answers.single_token,
+        retry_failed=engine.retry_failed,
+        command=command,
     )
 
 

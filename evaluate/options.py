@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
@@ -139,6 +140,23 @@ class EngineOptions:
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what broke in an earlier run.")
     ] = False
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where results go, and what is printed."""
+
+    out: Annotated[Path, typer.Option(help="Results folder; finished work in it is not computed again.")] = (
+        Path("results")
+    )
+    json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")] = False
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False
+
+    @property
+    def silent(self) -> bool:
+        """Whether nothing but the result is printed."""
+        return self.json or self.quiet
 
 
 def bundled(command: Callable[..., None]) -> Callable[..., None]:

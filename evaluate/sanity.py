@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -84,12 +84,13 @@ def sanity(
         NothingScoredError: No example fits the model.
         EvaluateError: A method broke on an example.
     """
-    engine, check = engine_of(lm), _Check(seed, task.target(target), task.contrast)
+    engine = engine_of(lm)
+    start = partial(_start, seed=seed, target=task.target(target), contrast=task.contrast)
     on_progress(methods[0], 0, len(task.examples))
     found: dict[str, dict[str, _Checked]] = {name: {} for name in methods}
     jobs = [(name, example) for name in methods for example in task.examples]
     done = dict.fromkeys(methods, 0)
-    for (name, example), checked in engine.map(check, jobs):
+    for (name, example), checked in engine.map(start, jobs):
         if isinstance(checked, Failed):
             raise EvaluateError(f"{name} failed on {example.id}: {checked.error}")
         if checked is not None:
@@ -125,37 +126,35 @@ class _Checked:
     gap: float | None
 
 
-class _Check:
-    """Checks one method on one example; ``None`` where the example does not fit the model."""
+def _start(
+    lm: LanguageModel, *, seed: int, target: Target, contrast: bool
+) -> Callable[[tuple[str, Example]], _Checked | None]:
+    """Start checking on a worker: the model with shuffled weights is made once."""
+    shuffled: list[LanguageModel] = []
 
-    def __init__(self, seed: int, target: Target, contrast: bool) -> None:
-        self._seed, self._target, self._contrast = seed, target, contrast
-        self._models: tuple[LanguageModel, LanguageModel] | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what belongs to this process's model."""
-        return self.__dict__ | {"_models": None}
-
-    def __call__(self, lm: LanguageModel, job: tuple[str, Example]) -> _Checked | None:
+    def check(job: tuple[str, Example]) -> _Checked | None:
+        """Check one method on one example; ``None`` where the example does not fit the model."""
         import heat
         from heat.errors import HeatError
 
         name, example = job
         try:
-            encoded = encode(lm, example, self._target, contrast=self._contrast)
+            encoded = encode(lm, example, target, contrast=contrast)
         except (HeatError, EvaluateError):
             return None
         if lm.context_length is not None and len(encoded.token_ids) > lm.context_length:
             return None
-        if self._models is None or self._models[0] is not lm:
-            self._models = (lm, replace(lm, model=_shuffled(lm.model, self._seed), revision="shuffled"))
-        first, again = (heat.attribute(lm, encoded, None, name, seed=self._seed) for _ in range(2))
-        other = heat.attribute(self._models[1], encoded, None, name, seed=self._seed)
+        if not shuffled:
+            shuffled.append(replace(lm, model=_shuffled(lm.model, seed), revision="shuffled"))
+        first, again = (heat.attribute(lm, encoded, None, name, seed=seed) for _ in range(2))
+        other = heat.attribute(shuffled[0], encoded, None, name, seed=seed)
         return _Checked(
             correlation=_correlation(first, other),
             repeats=bool((first.scores == again.scores).all()),
             gap=_gap(lm, first) if heat.methods()[name].completeness else None,
         )
+
+    return check
 
 
 def _shuffled(model: PreTrainedModel, seed: int) -> PreTrainedModel:

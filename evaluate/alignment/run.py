@@ -2,113 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from evaluate.metrics.alignment import METRICS, Mask, Scores, chance, decides, is_constant, score_words
-from evaluate.pipeline.measure import Measure
+from evaluate.pipeline.case import Case
+from evaluate.pipeline.measure import Cases, Context, Measure, Scorer
 from evaluate.pipeline.records import Evaluation
-from evaluate.pipeline.run import evaluate
+from evaluate.pipeline.run import RunConfig, evaluate
 from evaluate.pipeline.runner import Progress, no_progress
 from evaluate.pipeline.store import ScoreStatus
 from evaluate.projection import word_scores
-from evaluate.tasks.task import Aggregation, Example, Target, Task
+from evaluate.tasks.task import Aggregation, Example, Task
 
 if TYPE_CHECKING:
     from evaluate.engine import Engine
     from heat import Attribution, LanguageModel
+    from heat.errors import HeatError
+
+KIND = "alignment"
 
 
-class Alignment(Measure):
+def alignment_measure(aggregation: Aggregation = "mean") -> Measure:
     """Word scores against gold words.
 
     Args:
         aggregation: How a word's score is made of its tokens'.
     """
+    return Measure(
+        kind=KIND,
+        metrics=METRICS,
+        score=partial(_start, aggregation=aggregation),
+        cache_key=partial(_cache_key, aggregation=aggregation),
+        cases=_cases,
+        chance=_chance,
+        person=people_scores,
+    )
 
-    kind = "alignment"
-    metrics = METRICS
 
-    def __init__(self, aggregation: Aggregation = "mean") -> None:
-        self._aggregation = aggregation
-
-    def obstacle(self, example: Example) -> tuple[str, str] | None:
-        """An example without gold says nothing on alignment."""
-        if example.gold is not None:
-            return None
-        return (
+def _cases(context: Context, examples: Sequence[Example]) -> Cases:
+    """An example without gold says nothing on alignment."""
+    found = []
+    for example in examples:
+        why = (
             "no gold",
             f"for instance {example.id}: nobody said which words matter, and faithfulness alone needs no gold",
         )
+        found.append(Case(example, skipped=why if example.gold is None else None))
+    return Cases(tuple(found))
 
-    def depends(self, example: Example) -> dict[str, Any]:
-        """Words, gold and distractor; and which metrics there are, so that a new one is computed."""
-        return {
-            "id": example.id,
-            "words": example.words,
-            "gold": example.gold,
-            "rule": example.gold_rule,
-            "distractor": example.distractor,
-            "metrics": [metric.name for metric in METRICS],
-            "aggregation": self._aggregation,
-        }
 
+def _cache_key(case: Case, aggregation: Aggregation) -> dict[str, Any]:
+    """Words, gold and distractor, and which metrics there are."""
+    example = case.example
+    return {
+        "id": example.id,
+        "words": example.words,
+        "gold": example.gold,
+        "rule": example.gold_rule,
+        "distractor": example.distractor,
+        "metrics": [metric.name for metric in METRICS],
+        "aggregation": aggregation,
+    }
+
+
+def _start(lm: LanguageModel, aggregation: Aggregation) -> Scorer:
     def score(
-        self, lm: LanguageModel, example: Example, attribution: Attribution | None
+        case: Case, attribution: Attribution | None, variants: Mapping[str, Attribution | HeatError]
     ) -> tuple[dict[str, float], ScoreStatus]:
         """Every metric; scores that are not numbers get the worst value."""
-        scores = np.full(len(example.words), np.nan)
+        scores = np.full(len(case.example.words), np.nan)
         if attribution is not None:
-            scores = example_scores(attribution, example, self._aggregation)
-        gold, distractor = masks(example)
+            scores = example_scores(attribution, case.example, aggregation)
+        gold, distractor = masks(case.example)
         return score_words(scores, gold, distractor), _status(scores, gold)
 
-    def chance(self, example: Example) -> dict[str, float]:
-        """What equal scores for all words get."""
-        return chance(*masks(example))
+    return score
 
-    def person(self, example: Example) -> dict[str, float]:
-        """What people get: each one's marks as scores against the words that most of the others marked, the mean."""
-        return people_scores(example)
+
+def _chance(example: Example) -> dict[str, float]:
+    """What equal scores for all words get."""
+    return chance(*masks(example))
 
 
 def alignment(
     task: Task,
     lm: LanguageModel | Engine,
     methods: Sequence[str],
+    run: RunConfig,
     *,
-    out: Path,
-    target: Target | None = None,
-    seed: int = 0,
-    only_correct: bool | None = None,
-    single_token: bool | None = None,
-    command: str = "",
-    retry_failed: bool = False,
-    name: str = "",
     on_progress: Progress = no_progress,
 ) -> Evaluation:
     """Score attribution methods against the gold words of a task; the arguments are those of `evaluate`.
 
     With several target tokens a word's score is the mean over them.
     """
-    return evaluate(
-        Alignment(task.aggregation),
-        task,
-        lm,
-        methods,
-        out=out,
-        target=target,
-        seed=seed,
-        only_correct=only_correct,
-        single_token=single_token,
-        command=command,
-        retry_failed=retry_failed,
-        name=name,
-        on_progress=on_progress,
-    )
+    return evaluate(alignment_measure(task.aggregation), task, lm, methods, run, on_progress=on_progress)
 
 
 def example_scores(attribution: Attribution, example: Example, aggregation: Aggregation = "mean") -> Scores:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
 
 from evaluate.errors import EngineError, EvaluateError
 
@@ -15,6 +16,9 @@ TRIES = 3
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+Start: TypeAlias = "Callable[[LanguageModel], Callable[[Job], Result]]"
+"""Called once on a worker, with its model; returns what does a job there."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +42,12 @@ class Engine(Protocol):
         """The model in this process; an engine that works elsewhere loads it when it is asked for."""
         ...
 
-    def map(
-        self, work: Callable[[LanguageModel, Job], Result], jobs: Iterable[Job]
-    ) -> Iterator[tuple[Job, Result | Failed]]:
-        """Do ``work`` for every job.
+    def map(self, start: Start[Job, Result], jobs: Iterable[Job]) -> Iterator[tuple[Job, Result | Failed]]:
+        """Do every job.
 
         Args:
-            work: A function of the model and a job; both job and result can be pickled.
+            start: Called once on every worker, with its model; returns what does a job there. What is to be kept
+                from job to job lives in that. ``start``, jobs and results can be pickled.
             jobs: Taken one by one, as there is room for them.
 
         Yields:
@@ -72,17 +75,19 @@ class LocalEngine:
         self.lm = lm
         self._tries = tries
 
-    def map(
-        self, work: Callable[[LanguageModel, Job], Result], jobs: Iterable[Job]
-    ) -> Iterator[tuple[Job, Result | Failed]]:
+    def map(self, start: Start[Job, Result], jobs: Iterable[Job]) -> Iterator[tuple[Job, Result | Failed]]:
         """See `Engine`."""
+        work = start(self.lm)
         for job in jobs:
-            yield job, attempt(work, self.lm, job, self._tries)
+            yield job, attempt(work, job, self._tries)
 
 
-def attempt(
-    work: Callable[[LanguageModel, Job], Result], lm: LanguageModel, job: Job, tries: int
-) -> Result | Failed:
+def stateless(work: Callable[[LanguageModel, Job], Result]) -> Start[Job, Result]:
+    """Start work that keeps nothing from job to job: a function of the model and the job."""
+    return partial(partial, work)
+
+
+def attempt(work: Callable[[Job], Result], job: Job, tries: int) -> Result | Failed:
     """Try a piece of work so often; what it raises is told, not raised.
 
     Raises:
@@ -91,7 +96,7 @@ def attempt(
     error = ""
     for _ in range(tries):
         try:
-            return work(lm, job)
+            return work(job)
         except EvaluateError:
             raise
         except Exception as raised:  # whatever one item breaks, the others go on
@@ -100,12 +105,12 @@ def attempt(
 
 
 def only(engine: Engine, work: Callable[[LanguageModel, Job], Result], job: Job) -> Result:
-    """Do one piece of work.
+    """Do one piece of work, a function of the model and the job.
 
     Raises:
         EngineError: It failed.
     """
-    ((_, result),) = engine.map(work, [job])
+    ((_, result),) = engine.map(stateless(work), [job])
     if isinstance(result, Failed):
         raise EngineError(f"a worker failed {result.tries} times: {result.error}")
     return result

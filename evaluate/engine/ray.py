@@ -9,7 +9,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from evaluate.engine.engine import TRIES, Failed, attempt
+from evaluate.engine.engine import TRIES, Failed, Start, attempt
 from evaluate.errors import EngineError
 
 if TYPE_CHECKING:
@@ -47,15 +47,15 @@ class _Worker:
         torch.set_num_threads(threads)
         self._lm = load()
         self._tries = tries
-        self._known: tuple[Any, Callable[[LanguageModel, Any], Any]] | None = None
+        self._started: tuple[Any, Callable[[Any], Any]] | None = None
 
     def run(self, shipped: list[Any], job: Any) -> Any:
         import ray
 
         (ref,) = shipped
-        if self._known is None or self._known[0] != ref:
-            self._known = (ref, ray.get(ref))  # once: what it carries, and keeps, may be large
-        return attempt(self._known[1], self._lm, job, self._tries)
+        if self._started is None or self._started[0] != ref:
+            self._started = (ref, ray.get(ref)(self._lm))
+        return attempt(self._started[1], job, self._tries)
 
 
 class RayEngine:
@@ -140,16 +140,14 @@ class RayEngine:
         if self._own:
             ray.shutdown()
 
-    def map(
-        self, work: Callable[[LanguageModel, Job], Result], jobs: Iterable[Job]
-    ) -> Iterator[tuple[Job, Result | Failed]]:
+    def map(self, start: Start[Job, Result], jobs: Iterable[Job]) -> Iterator[tuple[Job, Result | Failed]]:
         """See `Engine`."""
         import ray
 
         # One piece at a time a worker: what waits at a worker that dies would count as tried.
         free = list(self._workers)
         pending: dict[Any, tuple[Job, Any]] = {}
-        shipped = [ray.put(work)]  # in a list, as Ray would else unpack it for every job
+        shipped = [ray.put(start)]  # in a list, as Ray would else unpack it for every job
         for job in jobs:
             done = [] if free else [self._next(pending, free)]
             worker = free.pop()

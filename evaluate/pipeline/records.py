@@ -56,6 +56,7 @@ class MethodResult(Record):
         unscored: Mean share of the absolute scores that lies on tokens of no scored word; ``None`` where there are no
             scores.
         collapsed: Examples whose transition lies on the first two tokens.
+        scores: Key of each example's row in the store, in the order of the examples.
         seconds_per_1000: Wall-clock seconds for 1,000 examples, as measured when they were computed. Not
             part of the file, which is to be the same when made again; `with_seconds` finds it again.
     """
@@ -73,6 +74,7 @@ class MethodResult(Record):
     refused_example: str = ""
     unscored: float | None = None
     collapsed: int = 0
+    scores: tuple[str, ...]
     aggregates: dict[str, Interval] = Field(default_factory=dict)
     seconds_per_1000: float | None = Field(default=None, exclude=True)
 
@@ -111,7 +113,7 @@ class Evaluation(Record):
         reused: Attributions found in the store.
     """
 
-    schema_version: Literal[3] = 3
+    schema_version: Literal[4] = 4
     kind: str
     command: str
     task: str

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from annotate.files import canonical_hash, write_atomic, write_records
 from evaluate.engine import Engine, engine_of
 from evaluate.errors import NothingScoredError
 from evaluate.metrics.metric import Metric
-from evaluate.pipeline.measure import Measure
+from evaluate.pipeline.case import Case
+from evaluate.pipeline.measure import Context, Measure
 from evaluate.pipeline.records import Evaluation
-from evaluate.pipeline.runner import Progress, default_config, no_progress, prepare, settings_on
+from evaluate.pipeline.runner import Progress, no_progress, prepare, settings_on
 from evaluate.pipeline.scoring import score_methods
-from evaluate.pipeline.store import Item, Store, attribution_key
+from evaluate.pipeline.store import Item, Store
 from evaluate.pipeline.summary import best_baselines, summarise
 from evaluate.pipeline.table import as_latex, as_markdown
 from evaluate.statistics.intervals import Interval, mean_interval
@@ -27,43 +29,52 @@ if TYPE_CHECKING:
     from heat import LanguageModel
 
 
+@dataclass(frozen=True)
+class RunConfig:
+    """How a measure is run. What shapes the examples themselves (prompt, answer, aggregation) is the task's.
+
+    Attributes:
+        out: Results folder; made where it is missing.
+        target: ``"first"`` attributes the first target token, ``"all"`` every one; ``None``: as the task has it.
+        seed: Seed of the methods, of the bootstrap and of the permutations.
+        only_correct: Leave out examples whose answer is not what the model says; ``None``: as the task has it.
+        single_token: Leave out examples whose target is more than one token; ``None``: as the task has it.
+        retry_failed: Try again what failed in an earlier run.
+        command: How this was called, kept with the result.
+        name: Name of the files it leaves; empty for the family's.
+    """
+
+    out: Path
+    target: Target | None = None
+    seed: int = 0
+    only_correct: bool | None = None
+    single_token: bool | None = None
+    retry_failed: bool = False
+    command: str = ""
+    name: str = ""
+
+
 def evaluate(
     measure: Measure,
     task: Task,
     lm: LanguageModel | Engine,
     methods: Sequence[str],
+    run: RunConfig,
     *,
-    out: Path,
-    target: Target | None = None,
-    seed: int = 0,
-    only_correct: bool | None = None,
-    single_token: bool | None = None,
-    options: Mapping[str, Any] | None = None,
-    command: str = "",
-    retry_failed: bool = False,
-    name: str = "",
     on_progress: Progress = no_progress,
 ) -> Evaluation:
-    """Score attribution methods on a task; what the store in ``out`` holds already is not computed again.
+    """Score attribution methods on a task; what the results folder holds already is not computed again.
 
     Args:
         measure: Which family of metrics.
         task: Examples.
         lm: The model whose answers are attributed, or an engine that holds it.
         methods: Registered names.
-        out: Results folder; made where it is missing.
-        target: ``"first"`` attributes the first target token, ``"all"`` every one; ``None``: as the task has it.
-        seed: Seed of the methods, of the bootstrap and of the permutations.
-        only_correct: Leave out examples whose answer is not what the model says; ``None``: as the task has it.
-        single_token: Leave out examples whose target is more than one token; ``None``: as the task has it.
-        options: What the measure was asked for, kept with the result.
-        command: How this was called, kept with the result.
-        retry_failed: Try again what failed in an earlier run.
-        name: Name of the files it leaves; the family's by default.
-        on_progress: Told how far the work has come.
+        run: Folder, seed and filters.
+        on_progress: Progress callback.
 
     Returns:
-        The table and its provenance. It is also in ``out``, as JSON, CSV, Markdown and LaTeX.
+        The table and its provenance. It is also in the folder, as JSON, CSV, Markdown and LaTeX.
 
     Raises:
         UnknownMethodError: A method is not registered.
@@ -71,44 +82,38 @@ def evaluate(
         StoreError: The results folder cannot be used.
     """
     names = list(dict.fromkeys(methods))
-    configs = {name: default_config(name) for name in names}
-    engine = engine_of(lm)
-    settings = settings_on(engine, seed, target=task.target(target), task=task)
-    only_correct = task.only_correct if only_correct is None else only_correct
-    single_token = task.single_token if single_token is None else single_token
-    with Store(out) as store:
-        if retry_failed:
+    engine, seed = engine_of(lm), run.seed
+    settings = settings_on(engine, seed, target=task.target(run.target), task=task)
+    with Store(run.out) as store:
+        if run.retry_failed:
             store.forget_failed()
         items = prepare(store, engine, task.examples, settings, on_progress)
         examples = explained(task, items)
         to_run = items if task.answer == "gold" else prepare(store, engine, examples, settings, on_progress)
         left_out = [
-            _left_out(example, item, run, only_correct, single_token)
-            for example, item, run in zip(examples, items, to_run, strict=True)
+            _left_out(example, item, asked, task, run)
+            for example, item, asked in zip(examples, items, to_run, strict=True)
         ]
         able = [each for each, why in zip(examples, left_out, strict=True) if why is None]
-        measure.begin(store, engine, able, settings, on_progress)
-        obstacles = [
-            why or measure.obstacle(example) for example, why in zip(examples, left_out, strict=True)
+        made = measure.cases(Context(store, engine, settings, on_progress), able)
+        whole = {case.example.id: case for case in made.cases}
+        cases = [
+            Case(example, skipped=why) if why else whole[example.id]
+            for example, why in zip(examples, left_out, strict=True)
         ]
-        kept = [index for index, obstacle in enumerate(obstacles) if obstacle is None]
-        usable = [examples[index] for index in kept]
-        found = [obstacle for obstacle in obstacles if obstacle is not None]
-        skipped = dict(sorted(Counter(reason for reason, _ in found).items()))
-        example = found[0][1] if found else ""
-        if not usable:
-            reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items()) or "there are none"
+        skipped = Counter(case.skipped[0] for case in cases if case.skipped)
+        first = next((case.skipped[1] for case in cases if case.skipped), "")
+        kept = [index for index, case in enumerate(cases) if case.skipped is None]
+        if not kept:
+            reasons = ", ".join(f"{n} {why}" for why, n in sorted(skipped.items())) or "there are none"
             raise NothingScoredError(
-                f"none of the {len(task.examples)} examples could be scored: {reasons}; {example}"
+                f"none of the {len(task.examples)} examples could be scored: {reasons}; {first}"
             )
-        keys = {
-            name: [attribution_key(example, settings, name, configs[name]) for example in usable]
-            for name in names
-        }
-        computed, rows = score_methods(measure, store, engine, usable, names, settings, on_progress)
+        scored = [cases[index] for index in kept]
+        computed, rows = score_methods(measure, store, engine, scored, names, settings, on_progress)
         timings = store.timings
+    usable = [case.example for case in scored]
     texts = [example.text_key for example in usable]
-    results = summarise(measure, rows, keys, configs, texts, timings, seed)
     chances = [measure.chance(example) for example in usable]
     persons = [measure.person(example) for example in usable]
 
@@ -119,21 +124,21 @@ def evaluate(
     digest = canonical_hash(stored)
     result = Evaluation(
         kind=measure.kind,
-        command=command,
+        command=run.command,
         task=task.name,
         source=task.source,
         folder=task.folder,
         examples=f"examples-{digest[:12]}.jsonl",
         task_sha256=digest,
         settings=settings,
-        options=dict(options or {}),
+        options=dict(measure.options),
         gold=task.gold,
         asked=len(task.examples),
         texts=len(set(texts)),
         scored=len(usable),
         undecided=sum(row.status == "undecided" for row in rows[names[0]]),
-        skipped=skipped,
-        skipped_example=example,
+        skipped=dict(sorted(skipped.items())),
+        skipped_example=first,
         left_out={reason: len(each) for reason, each in task.left_out.items()},
         accuracy=of_answers([items[index].correct for index in kept]),
         answer_f1=of_answers([items[index].f1 for index in kept]),
@@ -151,15 +156,15 @@ def evaluate(
             if any(persons)
         },
         best_baseline=best_baselines(measure, rows),
-        copies=measure.copies(),
-        methods=results,
+        copies=made.copies,
+        methods=summarise(measure, rows, texts, timings, seed),
         versions=versions(),
         rows={name: tuple(each) for name, each in rows.items()},
         computed=computed,
-        reused=len(names) * sum(1 + measure.n_copies(example) for example in usable) - computed,
+        reused=len(names) * sum(1 + len(case.variants) for case in scored) - computed,
     )
-    write_records(out / result.examples, usable)
-    _write(result, measure.metrics, out, name or result.kind)
+    write_records(run.out / result.examples, usable)
+    _write(result, measure.metrics, run.out, run.name or result.kind)
     return result
 
 
@@ -182,7 +187,7 @@ def explained(task: Task, items: Sequence[Item]) -> list[Example]:
 
 
 def _left_out(
-    example: Example, item: Item, to_run: Item, only_correct: bool, single_token: bool
+    example: Example, item: Item, to_run: Item, task: Task, run: RunConfig
 ) -> tuple[str, str] | None:
     """Why an example is not scored whatever the measure: a reason to count, and a sentence.
 
@@ -190,9 +195,11 @@ def _left_out(
         example: With the target that is explained.
         item: What the model makes of the benchmark's answer.
         to_run: What it makes of the target.
-        only_correct: Leave out wrong answers.
-        single_token: Leave out targets of several tokens.
+        task: Whose filters hold where the run names none.
+        run: Its filters.
     """
+    only_correct = task.only_correct if run.only_correct is None else run.only_correct
+    single_token = task.single_token if run.single_token is None else run.single_token
     for each in (item, to_run):
         if each.status == "skipped":
             return each.reason, f"for instance {example.id}: {each.detail}"

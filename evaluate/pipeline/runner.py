@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from evaluate.engine import Engine, Failed, engine_of, only
+from evaluate.engine import Engine, Failed, engine_of, only, stateless
 from evaluate.errors import EvaluateError, NoFoilError, StoreError
 from evaluate.pipeline.answers import exact_match, own_answer, probability, token_f1
 from evaluate.pipeline.store import FAILED, Item, Scratch, Settings, Store, Timing, attribution_key, item_key
@@ -205,7 +205,7 @@ def prepare(
     if done:
         on_progress("answers", done, len(examples))
     broken: list[Example] = []
-    work = partial(_items, settings=settings)
+    work = stateless(partial(_items, settings=settings))
     for chunk, found in engine.map(work, chunks(fresh)):
         if isinstance(found, Failed):
             broken += chunk

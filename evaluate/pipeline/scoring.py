@@ -1,15 +1,17 @@
-"""Score methods on examples, piece by piece, on whatever engine; only this process writes to the store."""
+"""Score methods on cases, piece by piece, on whatever engine; only this process writes to the store."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from evaluate.engine import Engine, Failed
+from evaluate.pipeline.case import Case, Variant
+from evaluate.pipeline.measure import Measure, Scorer
 from evaluate.pipeline.runner import Progress, attributions, chunks, default_config
 from evaluate.pipeline.store import (
     Score,
@@ -22,25 +24,26 @@ from evaluate.pipeline.store import (
     score_key,
 )
 from evaluate.projection import unscored_share
-from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:
-    from evaluate.pipeline.measure import Measure
     from heat import Attribution, LanguageModel
+    from heat.errors import HeatError
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Examples that are attributed by one method, and saved, together.
+    """Cases that are attributed by one method, and saved, together.
 
     Attributes:
         method: Registered name.
-        examples: In order.
-        missing: Positions among them of those that lack a score.
+        cases: In order.
+        keys: Key of each one's score.
+        missing: Positions of those that lack a score.
     """
 
     method: str
-    examples: tuple[Example, ...]
+    cases: tuple[Case, ...]
+    keys: tuple[str, ...]
     missing: tuple[int, ...]
 
 
@@ -65,95 +68,165 @@ def score_methods(
     measure: Measure,
     store: Store,
     engine: Engine,
-    examples: Sequence[Example],
+    cases: Sequence[Case],
     methods: Sequence[str],
     settings: Settings,
     on_progress: Progress,
 ) -> tuple[int, dict[str, list[Score]]]:
     """Add the score rows that the store lacks.
 
-    A piece that fails however often it is tried is done again example by example, and those that fail alone get a row
-    that says so.
+    A piece that fails however often it is tried is done again case by case, and those that fail alone get a row that
+    says so.
 
     Args:
         measure: Family of metrics.
         store: Where attributions and rows go.
         engine: Where the work is done.
-        examples: That the model can take.
+        cases: Of examples that the model can take.
         methods: Registered names.
         settings: Of this run.
-        on_progress: Told how far each method has come.
+        on_progress: Progress callback, called with each method.
 
     Returns:
-        How many attributions had to be computed, and all rows of each method, in the order of the examples.
+        How many attributions had to be computed, and all rows of each method, in the order of the cases.
     """
-    wanted = {name: [_keys(measure, each, settings, name)[1] for each in examples] for name in methods}
+    depends = [measure.cache_key(case) for case in cases]
+    wanted = {
+        name: [
+            score_key(attribution_key(case.example, settings, name, default_config(name)), measure.kind, each)
+            for case, each in zip(cases, depends, strict=True)
+        ]
+        for name in methods
+    }
+    metrics = {metric.name for metric in measure.metrics}
     done = dict.fromkeys(methods, 0)
     computed = 0
 
     def pieces() -> Iterator[Piece]:
         for name in methods:
-            on_progress(name, 0, len(examples))
-            for chunk in chunks(range(len(examples))):
-                missing = [at for at, index in enumerate(chunk) if wanted[name][index] not in store.scores]
+            on_progress(name, 0, len(cases))
+            for chunk in chunks(range(len(cases))):
+                keys = tuple(wanted[name][index] for index in chunk)
+                missing = tuple(at for at, key in enumerate(keys) if not _holds(store, key, metrics))
                 if missing:
-                    yield Piece(name, tuple(examples[index] for index in chunk), tuple(missing))
+                    yield Piece(name, tuple(cases[index] for index in chunk), keys, missing)
                 else:
                     count(name, len(chunk))
 
     def count(name: str, n: int) -> None:
         done[name] += n
-        on_progress(name, done[name], len(examples))
+        on_progress(name, done[name], len(cases))
 
-    work = partial(score_piece, measure=measure, settings=settings, folder=store.folder.resolve())
+    start = partial(
+        start_scoring,
+        kind=measure.kind,
+        score=measure.score,
+        settings=settings,
+        folder=store.folder.resolve(),
+    )
     broken: list[Piece] = []
-    for piece, found in engine.map(work, pieces()):
+    for piece, found in engine.map(start, pieces()):
         if isinstance(found, Failed):
             broken.append(piece)
             continue
         computed += _keep(store, found)
-        count(piece.method, len(piece.examples))
-    alone = [Piece(piece.method, (piece.examples[at],), (0,)) for piece in broken for at in piece.missing]
-    for piece, found in engine.map(work, alone):
+        count(piece.method, len(piece.cases))
+    alone = [
+        Piece(piece.method, (piece.cases[at],), (piece.keys[at],), (0,))
+        for piece in broken
+        for at in piece.missing
+    ]
+    for piece, found in engine.map(start, alone):
         if isinstance(found, Failed):
-            store.add_scores([_failed(measure, piece, settings, found)])
+            detail = f"tried {found.tries} times: {found.error}"
+            store.add_scores([_row(measure.kind, settings, piece, 0, {}, "failed", detail)])
         else:
             computed += _keep(store, found)
     for piece in broken:
-        count(piece.method, len(piece.examples))
+        count(piece.method, len(piece.cases))
     return computed, {name: [store.scores[key] for key in keys] for name, keys in wanted.items()}
 
 
-def score_piece(
-    lm: LanguageModel, piece: Piece, *, measure: Measure, settings: Settings, folder: Path
-) -> Scored:
-    """Attribute a piece and score it; nothing is written."""
+def _holds(store: Store, key: str, metrics: set[str]) -> bool:
+    """Whether a score is there with every metric: one that was added later is computed, never read as undefined."""
+    row = store.scores.get(key)
+    return row is not None and (row.status in ("refused", "failed") or metrics <= set(row.values))
+
+
+def start_scoring(
+    lm: LanguageModel,
+    *,
+    kind: str,
+    score: Callable[[LanguageModel], Scorer],
+    settings: Settings,
+    folder: Path,
+) -> Callable[[Piece], Scored]:
+    """Start scoring on a worker: the scorer and the views of the model are made once."""
+    scorer = score(lm)
+    views: dict[str, LanguageModel] = {}
+
+    def view(variant: Variant) -> LanguageModel:
+        if variant.view is None:
+            return lm
+        if variant.name not in views:
+            views[variant.name] = variant.view(lm)
+        return views[variant.name]
+
+    def score_piece(piece: Piece) -> Scored:
+        """Attribute a piece and score it; nothing is written."""
+        scratch = Scratch(folder)
+        found, new = attributions(scratch, lm, [case.example for case in piece.cases], piece.method, settings)
+        beside: dict[tuple[str, str], Attribution | HeatError] = {}
+        # Kind by kind, each in the batches of the runner.
+        for name in dict.fromkeys(variant.name for case in piece.cases for variant in case.variants):
+            own = [
+                (case.example.id, variant)
+                for case in piece.cases
+                for variant in case.variants
+                if variant.name == name
+            ]
+            first = own[0][1]
+            copies, more = attributions(
+                scratch,
+                view(first),
+                [variant.example for _, variant in own],
+                piece.method,
+                first.settings,
+            )
+            new += more
+            beside.update(zip(((example, name) for example, _ in own), copies, strict=True))
+        rows = []
+        for at in piece.missing:
+            case = piece.cases[at]
+            variants = {each.name: beside[case.example.id, each.name] for each in case.variants}
+            values, status, detail, seen = _values(scorer, case, found[at], variants)
+            row = _row(kind, settings, piece, at, values, status, detail)
+            rows.append(row.model_copy(update=seen))
+        return Scored(tuple(rows), scratch.attributions, tuple(scratch.timings), new)
+
+    return score_piece
+
+
+def _values(
+    scorer: Scorer,
+    case: Case,
+    attribution: Attribution | HeatError,
+    variants: Mapping[str, Attribution | HeatError],
+) -> tuple[dict[str, float], ScoreStatus, str, dict[str, Any]]:
+    """Values, status, why it was refused, and what is said of the attribution beside them."""
     from heat.components.transition import collapsed
     from heat.errors import HeatError, NonFiniteError
 
-    scratch = Scratch(folder)
-    found, new = attributions(scratch, lm, piece.examples, piece.method, settings)
-    new += measure.attribute_copies(scratch, lm, piece.examples, piece.method)
-    rows = []
-    for at in piece.missing:
-        attribution, example, detail = found[at], piece.examples[at], ""
-        values: dict[str, float]
-        status: ScoreStatus
-        seen: dict[str, Any] = {}
-        if not isinstance(attribution, HeatError):
-            values, status = measure.score(lm, example, attribution)
-            seen = {
-                "unscored": unscored_share(attribution, example),
-                "collapsed": "transition" in attribution.components
-                and collapsed(attribution.components["transition"]),
-            }
-        elif isinstance(attribution, NonFiniteError):
-            values, status = measure.score(lm, example, None)
-        else:
-            values, status, detail = {}, "refused", str(attribution)
-        row = _row(measure, example, settings, piece.method, values, status, detail)
-        rows.append(row.model_copy(update=seen))
-    return Scored(tuple(rows), scratch.attributions, tuple(scratch.timings), new)
+    if isinstance(attribution, NonFiniteError):
+        return *scorer(case, None, variants), "", {}
+    if isinstance(attribution, HeatError):
+        return {}, "refused", str(attribution), {}
+    transition = attribution.components.get("transition")
+    seen = {
+        "unscored": unscored_share(attribution, case.example),
+        "collapsed": transition is not None and collapsed(transition),
+    }
+    return *scorer(case, attribution, variants), "", seen
 
 
 def _keep(store: Store, scored: Scored) -> int:
@@ -164,33 +237,23 @@ def _keep(store: Store, scored: Scored) -> int:
     return scored.computed
 
 
-def _keys(measure: Measure, example: Example, settings: Settings, method: str) -> tuple[str, str]:
-    attribution = attribution_key(example, settings, method, default_config(method))
-    return attribution, score_key(attribution, measure.kind, measure.depends(example))
-
-
-def _failed(measure: Measure, piece: Piece, settings: Settings, failed: Failed) -> Score:
-    detail = f"tried {failed.tries} times: {failed.error}"
-    return _row(measure, piece.examples[0], settings, piece.method, {}, "failed", detail)
-
-
 def _row(
-    measure: Measure,
-    example: Example,
+    kind: str,
     settings: Settings,
-    method: str,
+    piece: Piece,
+    at: int,
     values: Mapping[str, float],
     status: ScoreStatus,
     detail: str,
 ) -> Score:
-    attribution, key = _keys(measure, example, settings, method)
+    example, config = piece.cases[at].example, default_config(piece.method)
     return Score(
-        key=key,
-        attribution=attribution,
-        kind=measure.kind,
+        key=piece.keys[at],
+        attribution=attribution_key(example, settings, piece.method, config),
+        kind=kind,
         example_id=example.id,
-        method=method,
-        config=default_config(method),
+        method=piece.method,
+        config=config,
         values={name: None if math.isnan(v) else v for name, v in values.items()},
         status=status,
         detail=detail,

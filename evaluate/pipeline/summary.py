@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +23,6 @@ UNSCORED = ("refused", "failed")
 def summarise(
     measure: Measure,
     rows: Mapping[str, Sequence[Score]],
-    keys: Mapping[str, Sequence[str]],
-    configs: Mapping[str, dict[str, Any]],
     texts: Sequence[str],
     timings: Mapping[str, Timing],
     seed: int,
@@ -35,8 +32,6 @@ def summarise(
     Args:
         measure: Which metrics there are.
         rows: Method to the scores of its examples, in the same order for all.
-        keys: Method to the keys of its attributions.
-        configs: Method to its options.
         texts: The text of each example; examples that share one are not independent.
         timings: Seconds by key of the attribution.
         seed: Seed of bootstrap and permutations.
@@ -62,7 +57,7 @@ def summarise(
             MethodResult(
                 method=name,
                 method_kind=kinds[name].kind,
-                config=configs[name],
+                config=each[0].config,
                 metrics={
                     metric.name: mean_interval(_column(each, metric.name), texts, seed=seed)
                     for metric in measure.metrics
@@ -82,7 +77,8 @@ def summarise(
                 refused_example=next((row.detail for row in each if row.status in UNSCORED), ""),
                 unscored=_mean([row.unscored for row in each]),
                 collapsed=sum(row.collapsed for row in each),
-                seconds_per_1000=seconds_per_1000(keys[name], timings),
+                scores=tuple(row.key for row in each),
+                seconds_per_1000=seconds_per_1000([row.attribution for row in each], timings),
             )
         )
     first = measure.metrics[0]

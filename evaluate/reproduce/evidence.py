@@ -10,18 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from annotate.files import read_records
-from evaluate.alignment.run import Alignment
 from evaluate.efficiency.result import Efficiency
-from evaluate.faithfulness.run import VERSION
 from evaluate.metrics.alignment import METRICS as ALIGNMENT
 from evaluate.metrics.faithfulness import METRICS as FAITHFULNESS
 from evaluate.metrics.metric import Metric
 from evaluate.pipeline.records import Evaluation, read_examples
-from evaluate.pipeline.store import Score, attribution_key, score_key
+from evaluate.pipeline.store import Score
+from evaluate.results.folder import score_rows
 from evaluate.robustness.metrics import NOISE, rewriting_metrics
 from evaluate.statistics.intervals import Interval, mean_interval
-from evaluate.tasks.task import Example
 
 Values = NDArray[np.float64]
 METRICS = (*ALIGNMENT, *FAITHFULNESS, *NOISE, *rewriting_metrics(("voice",)))
@@ -76,25 +73,10 @@ class Measured:
 
 def measured(folder: Path, result: Evaluation, remark: str = "") -> Measured:
     """An evaluation with its examples' values, from the results folder it was written to."""
-    examples = read_examples(folder, result)
-    rows = {row.key: row for row in read_records(folder / "scores.jsonl", Score)}
-
-    def depends(example: Example) -> dict[str, object]:
-        if result.kind == Alignment.kind:
-            return Alignment().depends(example)
-        return {"options": result.options, "version": VERSION}
-
-    def row_of(example: Example, method: str, config: dict[str, object]) -> Score:
-        key = attribution_key(example, result.settings, method, config)
-        return rows[score_key(key, result.kind, depends(example))]
-
     return Measured(
         result=result,
-        texts=tuple(example.text_key for example in examples),
-        scores={
-            each.method: tuple(row_of(example, each.method, each.config) for example in examples)
-            for each in result.methods
-        },
+        texts=tuple(example.text_key for example in read_examples(folder, result)),
+        scores={method: tuple(rows) for method, rows in score_rows(folder, result).items()},
         remark=remark,
     )
 

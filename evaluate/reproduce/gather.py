@@ -13,6 +13,7 @@ from evaluate.alignment.run import alignment
 from evaluate.engine import Engine, engine_of
 from evaluate.errors import EvaluateError, NothingScoredError
 from evaluate.faithfulness.run import faithfulness
+from evaluate.pipeline.run import RunConfig
 from evaluate.pipeline.runner import Progress, chosen_methods, no_progress, without_obstacle
 from evaluate.reproduce.evidence import Evidence, Measured, measured
 from evaluate.reproduce.poster import PosterTable, Words
@@ -70,7 +71,7 @@ def gather(
     key = f"{CURATED}-alignment"
     try:
         aligned = alignment(
-            cut, lm, methods, out=out, seed=seed, on_progress=_one_bar(key, len(methods), on_progress)
+            cut, lm, methods, RunConfig(out, seed=seed), on_progress=_one_bar(key, len(methods), on_progress)
         )
         evaluations[key] = measured(out, aligned)
     except NothingScoredError as error:
@@ -123,21 +124,13 @@ def _faithfulness(
 ) -> Measured | str:
     """As the benchmark has it; with what the model gets wrong where it gets nothing right."""
     try:
-        result = faithfulness(task, lm, methods, out=out, seed=seed, on_progress=on_progress)
+        result = faithfulness(task, lm, methods, RunConfig(out, seed=seed), on_progress=on_progress)
         return measured(out, result)
     except NothingScoredError:
         pass
     try:
-        result = faithfulness(
-            task,
-            lm,
-            methods,
-            out=out,
-            seed=seed,
-            only_correct=False,
-            single_token=False,
-            on_progress=on_progress,
-        )
+        everything = RunConfig(out, seed=seed, only_correct=False, single_token=False)
+        result = faithfulness(task, lm, methods, everything, on_progress=on_progress)
     except NothingScoredError as error:
         return str(error)
     return measured(out, result, "the model gets none right, so its wrong answers are kept")

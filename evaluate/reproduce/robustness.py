@@ -10,6 +10,7 @@ from evaluate.engine import Engine
 from evaluate.errors import NothingScoredError
 from evaluate.metrics.metric import Metric
 from evaluate.pipeline.records import read_examples
+from evaluate.pipeline.run import RunConfig
 from evaluate.pipeline.runner import Progress, no_progress
 from evaluate.reproduce.evidence import Measured
 from evaluate.robustness.decoding import figures_by_setting, variation_difference
@@ -95,7 +96,13 @@ def robustness(
     """
     try:
         (result,) = probed(
-            task, lm, methods, out=out, probe=probe, options=options, seed=seed, on_progress=on_progress
+            task,
+            lm,
+            methods,
+            RunConfig(out, seed=seed),
+            probe=probe,
+            options=options,
+            on_progress=on_progress,
         )
     except NothingScoredError as error:
         return str(error)

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from annotate.files import read_records
 from annotate.schema import Record
 from evaluate.ablation import Ablation
-from evaluate.alignment.run import Alignment
 from evaluate.errors import EvaluateError, ReportError
-from evaluate.faithfulness.options import Options
-from evaluate.faithfulness.run import depends_on
 from evaluate.pipeline.records import Evaluation, read_examples, read_result
-from evaluate.pipeline.store import Score, attribution_key, score_key
+from evaluate.pipeline.store import Score
 from evaluate.sanity import SanityChecks
 from evaluate.tasks.task import Example
 
@@ -108,31 +105,16 @@ def score_rows(folder: Path, result: Evaluation) -> dict[str, list[Score]]:
 
     Raises:
         ReportError: The folder lacks a row.
-        EvaluateError: The file of the examples is gone.
     """
     path = folder / "scores.jsonl"
     stored = {row.key: row for row in read_records(path, Score)} if path.exists() else {}
-    examples = read_examples(folder, result)
-    depends = [_depends(result, example) for example in examples]
     found: dict[str, list[Score]] = {}
     for each in result.methods:
-        rows = []
-        for example, parts in zip(examples, depends, strict=True):
-            attribution = attribution_key(example, result.settings, each.method, each.config)
-            row = stored.get(score_key(attribution, result.kind, parts))
-            if row is None:
-                raise ReportError(
-                    f"{folder} lacks {each.method} scores of {example.id}; run again: {result.command}"
-                )
-            rows.append(row)
-        found[each.method] = rows
+        lost = sum(key not in stored for key in each.scores)
+        if lost:
+            raise ReportError(f"{folder} lacks {lost} {each.method} scores; run again: {result.command}")
+        found[each.method] = [stored[key] for key in each.scores]
     return found
-
-
-def _depends(result: Evaluation, example: Example) -> dict[str, Any]:
-    if result.kind == "alignment":
-        return Alignment().depends(example)
-    return depends_on(Options.model_validate(result.options))
 
 
 def read_scores(folder: Path, kind: str = "alignment") -> pd.DataFrame:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +17,21 @@ from evaluate.alignment.run import example_scores, masks
 from evaluate.faithfulness.options import Options as FaithfulnessOptions
 from evaluate.metrics.alignment import auprc
 from evaluate.pipeline.answers import generate, generation_config
+from evaluate.pipeline.case import Case
+from evaluate.pipeline.measure import Cases, Context, Measure
 from evaluate.pipeline.runner import Progress, no_progress
-from evaluate.pipeline.store import Item, Score, Settings
-from evaluate.robustness.copies import Copy, CopyMeasure, Values, mean_defined, token_scores
+from evaluate.pipeline.store import Score
+from evaluate.robustness.copies import (
+    Change,
+    Compare,
+    Values,
+    cache_key,
+    cases_of,
+    mean_defined,
+    same_target,
+    scorer,
+    token_scores,
+)
 from evaluate.robustness.metrics import DECODING, relative_variation, spearman
 from evaluate.robustness.options import GREEDY, Options
 from evaluate.statistics.intervals import RESAMPLES, Interval, widened
@@ -131,7 +143,7 @@ def answered(
     )
 
 
-class DecodingMeasure(CopyMeasure):
+def decoding_measure(options: Options, answers: Mapping[str, Mapping[str, str]], seed: int) -> Measure:
     """Scores and figures of answers drawn otherwise, beside those of the greedy answer.
 
     Where the explained tokens are the same the scores are computed anew all the same, on a view of the model whose
@@ -142,102 +154,107 @@ class DecodingMeasure(CopyMeasure):
         answers: Setting to example id to answer.
         seed: Of the run.
     """
+    return Measure(
+        kind="robustness-decoding",
+        metrics=DECODING,
+        score=scorer(partial(_start, seed=seed), DECODING),
+        cache_key=partial(cache_key, metrics=DECODING),
+        cases=partial(_drawn, options=options, answers=answers),
+        aggregates=partial(_variations, options=options),
+        options=options.model_dump(mode="json"),
+    )
 
-    kind = "robustness-decoding"
-    metrics = DECODING
 
-    def __init__(self, options: Options, answers: Mapping[str, Mapping[str, str]], seed: int) -> None:
-        super().__init__()
-        self._options, self._answers, self._seed = options, answers, seed
-        self._faithfulness: Faithfulness | None = None
+def _drawn(
+    context: Context,
+    examples: Sequence[Example],
+    options: Options,
+    answers: Mapping[str, Mapping[str, str]],
+) -> Cases:
+    """The same prompts with the answers of each setting."""
+    from evaluate.robustness.view import decoding
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without what belongs to this process's model."""
-        return super().__getstate__() | {"_faithfulness": None}
-
-    def make(self, lm: LanguageModel, examples: Sequence[Example], settings: Settings) -> list[Copy]:
-        """The same prompts with the answers of each setting."""
-        from evaluate.robustness.view import decoding
-
-        found = []
-        for setting in self._options.settings:
-            view = partial(decoding, config=generation_config(lm, setting, self._options.answer_tokens))
-            changed = {"revision": view(lm).revision, "seed": settings.seed + setting.seed}
-            own = settings.model_copy(update=changed)
-            answers = self._answers[setting.name]
-            copies = {
-                each.id: each.model_copy(update={"target": answers[each.id]})
-                for each in examples
-                if answers.get(each.id, "").strip()
-            }
-            found.append(Copy(setting.name, view, own, copies))
-        return found
-
-    def survives(self, clean: Item, changed: Item) -> bool:
-        """Whether what was drawn begins with the greedy answer's first token."""
-        return clean.expected == changed.expected
-
-    def compare(
-        self,
-        lm: LanguageModel,
-        example: Example,
-        attribution: Attribution,
-        copies: Mapping[str, Attribution],
-    ) -> dict[str, float]:
-        """Every metric, and under ``auprc@SETTING`` and so on the figures of each setting."""
-        own = self._figures(lm, example, attribution)
-        found: dict[str, list[float]] = {metric.name: [] for metric in DECODING}
-        values = {f"{name}@{GREEDY.name}": value for name, value in own.items()}
-        for name, each in copies.items():
-            same = each.token_ids == attribution.token_ids
-            kind = "stayed" if same else "changed"
-            # Scores that did not move have the figures that they had; most settings leave most texts alone.
-            unmoved = same and bool((each.scores == attribution.scores).all())
-            figures = own if unmoved else self._figures(lm, example, each)
-            values |= {f"{figure}@{name}": value for figure, value in figures.items()}
-            values[f"stayed@{name}"] = float(same)
-            found[kind].append(_ranks(attribution, each))
-            for metric, figure in (("alignment", "auprc"), ("faithfulness", "comprehensiveness")):
-                found[f"{metric}_{kind}"].append(abs(figures[figure] - own[figure]))
-            if same:
-                found["stayed_moved_raw"].append(float((each.scores - attribution.scores).abs().max()))
-        most = found.pop("stayed_moved_raw")
-        return {
-            **{name: mean_defined(each) for name, each in found.items()},
-            "stayed_moved_raw": max(most, default=float("nan")),
-            **values,
+    lm, settings = context.engine.lm, context.settings
+    changes = []
+    for setting in options.settings:
+        view = partial(decoding, config=generation_config(lm, setting, options.answer_tokens))
+        changed = {"revision": view(lm).revision, "seed": settings.seed + setting.seed}
+        said = answers[setting.name]
+        copies = {
+            each.id: each.model_copy(update={"target": said[each.id]})
+            for each in examples
+            if said.get(each.id, "").strip()
         }
+        changes.append(Change(setting.name, view, settings.model_copy(update=changed), copies))
+    return cases_of(context, examples, changes, survives=same_target)
 
-    def aggregates(self, rows: Sequence[Score], clusters: Sequence[str], seed: int) -> dict[str, Interval]:
-        """Largest relative variation of a mean over the settings, of all answers and of those that stayed."""
-        names = [setting.name for setting in self._options.settings]
-        found = {}
-        for figure in _FIGURES:
-            values = figures_by_setting(rows, figure, self._options)
-            stayed = np.array([[_value(row, f"stayed@{name}") for name in names] for row in rows]) == 1
-            # Where the text changed, the greedy figure stands in: what is left are the scores' own movements.
-            only = np.concatenate([values[:, :1], np.where(stayed, values[:, 1:], values[:, :1])], axis=1)
-            found[f"{figure}_variation"] = variation(values, clusters, seed)
-            found[f"{figure}_variation_stayed"] = variation(only, clusters, seed)
-        return found
 
-    def _figures(self, lm: LanguageModel, example: Example, attribution: Attribution) -> dict[str, float]:
-        if self._faithfulness is None or self._faithfulness.lm is not lm:
-            from evaluate.faithfulness.measure import Faithfulness
+def _start(lm: LanguageModel, seed: int) -> Compare:
+    from evaluate.faithfulness.measure import Faithfulness
 
-            self._faithfulness = Faithfulness(lm, _FAITHFULNESS, self._seed)
-        faithful = self._faithfulness.measure(attribution)
-        gold, distractor = masks(example)
-        aligned = (
-            float("nan")
-            if example.gold is None
-            else auprc(example_scores(attribution, example), gold, distractor)
-        )
-        return {
-            "auprc": aligned,
-            "comprehensiveness": faithful["comprehensiveness"],
-            "soft_nc": faithful["soft_nc"],
-        }
+    return partial(_compare, faithfulness=Faithfulness(lm, _FAITHFULNESS, seed))
+
+
+def _compare(
+    case: Case,
+    attribution: Attribution,
+    copies: Mapping[str, Attribution],
+    faithfulness: Faithfulness,
+) -> dict[str, float]:
+    """Every metric, and under ``auprc@SETTING`` and so on the figures of each setting."""
+    own = _figures(faithfulness, case.example, attribution)
+    found: dict[str, list[float]] = {metric.name: [] for metric in DECODING}
+    values = {f"{name}@{GREEDY.name}": value for name, value in own.items()}
+    for name, each in copies.items():
+        same = each.token_ids == attribution.token_ids
+        kind = "stayed" if same else "changed"
+        # Scores that did not move have the figures that they had; most settings leave most texts alone.
+        unmoved = same and bool((each.scores == attribution.scores).all())
+        figures = own if unmoved else _figures(faithfulness, case.example, each)
+        values |= {f"{figure}@{name}": value for figure, value in figures.items()}
+        values[f"stayed@{name}"] = float(same)
+        found[kind].append(_ranks(attribution, each))
+        for metric, figure in (("alignment", "auprc"), ("faithfulness", "comprehensiveness")):
+            found[f"{metric}_{kind}"].append(abs(figures[figure] - own[figure]))
+        if same:
+            found["stayed_moved_raw"].append(float((each.scores - attribution.scores).abs().max()))
+    most = found.pop("stayed_moved_raw")
+    return {
+        **{name: mean_defined(each) for name, each in found.items()},
+        "stayed_moved_raw": max(most, default=float("nan")),
+        **values,
+    }
+
+
+def _variations(
+    rows: Sequence[Score], clusters: Sequence[str], seed: int, options: Options
+) -> dict[str, Interval]:
+    """Largest relative variation of a mean over the settings, of all answers and of those that stayed."""
+    names = [setting.name for setting in options.settings]
+    found = {}
+    for figure in _FIGURES:
+        values = figures_by_setting(rows, figure, options)
+        stayed = np.array([[_value(row, f"stayed@{name}") for name in names] for row in rows]) == 1
+        # Where the text changed, the greedy figure stands in: what is left are the scores' own movements.
+        only = np.concatenate([values[:, :1], np.where(stayed, values[:, 1:], values[:, :1])], axis=1)
+        found[f"{figure}_variation"] = variation(values, clusters, seed)
+        found[f"{figure}_variation_stayed"] = variation(only, clusters, seed)
+    return found
+
+
+def _figures(faithfulness: Faithfulness, example: Example, attribution: Attribution) -> dict[str, float]:
+    faithful = faithfulness.measure(attribution)
+    gold, distractor = masks(example)
+    aligned = (
+        float("nan")
+        if example.gold is None
+        else auprc(example_scores(attribution, example), gold, distractor)
+    )
+    return {
+        "auprc": aligned,
+        "comprehensiveness": faithful["comprehensiveness"],
+        "soft_nc": faithful["soft_nc"],
+    }
 
 
 def _ranks(one: Attribution, other: Attribution) -> float:

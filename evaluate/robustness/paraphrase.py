@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from evaluate.errors import EvaluateError
-from evaluate.pipeline.records import Copies
+from evaluate.pipeline.measure import Cases, Context, Measure
 from evaluate.robustness.llm import SCHEME, Asking, LLMParaphraser
+from evaluate.robustness.options import Options
 from evaluate.robustness.rewriting import Rewriting
-from evaluate.robustness.rewritings import RewritingMeasure
+from evaluate.robustness.rewritings import rewriting_measure, rewritten
 from evaluate.robustness.rules import RuleParaphraser
 from evaluate.robustness.sample import SampleParaphraser
 from evaluate.tasks.task import Example
@@ -78,40 +81,45 @@ def _offline(name: str) -> type[SampleParaphraser] | type[RuleParaphraser]:
     return _OFFLINE[name]
 
 
-class ParaphraseMeasure(RewritingMeasure):
+def paraphrase_measure(paraphrasers: Sequence[Paraphraser], options: Options) -> Measure:
     """Word scores beside those of a paraphrase.
 
     Args:
         paraphrasers: Asked in this order; of two rewritings of one kind the first counts.
+        options: Kept with the result.
     """
+    kinds = tuple(dict.fromkeys(kind for each in paraphrasers for kind in each.kinds))
+    cases = partial(_paraphrased, paraphrasers=tuple(paraphrasers), kinds=kinds)
+    return rewriting_measure("robustness-paraphrase", kinds, cases, options, leading=VOICE)
 
-    kind = "robustness-paraphrase"
 
-    def __init__(self, paraphrasers: Sequence[Paraphraser]) -> None:
-        kinds = dict.fromkeys(kind for each in paraphrasers for kind in each.kinds)
-        super().__init__(tuple(kinds), leading=VOICE)
-        self._paraphrasers = tuple(paraphrasers)
+def paraphrases(paraphrasers: Sequence[Paraphraser], examples: Sequence[Example]) -> list[list[Rewriting]]:
+    """What all paraphrasers say of each example, without those of which no word has a partner.
 
-    def rewritings(self, examples: Sequence[Example]) -> list[list[Rewriting]]:
-        """What all paraphrasers say, without those of which no word has a partner."""
-        found: list[dict[str, Rewriting]] = [{} for _ in examples]
-        for each in self._paraphrasers:
-            for own, rewritings in zip(found, each.rewrite(examples), strict=True):
-                for rewriting in rewritings:
-                    if rewriting.pairs:
-                        own.setdefault(rewriting.name, rewriting)
-        return [list(own.values()) for own in found]
+    Args:
+        paraphrasers: Of two rewritings of one kind that of the first counts.
+        examples: To be rewritten.
+    """
+    found: list[dict[str, Rewriting]] = [{} for _ in examples]
+    for each in paraphrasers:
+        for own, rewritings in zip(found, each.rewrite(examples), strict=True):
+            for rewriting in rewritings:
+                if rewriting.pairs:
+                    own.setdefault(rewriting.name, rewriting)
+    return [list(own.values()) for own in found]
 
-    def copies(self) -> tuple[Copies, ...]:
-        """The copies; of a language model with those it failed to make."""
-        failed = {
-            each.kinds[0]: each.failed for each in self._paraphrasers if isinstance(each, LLMParaphraser)
-        }
-        return tuple(
-            row.model_copy(update={"failed": failed[row.name]}) if row.name in failed else row
-            for row in super().copies()
-        )
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the paraphrasers, which hold a client and are done when the copies are made."""
-        return super().__getstate__() | {"_paraphrasers": ()}
+def _paraphrased(
+    context: Context,
+    examples: Sequence[Example],
+    paraphrasers: tuple[Paraphraser, ...],
+    kinds: tuple[str, ...],
+) -> Cases:
+    """What all paraphrasers say, and how often language models failed to."""
+    made = rewritten(context, examples, paraphrases(paraphrasers, examples), kinds)
+    failed = {each.kinds[0]: each.failed for each in paraphrasers if isinstance(each, LLMParaphraser)}
+    copies = (
+        row.model_copy(update={"failed": failed[row.name]}) if row.name in failed else row
+        for row in made.copies
+    )
+    return replace(made, copies=tuple(copies))

@@ -8,20 +8,29 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
-from evaluate.pipeline.store import Settings
-from evaluate.robustness.copies import Copy, CopyMeasure, Values, mean_defined, token_scores
+from evaluate.pipeline.case import Case
+from evaluate.pipeline.measure import Cases, Context, Measure
+from evaluate.robustness.copies import (
+    Change,
+    Compare,
+    Values,
+    cache_key,
+    cases_of,
+    mean_defined,
+    scorer,
+    token_scores,
+)
 from evaluate.robustness.edits import EDITS
 from evaluate.robustness.metrics import NOISE, max_sensitivity, spearman, spread, standardised
 from evaluate.robustness.options import Options
-from evaluate.robustness.rewriting import Rewriting
-from evaluate.robustness.rewritings import RewritingMeasure
+from evaluate.robustness.rewritings import rewriting_measure, rewritten
 from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:
     from heat import Attribution, LanguageModel
 
 
-class NoiseMeasure(CopyMeasure):
+def noise_measure(options: Options) -> Measure:
     """Token scores under noise on the embeddings.
 
     Every copy has noise of its own and a seed of its own for the method, as a user would who asks again: what a
@@ -31,40 +40,41 @@ class NoiseMeasure(CopyMeasure):
     Args:
         options: Radius and number of draws.
     """
+    return Measure(
+        kind="robustness-noise",
+        metrics=NOISE,
+        score=scorer(_start, NOISE),
+        cache_key=partial(cache_key, metrics=NOISE),
+        cases=partial(_noisy, options=options),
+        options=options.model_dump(mode="json"),
+    )
 
-    kind = "robustness-noise"
-    metrics = NOISE
 
-    def __init__(self, options: Options) -> None:
-        super().__init__()
-        self._options = options
+def _noisy(context: Context, examples: Sequence[Example], options: Options) -> Cases:
+    """Views of the model with noise, for all examples alike."""
+    from evaluate.robustness.view import Noise, NoiseKind, noisy
 
-    def make(self, lm: LanguageModel, examples: Sequence[Example], settings: Settings) -> list[Copy]:
-        """Views of the model with noise, for all examples alike."""
-        from evaluate.robustness.view import Noise, NoiseKind, noisy
+    changes, settings = [], context.settings
+    for kind in get_args(NoiseKind):
+        for draw in range(1, options.draws + 1):
+            view = partial(noisy, noise=Noise(kind, options.radius, settings.seed + draw))
+            changed = {"revision": view(context.engine.lm).revision, "seed": settings.seed + draw}
+            own = settings.model_copy(update=changed)
+            changes.append(Change(f"{kind}-{draw}", view, own, {each.id: each for each in examples}))
+    return cases_of(context, examples, changes)
 
-        found = []
-        for kind in get_args(NoiseKind):
-            for draw in range(1, self._options.draws + 1):
-                view = partial(noisy, noise=Noise(kind, self._options.radius, settings.seed + draw))
-                changed = {"revision": view(lm).revision, "seed": settings.seed + draw}
-                own = settings.model_copy(update=changed)
-                found.append(Copy(f"{kind}-{draw}", view, own, {each.id: each for each in examples}))
-        return found
 
-    def compare(
-        self,
-        lm: LanguageModel,
-        example: Example,
-        attribution: Attribution,
-        copies: Mapping[str, Attribution],
-    ) -> dict[str, float]:
-        """Every metric of `NOISE`; with several targets the mean over them."""
-        rows = [
-            _moved(clean, {name: token_scores(each)[row] for name, each in copies.items()})
-            for row, clean in enumerate(token_scores(attribution))
-        ]
-        return {name: mean_defined([row[name] for row in rows]) for name in rows[0]}
+def _start(lm: LanguageModel) -> Compare:
+    return _compare
+
+
+def _compare(case: Case, attribution: Attribution, copies: Mapping[str, Attribution]) -> dict[str, float]:
+    """Every metric of `NOISE`; with several targets the mean over them."""
+    rows = [
+        _moved(clean, {name: token_scores(each)[row] for name, each in copies.items()})
+        for row, clean in enumerate(token_scores(attribution))
+    ]
+    return {name: mean_defined([row[name] for row in rows]) for name in rows[0]}
 
 
 def _moved(clean: Values, copies: Mapping[str, Values]) -> dict[str, float]:
@@ -83,15 +93,17 @@ def _moved(clean: Values, copies: Mapping[str, Values]) -> dict[str, float]:
     return found | {"rank_stability": mean_defined(both)}
 
 
-class EditsMeasure(RewritingMeasure):
-    """Word scores after edits that keep the meaning."""
+def edits_measure(options: Options) -> Measure:
+    """Word scores after edits that keep the meaning.
 
-    kind = "robustness-edits"
+    Args:
+        options: Kept with the result; edits have none.
+    """
+    return rewriting_measure("robustness-edits", tuple(EDITS), _edited, options)
 
-    def __init__(self) -> None:
-        super().__init__(tuple(EDITS))
 
-    def rewritings(self, examples: Sequence[Example]) -> list[list[Rewriting]]:
-        """Every edit of every example that changes it."""
-        found = [[edit(example) for edit in EDITS.values()] for example in examples]
-        return [[each for each in row if each is not None] for row in found]
+def _edited(context: Context, examples: Sequence[Example]) -> Cases:
+    """Every edit of every example that changes it."""
+    edits = [[edit(example) for edit in EDITS.values()] for example in examples]
+    changed = [[each for each in row if each is not None] for row in edits]
+    return rewritten(context, examples, changed, tuple(EDITS))

@@ -11,7 +11,7 @@ from evaluate.planning.run_plan import MethodPlan, plan
 from evaluate.robustness.edits import EDITS
 from evaluate.robustness.llm import Asking
 from evaluate.robustness.options import Options, Probe
-from evaluate.robustness.paraphrase import ParaphraseMeasure, is_llm, paraphraser
+from evaluate.robustness.paraphrase import is_llm, paraphraser, paraphrases
 from evaluate.tasks.task import Example, Target, Task
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def attributions_per_example(examples: Sequence[Example], probe: Probe, options:
         found += sum(edit(each) is not None for each in examples for edit in EDITS.values()) / len(examples)
     if probe in ("paraphrase", "all"):
         offline = [name for name in options.paraphrasers if not is_llm(name)]
-        measure = ParaphraseMeasure([paraphraser(name, Path(), Asking()) for name in offline])
-        found += sum(map(len, measure.rewritings(examples))) / len(examples)
+        asked = [paraphraser(name, Path(), Asking()) for name in offline]
+        found += sum(map(len, paraphrases(asked, examples))) / len(examples)
         found += len(options.paraphrasers) - len(offline)  # nobody is asked for a plan
     if probe in ("decoding", "all"):
         found += 1 + len(options.settings)

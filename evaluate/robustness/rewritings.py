@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from evaluate.pipeline.store import Settings
+from evaluate.metrics.metric import Metric
+from evaluate.pipeline.case import Case
+from evaluate.pipeline.measure import Cases, Context, Measure
 from evaluate.projection import word_scores
-from evaluate.robustness.copies import Copy, CopyMeasure, Values, mean_defined
+from evaluate.robustness.copies import Change, Compare, Values, cache_key, cases_of, mean_defined, scorer
 from evaluate.robustness.metrics import kendall, overlap_at_k, rewriting_metrics, spearman, standardised
+from evaluate.robustness.options import Options
 from evaluate.robustness.rewriting import Rewriting
 from evaluate.tasks.task import Example
 
@@ -20,62 +23,87 @@ if TYPE_CHECKING:
     from heat import Attribution, LanguageModel
 
 
-class RewritingMeasure(CopyMeasure):
+def rewriting_measure(
+    kind: str,
+    names: tuple[str, ...],
+    cases: Callable[[Context, Sequence[Example]], Cases],
+    options: Options,
+    leading: str = "",
+) -> Measure:
     """Scores of aligned words, on rewritings that the model's prediction survives.
 
     Args:
+        kind: Name of the family.
         names: Kinds of rewriting there may be.
+        cases: Makes them; see `rewritten`.
+        options: Kept with the result.
         leading: A kind shown at the terminal by itself.
     """
+    metrics = rewriting_metrics(names, leading)
+    return Measure(
+        kind=kind,
+        metrics=metrics,
+        score=scorer(partial(_start, metrics=metrics), metrics),
+        cache_key=partial(cache_key, metrics=metrics),
+        cases=cases,
+        options=options.model_dump(mode="json"),
+    )
 
-    only_surviving = True
 
-    def __init__(self, names: tuple[str, ...], leading: str = "") -> None:
-        super().__init__()
-        self._names = names
-        self.metrics = rewriting_metrics(names, leading)
+def rewritten(
+    context: Context,
+    examples: Sequence[Example],
+    rewritings: Sequence[Sequence[Rewriting]],
+    names: Sequence[str],
+) -> Cases:
+    """Cases of examples and their rewritings, kind by kind.
 
-    @abstractmethod
-    def rewritings(self, examples: Sequence[Example]) -> list[list[Rewriting]]:
-        """The rewritings of each example, in order."""
+    Args:
+        context: Store and model.
+        examples: That the run keeps.
+        rewritings: Of each example.
+        names: Kinds of rewriting, in the order of the table.
+    """
+    changed: dict[str, dict[str, Rewriting]] = defaultdict(dict)
+    for example, found in zip(examples, rewritings, strict=True):
+        for each in found:
+            changed[each.name][example.id] = each
+    changes = [
+        Change(
+            name,
+            None,
+            context.settings,
+            {key: each.example for key, each in changed[name].items()},
+            {key: each.pairs for key, each in changed[name].items()},
+        )
+        for name in names
+        if name in changed
+    ]
+    return cases_of(context, examples, changes, only_surviving=True)
 
-    def make(self, lm: LanguageModel, examples: Sequence[Example], settings: Settings) -> list[Copy]:
-        """The rewritings, kind by kind."""
-        changed: dict[str, dict[str, Rewriting]] = defaultdict(dict)
-        for example, found in zip(examples, self.rewritings(examples), strict=True):
-            for each in found:
-                changed[each.name][example.id] = each
-        return [
-            Copy(
-                name,
-                None,
-                settings,
-                {key: each.example for key, each in changed[name].items()},
-                {key: each.pairs for key, each in changed[name].items()},
-            )
-            for name in self._names
-            if name in changed
-        ]
 
-    def compare(
-        self,
-        lm: LanguageModel,
-        example: Example,
-        attribution: Attribution,
-        copies: Mapping[str, Attribution],
-    ) -> dict[str, float]:
-        """Every metric, mean over the rewritings."""
-        own = word_means(attribution, example)
-        by_name = {copy.name: copy for copy in self._copies}
-        found: dict[str, list[float]] = {metric.name: [] for metric in self.metrics}
-        for name, each in copies.items():
-            copy = by_name[name]
-            before, after = (list(side) for side in zip(*copy.pairs[example.id], strict=True))
-            one, other = own[before], word_means(each, copy.examples[example.id])[after]
-            for metric, value in _agreement(one, other).items():
-                found[metric].append(value)
-            found[f"spearman_{name}"].append(found["spearman"][-1])
-        return {name: mean_defined(values) for name, values in found.items()}
+def _start(lm: LanguageModel, metrics: tuple[Metric, ...]) -> Compare:
+    return partial(_compare, metrics=metrics)
+
+
+def _compare(
+    case: Case,
+    attribution: Attribution,
+    copies: Mapping[str, Attribution],
+    metrics: tuple[Metric, ...],
+) -> dict[str, float]:
+    """Every metric, mean over the rewritings."""
+    own = word_means(attribution, case.example)
+    by_name = {variant.name: variant for variant in case.variants}
+    found: dict[str, list[float]] = {metric.name: [] for metric in metrics}
+    for name, each in copies.items():
+        variant = by_name[name]
+        before, after = (list(side) for side in zip(*variant.pairs or (), strict=True))
+        one, other = own[before], word_means(each, variant.example)[after]
+        for metric, value in _agreement(one, other).items():
+            found[metric].append(value)
+        found[f"spearman_{name}"].append(found["spearman"][-1])
+    return {name: mean_defined(values) for name, values in found.items()}
 
 
 def word_means(attribution: Attribution, example: Example) -> Values:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from evaluate.engine import Engine, engine_of
 from evaluate.metrics.metric import Metric
+from evaluate.pipeline.measure import Measure
 from evaluate.pipeline.records import Evaluation
-from evaluate.pipeline.run import evaluate
+from evaluate.pipeline.run import RunConfig, evaluate
 from evaluate.pipeline.runner import Progress, no_progress
-from evaluate.robustness.copies import CopyMeasure
 from evaluate.robustness.edits import EDITS
 from evaluate.robustness.llm import Asking
 from evaluate.robustness.metrics import DECODING, NOISE, rewriting_metrics
 from evaluate.robustness.options import Options, Probe
-from evaluate.robustness.paraphrase import VOICE, ParaphraseMeasure, kinds_of, paraphraser
-from evaluate.robustness.perturbation import EditsMeasure, NoiseMeasure
-from evaluate.tasks.task import Target, Task
+from evaluate.robustness.paraphrase import VOICE, kinds_of, paraphrase_measure, paraphraser
+from evaluate.robustness.perturbation import edits_measure, noise_measure
+from evaluate.tasks.task import Task
 
 if TYPE_CHECKING:
     from heat import LanguageModel
@@ -28,16 +28,10 @@ def robustness(
     task: Task,
     lm: LanguageModel | Engine,
     methods: Sequence[str],
+    run: RunConfig,
     *,
-    out: Path,
     probe: Probe = "all",
     options: Options | None = None,
-    target: Target | None = None,
-    seed: int = 0,
-    only_correct: bool | None = None,
-    single_token: bool | None = None,
-    command: str = "",
-    retry_failed: bool = False,
     asking: Asking | None = None,
     on_progress: Progress = no_progress,
 ) -> list[Evaluation]:
@@ -47,20 +41,14 @@ def robustness(
         task: Examples; gold is used by the decoding probe alone, where there is some.
         lm: The model, left as it is, or an engine that holds it.
         methods: Registered names.
-        out: Results folder.
+        run: Folder, seed and filters; the decoding probe explains whatever the model says, and filters nothing.
         probe: Which probe; ``perturbation`` is noise and edits.
         options: What is disturbed; ``None`` for the defaults.
-        target: Which target tokens are attributed.
-        seed: Seed of noise, drawing, methods and statistics.
-        only_correct: See `evaluate`; the decoding probe explains whatever the model says.
-        single_token: See `evaluate`; not for the decoding probe.
-        command: How this was called.
-        retry_failed: See `evaluate`.
         asking: How language models are asked for paraphrases; ``None`` for the defaults.
-        on_progress: Told how far the work has come.
+        on_progress: Progress callback.
 
     Returns:
-        A table a probe, in ``out`` as ``robustness-noise``, ``-edits``, ``-paraphrase``, ``-decoding``.
+        A table a probe, in the folder as ``robustness-noise``, ``-edits``, ``-paraphrase``, ``-decoding``.
 
     Raises:
         NothingScoredError: A probe finds no example it can change.
@@ -68,53 +56,26 @@ def robustness(
         AnnotateError: A language model was asked for paraphrases, and the asking ended early; see `LLMParaphraser`.
     """
     options = options or Options()
-    common: dict[str, Any] = {
-        "out": out,
-        "target": target,
-        "seed": seed,
-        "options": options.model_dump(mode="json"),
-        "command": command,
-        "retry_failed": retry_failed,
-    }
     asking = asking or Asking(on_progress=on_progress)
-    paraphrasers = [paraphraser(name, out, asking) for name in options.paraphrasers]
-    measures: list[CopyMeasure] = []
+    paraphrasers = [paraphraser(name, run.out, asking) for name in options.paraphrasers]
+    measures: list[Measure] = []
     if probe in ("noise", "perturbation", "all"):
-        measures.append(NoiseMeasure(options))
+        measures.append(noise_measure(options))
     if probe in ("edits", "perturbation", "all"):
-        measures.append(EditsMeasure())
+        measures.append(edits_measure(options))
     if probe in ("paraphrase", "all"):
-        measures.append(ParaphraseMeasure(paraphrasers))
+        measures.append(paraphrase_measure(paraphrasers, options))
     found = [
-        evaluate(
-            measure,
-            task,
-            lm,
-            methods,
-            only_correct=only_correct,
-            single_token=single_token,
-            on_progress=_named(measure, on_progress),
-            **common,
-        )
+        evaluate(measure, task, lm, methods, run, on_progress=_named(measure, on_progress))
         for measure in measures
     ]
     if probe in ("decoding", "all"):
-        from evaluate.robustness.decoding import DecodingMeasure, answered
+        from evaluate.robustness.decoding import answered, decoding_measure
 
-        said, answers = answered(task, engine_of(lm).lm, options, seed, out, on_progress)
-        decoding = DecodingMeasure(options, answers, seed)
-        found.append(
-            evaluate(
-                decoding,
-                said,
-                lm,
-                methods,
-                only_correct=False,
-                single_token=False,
-                on_progress=_named(decoding, on_progress),
-                **common,
-            )
-        )
+        said, answers = answered(task, engine_of(lm).lm, options, run.seed, run.out, on_progress)
+        measure = decoding_measure(options, answers, run.seed)
+        whatever = replace(run, only_correct=False, single_token=False)
+        found.append(evaluate(measure, said, lm, methods, whatever, on_progress=_named(measure, on_progress)))
     return found
 
 
@@ -131,7 +92,7 @@ def metrics_of(result: Evaluation) -> tuple[Metric, ...]:
     return by_kind[result.kind]
 
 
-def _named(measure: CopyMeasure, on_progress: Progress) -> Progress:
+def _named(measure: Measure, on_progress: Progress) -> Progress:
     probe = measure.kind.removeprefix("robustness-")
 
     def told(what: str, done: int, total: int) -> None:

@@ -11,6 +11,7 @@ from annotate.files import file_hash, write_atomic, write_records
 from annotate.schema import Gold, GoldWord, Label, Manifest, Paragraph, Segment, text_hash
 from annotate.words import split_words
 from evaluate.alignment.run import alignment
+from evaluate.pipeline.run import RunConfig
 from evaluate.tasks.curated import curated
 from evaluate.tasks.task import Example
 from heat import LanguageModel
@@ -149,5 +150,5 @@ def finished(
     gold = [make_gold(p, p.evidence or ()) for p in paragraphs]
     task = curated(write_benchmark(folder / "benchmark", paragraphs, gold))
     methods = ["random", "input-x-gradient", "gradient-norm", "heat"]
-    alignment(task, lm, methods, out=folder / "out", command="evaluate alignment -x")
+    alignment(task, lm, methods, RunConfig(folder / "out", command="evaluate alignment -x"))
     return folder / "out"

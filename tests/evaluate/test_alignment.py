@@ -21,6 +21,7 @@ from evaluate.errors import EvaluateError, NothingScoredError, StoreError
 from evaluate.metrics.alignment import METRICS
 from evaluate.pipeline import answers, runner
 from evaluate.pipeline.records import read_examples, read_result
+from evaluate.pipeline.run import RunConfig
 from evaluate.pipeline.store import Item, Score
 from evaluate.pipeline.table import notes
 from evaluate.tasks.curated import curated
@@ -61,7 +62,7 @@ def words_by_hand(
 def test_numbers_are_those_of_an_independent_computation(
     benchmark_of: Benchmark, paragraphs: list[Paragraph], lm: LanguageModel, tmp_path: Path
 ) -> None:
-    result = alignment(curated(benchmark_of), lm, ["input-x-gradient"], out=tmp_path / "out")
+    result = alignment(curated(benchmark_of), lm, ["input-x-gradient"], RunConfig(tmp_path / "out"))
     auprcs, aurocs, dsas = [], [], []
     for paragraph in paragraphs:
         scores = words_by_hand(lm, paragraph, "input-x-gradient", 1)
@@ -84,13 +85,17 @@ def test_numbers_are_those_of_an_independent_computation(
 def test_all_targets_are_averaged(
     benchmark_of: Benchmark, paragraphs: list[Paragraph], lm: LanguageModel, tmp_path: Path
 ) -> None:
-    result = alignment(curated(benchmark_of), lm, ["input-x-gradient"], out=tmp_path / "out", target="all")
+    result = alignment(
+        curated(benchmark_of), lm, ["input-x-gradient"], RunConfig(tmp_path / "out", target="all")
+    )
     aurocs = []
     for paragraph in paragraphs:
         scores = words_by_hand(lm, paragraph, "input-x-gradient", None)
         aurocs.append(roc_auc_score(np.isin(np.arange(len(scores)), paragraph.evidence), scores))
     assert result.methods[0].metrics["auroc"].mean == pytest.approx(np.mean(aurocs), abs=1e-6)
-    first = alignment(curated(benchmark_of), lm, ["input-x-gradient"], out=tmp_path / "out", target="first")
+    first = alignment(
+        curated(benchmark_of), lm, ["input-x-gradient"], RunConfig(tmp_path / "out", target="first")
+    )
     assert first.computed == 5
     assert first.methods[0].metrics != result.methods[0].metrics
 
@@ -108,7 +113,7 @@ def test_accuracy_f1_and_probability_are_of_the_whole_answer(
     )
     lm = tiny_lm("llama", max_position_embeddings=256)
     benchmark = make_benchmark(rows_, gold=[make_gold(p, [4]) for p in rows_])
-    result = alignment(curated(benchmark), lm, ["random"], out=tmp_path / "out")
+    result = alignment(curated(benchmark), lm, ["random"], RunConfig(tmp_path / "out"))
     found = items(tmp_path / "out")
     assert [(item.answer, item.correct) for item in found] == [(" The lead.", True), (" tin and lead", False)]
     assert [item.f1 for item in found] == pytest.approx([1.0, 0.5])
@@ -129,7 +134,7 @@ def test_what_the_model_says_is_explained(
     )
     lm = tiny_lm("llama", max_position_embeddings=256)
     task = replace(curated(make_benchmark(rows_, gold=[make_gold(p, [4]) for p in rows_])), answer="model")
-    result = alignment(task, lm, ["random"], out=tmp_path)
+    result = alignment(task, lm, ["random"], RunConfig(tmp_path))
     assert (result.scored, result.skipped) == (2, {"empty answer": 1})
     assert {example.target for example in read_examples(tmp_path, result)} == {" bell of tin"}
     # Judged against the benchmark's answer, whatever is explained.
@@ -142,7 +147,7 @@ def test_aggregations_share_attributions_but_not_scores(
 ) -> None:
     task = curated(benchmark_of)
     found = {
-        how: alignment(replace(task, aggregation=how), lm, ["input-x-gradient"], out=tmp_path)
+        how: alignment(replace(task, aggregation=how), lm, ["input-x-gradient"], RunConfig(tmp_path))
         for how in ("mean", "sum", "max")
     }
     assert [result.computed for result in found.values()] == [5, 0, 0]
@@ -161,8 +166,8 @@ def test_a_foil_is_another_question(benchmark_of: Benchmark, lm: LanguageModel, 
     task = curated(benchmark_of)
     with_foils = [each.model_copy(update={"foil": " brass"}) for each in task.examples[:4]]
     against = replace(task, examples=(*with_foils, task.examples[4]), contrast=True)
-    plain = alignment(task, lm, ["input-x-gradient"], out=tmp_path)
-    result = alignment(against, lm, ["input-x-gradient"], out=tmp_path)
+    plain = alignment(task, lm, ["input-x-gradient"], RunConfig(tmp_path))
+    result = alignment(against, lm, ["input-x-gradient"], RunConfig(tmp_path))
     assert (result.scored, result.computed) == (4, 4)
     assert result.skipped == {"no foil": 1}
     example = with_foils[0]
@@ -195,7 +200,7 @@ def test_a_person_is_scored_against_what_most_others_marked() -> None:
 def test_the_table_has_a_row_a_person(benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path) -> None:
     task = curated(benchmark_of)
     marked = [each.model_copy(update={"people": (each.gold, each.gold)}) for each in task.examples]
-    result = alignment(replace(task, examples=tuple(marked)), lm, ["random"], out=tmp_path)
+    result = alignment(replace(task, examples=tuple(marked)), lm, ["random"], RunConfig(tmp_path))
     assert result.person["auroc"].mean == 1.0
     assert (result.frame.method == "a person").sum() == 1
     assert any(
@@ -203,13 +208,13 @@ def test_the_table_has_a_row_a_person(benchmark_of: Benchmark, lm: LanguageModel
         for line in (tmp_path / "alignment.md").read_text().splitlines()
     )
     assert read_result(tmp_path).person == result.person
-    assert alignment(task, lm, ["random"], out=tmp_path).person == {}
+    assert alignment(task, lm, ["random"], RunConfig(tmp_path)).person == {}
 
 
 def test_scores_outside_of_words_are_counted(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
-    result = alignment(curated(benchmark_of), lm, ["input-x-gradient"], out=tmp_path)
+    result = alignment(curated(benchmark_of), lm, ["input-x-gradient"], RunConfig(tmp_path))
     shares = []
     for example in curated(benchmark_of).examples:
         found = heat.attribute(lm, example.prompt, example.target, "input-x-gradient", max_targets=1)
@@ -224,7 +229,7 @@ def test_a_collapsed_gate_is_noted(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys.modules["heat.components.transition"], "COLLAPSE", 0.0)
-    result = alignment(curated(benchmark_of), lm, ["transition-only"], out=tmp_path)
+    result = alignment(curated(benchmark_of), lm, ["transition-only"], RunConfig(tmp_path))
     assert result.methods[0].collapsed == 5
     assert any("on the first two tokens in 5 of 5 examples" in note for note in notes(result, METRICS))
 
@@ -232,7 +237,7 @@ def test_a_collapsed_gate_is_noted(
 def test_a_rerun_computes_nothing_and_changes_no_byte(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = alignment(curated(benchmark_of), lm, NAMES, out=tmp_path)
+    first = alignment(curated(benchmark_of), lm, NAMES, RunConfig(tmp_path))
     assert (first.computed, first.reused) == (10, 0)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
@@ -241,7 +246,7 @@ def test_a_rerun_computes_nothing_and_changes_no_byte(
 
     monkeypatch.setattr(heat, "attribute_batch", refuse, raising=False)
     monkeypatch.setattr(heat, "encode", refuse, raising=False)
-    again = alignment(curated(benchmark_of), lm, NAMES, out=tmp_path)
+    again = alignment(curated(benchmark_of), lm, NAMES, RunConfig(tmp_path))
     assert (again.computed, again.reused) == (0, 10)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     found = read_result(tmp_path)
@@ -254,7 +259,7 @@ def test_a_broken_run_ends_in_the_same_bytes(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
 ) -> None:
     monkeypatch.setattr(runner, "CHUNK", 2)
-    alignment(curated(benchmark_of), lm, NAMES, out=tmp_path)
+    alignment(curated(benchmark_of), lm, NAMES, RunConfig(tmp_path))
     whole = (tmp_path / "scores.jsonl").read_bytes()
     attributions = {path: path.read_bytes() for path in tmp_path.glob("attributions/*")}
     # As a kill would leave it: some rows, half a line, one attribution that has no row yet, none after it.
@@ -263,7 +268,7 @@ def test_a_broken_run_ends_in_the_same_bytes(
     lost = [Score.model_validate_json(line).attribution for line in lines[kept + 1 :]]
     for key in lost:
         (tmp_path / "attributions" / f"{key}.safetensors").unlink()
-    result = alignment(curated(benchmark_of), lm, NAMES, out=tmp_path)
+    result = alignment(curated(benchmark_of), lm, NAMES, RunConfig(tmp_path))
     assert (tmp_path / "scores.jsonl").read_bytes() == whole
     assert {path: path.read_bytes() for path in tmp_path.glob("attributions/*")} == attributions
     assert result.computed == len(lost)
@@ -272,8 +277,8 @@ def test_a_broken_run_ends_in_the_same_bytes(
 def test_another_gold_reuses_the_attributions(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
-    alignment(curated(benchmark_of), lm, ["random"], out=tmp_path)
-    result = alignment(curated(benchmark_of, "evidence"), lm, ["random"], out=tmp_path)
+    alignment(curated(benchmark_of), lm, ["random"], RunConfig(tmp_path))
+    result = alignment(curated(benchmark_of, "evidence"), lm, ["random"], RunConfig(tmp_path))
     assert result.computed == 0
     assert len(rows(tmp_path)) == 10
 
@@ -281,14 +286,14 @@ def test_another_gold_reuses_the_attributions(
 def test_other_models_and_seeds_share_a_folder_and_never_a_row(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
-    alone = alignment(curated(benchmark_of), lm, ["random"], out=tmp_path / "alone")
+    alone = alignment(curated(benchmark_of), lm, ["random"], RunConfig(tmp_path / "alone"))
     other = LanguageModel(
         tiny_lm("llama", seed=1, max_position_embeddings=256).model, lm.tokenizer, "other", "b"
     )
     out = tmp_path / "shared"
     for model, seed in ((lm, 1), (other, 0)):
-        assert alignment(curated(benchmark_of), model, ["random"], out=out, seed=seed).computed == 5
-    together = alignment(curated(benchmark_of), lm, ["random"], out=out)
+        assert alignment(curated(benchmark_of), model, ["random"], RunConfig(out, seed=seed)).computed == 5
+    together = alignment(curated(benchmark_of), lm, ["random"], RunConfig(out))
     assert together.computed == 5
     assert together.methods[0].metrics == alone.methods[0].metrics
 
@@ -296,8 +301,8 @@ def test_other_models_and_seeds_share_a_folder_and_never_a_row(
 def test_a_longer_run_goes_on_from_a_shorter_one(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
-    assert alignment(curated(benchmark_of, limit=2), lm, ["random"], out=tmp_path).scored == 2
-    result = alignment(curated(benchmark_of), lm, ["random"], out=tmp_path)
+    assert alignment(curated(benchmark_of, limit=2), lm, ["random"], RunConfig(tmp_path)).scored == 2
+    result = alignment(curated(benchmark_of), lm, ["random"], RunConfig(tmp_path))
     assert (result.scored, result.computed, result.reused) == (5, 3, 2)
 
 
@@ -308,7 +313,7 @@ def test_what_cannot_be_run_is_skipped_with_a_reason(
     blank = make_paragraph(8, "Rain fell.", "The bell is lead.", "What is the bell?", " ")
     every = [*paragraphs[:3], long, blank]
     benchmark = make_benchmark(every, gold=[make_gold(p, [1]) for p in every if p.id != "p2"])
-    result = alignment(curated(benchmark), lm, ["random"], out=tmp_path)
+    result = alignment(curated(benchmark), lm, ["random"], RunConfig(tmp_path))
     assert result.skipped == {"empty target": 1, "no gold": 1, "prompt too long": 1}
     assert (result.asked, result.scored) == (5, 2)
     assert "tokens, and 'tiny llama' takes 256" in items(tmp_path)[3].detail
@@ -319,14 +324,16 @@ def test_nothing_left_to_score_is_an_error(make_benchmark: Make, lm: LanguageMod
     long = make_paragraph(9, "Rain fell. " * 60, "The bell is lead.", "What is the bell?", "lead")
     benchmark = make_benchmark([long], gold=[make_gold(long, [1])])
     with pytest.raises(NothingScoredError, match="none of the 1 examples could be scored: 1 prompt too long"):
-        alignment(curated(benchmark), lm, ["random"], out=tmp_path)
+        alignment(curated(benchmark), lm, ["random"], RunConfig(tmp_path))
 
 
 def test_gold_that_is_empty_is_counted_and_not_averaged(
     make_benchmark: Make, paragraphs: list[Paragraph], lm: LanguageModel, tmp_path: Path
 ) -> None:
     golds = [make_gold(p, [] if p.id == "p0" else p.evidence) for p in paragraphs]
-    result = alignment(curated(make_benchmark(paragraphs, gold=golds)), lm, ["random"], out=tmp_path / "out")
+    result = alignment(
+        curated(make_benchmark(paragraphs, gold=golds)), lm, ["random"], RunConfig(tmp_path / "out")
+    )
     interval = result.methods[0].metrics["auprc"]
     assert (result.undecided, interval.n, interval.undefined) == (1, 4, 1)
     values = [row.values["auprc"] for row in rows(tmp_path / "out")]
@@ -338,7 +345,7 @@ def test_all_gold_empty_gives_undefined_means(
     make_benchmark: Make, paragraphs: list[Paragraph], lm: LanguageModel, tmp_path: Path
 ) -> None:
     benchmark = make_benchmark(paragraphs, gold=[make_gold(p, []) for p in paragraphs])
-    result = alignment(curated(benchmark), lm, ["random"], out=tmp_path / "out")
+    result = alignment(curated(benchmark), lm, ["random"], RunConfig(tmp_path / "out"))
     assert result.methods[0].metrics["auprc"].mean is None
     assert result.undecided == 5
 
@@ -377,7 +384,7 @@ def test_constant_and_broken_scores_are_reported_and_ranked_last(
     for name, method in (("flat", Flat), ("broken", Broken)):
         monkeypatch.setitem(_REGISTERED, name, method)
         monkeypatch.setattr(method, "name", name, raising=False)
-    result = alignment(curated(benchmark_of), lm, ["flat", "broken", "input-x-gradient"], out=tmp_path)
+    result = alignment(curated(benchmark_of), lm, ["flat", "broken", "input-x-gradient"], RunConfig(tmp_path))
     by_name = {row.method: row for row in result.methods}
     assert by_name["flat"].constant == 5
     assert by_name["flat"].metrics["auprc"].mean == pytest.approx(result.chance["auprc"].mean)
@@ -385,14 +392,14 @@ def test_constant_and_broken_scores_are_reported_and_ranked_last(
     failed = next(row for row in rows(tmp_path) if row.method == "broken" and row.example_id == bad)
     assert (failed.status, failed.values["auprc"], failed.values["dsa"]) == ("not_finite", 0.0, -1.0)
     assert by_name["broken"].metrics["auprc"].n == 5
-    again = alignment(curated(benchmark_of), lm, ["flat", "broken", "input-x-gradient"], out=tmp_path)
+    again = alignment(curated(benchmark_of), lm, ["flat", "broken", "input-x-gradient"], RunConfig(tmp_path))
     assert again.computed == 0
 
 
 def test_frame_has_a_row_a_method_and_chance(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
-    result = alignment(curated(benchmark_of), lm, NAMES, out=tmp_path)
+    result = alignment(curated(benchmark_of), lm, NAMES, RunConfig(tmp_path))
     frame = result.frame.set_index("method")
     assert set(frame.index) == {*NAMES, "chance"}
     assert frame.loc["random", "auprc"] == result.frame.set_index("method").loc["random", "auprc"]
@@ -407,20 +414,26 @@ def test_a_model_without_revision_is_refused(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
     with pytest.raises(StoreError, match="states no revision"):
-        alignment(curated(benchmark_of), LanguageModel(lm.model, lm.tokenizer), ["random"], out=tmp_path)
+        alignment(
+            curated(benchmark_of), LanguageModel(lm.model, lm.tokenizer), ["random"], RunConfig(tmp_path)
+        )
 
 
 def test_unknown_method_lists_those_that_exist(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
     with pytest.raises(heat.HeatError, match=r"no method 'haet'; there are: .*heat.*random"):
-        alignment(curated(benchmark_of), lm, ["haet"], out=tmp_path)
+        alignment(curated(benchmark_of), lm, ["haet"], RunConfig(tmp_path))
 
 
 def test_progress_reaches_the_end(benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path) -> None:
     seen: list[tuple[str, int, int]] = []
     alignment(
-        curated(benchmark_of), lm, ["random"], out=tmp_path, on_progress=lambda *step: seen.append(step)
+        curated(benchmark_of),
+        lm,
+        ["random"],
+        RunConfig(tmp_path),
+        on_progress=lambda *step: seen.append(step),
     )
     assert seen == [("answers", 5, 5), ("random", 0, 5), ("random", 5, 5)]
 

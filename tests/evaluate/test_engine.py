@@ -21,10 +21,11 @@ import heat
 from annotate.benchmark import Benchmark
 from evaluate.alignment.run import alignment
 from evaluate.cli import app
-from evaluate.engine import Failed, LocalEngine, engine_of, only
+from evaluate.engine import Failed, LocalEngine, engine_of, only, stateless
 from evaluate.errors import EngineError, EvaluateError
 from evaluate.faithfulness.options import Options
 from evaluate.faithfulness.run import faithfulness
+from evaluate.pipeline.run import RunConfig
 from evaluate.pipeline.store import Store
 from evaluate.robustness.options import Options as RobustnessOptions
 from evaluate.robustness.run import robustness
@@ -72,7 +73,7 @@ def test_what_breaks_is_tried_again_and_told(lm: LanguageModel) -> None:
             raise ValueError("no\nnumber")
         return 10 * job
 
-    found = list(LocalEngine(lm).map(work, range(4)))
+    found = list(LocalEngine(lm).map(stateless(work), range(4)))
     assert found == [(0, 0), (1, Failed("ValueError: no number", 3)), (2, 20), (3, 30)]
     assert tries == [0, 1, 1, 1, 2, 2, 2, 3]
     assert only(LocalEngine(lm), work, 3) == 30
@@ -88,7 +89,7 @@ def test_what_is_wrong_for_all_stops_the_run(lm: LanguageModel) -> None:
         raise EvaluateError("no such thing")
 
     with pytest.raises(EvaluateError, match="no such thing"):
-        list(LocalEngine(lm).map(work, [1]))
+        list(LocalEngine(lm).map(stateless(work), [1]))
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def test_a_broken_example_takes_no_other_with_it(
         old = many[index]
         prompt = f"{old.prompt} queen 1{'' if old.prompt.endswith('.') else '.'}"
         many[index] = old.model_copy(update={"prompt": prompt})
-    found = alignment(task_of(many), lm, ["breaking"], out=tmp_path)
+    found = alignment(task_of(many), lm, ["breaking"], RunConfig(tmp_path))
     row = next(row for row in found.methods if row.method == "breaking")
     assert row.refused == len(names)
     assert row.metrics["auprc"].n == len(many) - len(names)
@@ -120,9 +121,9 @@ def test_a_broken_example_takes_no_other_with_it(
     assert failed == {many[index].id for index in names}
     # What failed is not tried again, until that is asked for.
     monkeypatch.setitem(_REGISTERED, "breaking", type("Mended", (Breaking,), {"score": _ones}))
-    again = alignment(task_of(many), lm, ["breaking"], out=tmp_path)
+    again = alignment(task_of(many), lm, ["breaking"], RunConfig(tmp_path))
     assert (again.computed, again.methods[-1].refused) == (0, len(names))
-    mended = alignment(task_of(many), lm, ["breaking"], out=tmp_path, retry_failed=True)
+    mended = alignment(task_of(many), lm, ["breaking"], RunConfig(tmp_path, retry_failed=True))
     assert next(row for row in mended.methods if row.method == "breaking").refused == 0
     assert mended.computed > 0
 
@@ -142,7 +143,7 @@ def test_an_example_that_breaks_the_reading_of_prompts_is_skipped(
         return read(lm, prompt, *args, **options)
 
     monkeypatch.setattr(heat, "encode", encode)
-    found = alignment(task_of(examples), lm, ["random"], out=tmp_path)
+    found = alignment(task_of(examples), lm, ["random"], RunConfig(tmp_path))
     assert found.scored == len(examples) - 1
     assert found.skipped == {"failed": 1}
     assert found.skipped_example == f"for instance {examples[1].id}: tried 3 times: IndexError: a bug"
@@ -168,7 +169,7 @@ def test_ray_restarts_a_worker_that_dies_and_gives_up_what_kills_it(
             raise ValueError("poison")
         return lm.vocab_size + job
 
-    found = dict(ray_engine.map(work, range(8)))
+    found = dict(ray_engine.map(stateless(work), range(8)))
     size = ray_engine.lm.vocab_size
     assert {job: each for job, each in found.items() if job not in (2, 3)} == {
         job: size + job for job in (0, 1, 4, 5, 6, 7)
@@ -189,17 +190,17 @@ def test_ray_gives_the_bytes_of_a_local_run(
     try:
         for place, engine in (("ray", ray_engine), ("local", LocalEngine(heat.load(lm_folder)))):
             out = tmp_path / place
-            common: dict[str, Any] = {"out": out, "seed": 3}
-            alignment(task_of(examples), engine, ["heat", "occlusion"], **common)
-            faithfulness(task_of(examples), engine, ["heat", "occlusion"], options=FEW, **common)
+            config = RunConfig(out, seed=3)
+            alignment(task_of(examples), engine, ["heat", "occlusion"], config)
+            faithfulness(task_of(examples), engine, ["heat", "occlusion"], config, options=FEW)
             checks[place] = sanity(task_of(examples), engine, ["gradient-norm"])
             robustness(
                 task_of(examples),
                 engine,
                 ["gradient-norm"],
+                config,
                 probe="perturbation",
                 options=RobustnessOptions(draws=2),
-                **common,
             )
     finally:
         torch.set_num_threads(threads)
@@ -259,15 +260,15 @@ def test_shards_make_the_whole(
         for n, each in enumerate(many)
     ]
     task = task_of(many)
-    whole = alignment(task, lm, ["heat"], out=tmp_path / "whole")
+    whole = alignment(task, lm, ["heat"], RunConfig(tmp_path / "whole"))
     for index in (1, 2):
-        alignment(shard_of(task, f"{index}/2"), lm, ["heat"], out=tmp_path / f"part-{index}")
+        alignment(shard_of(task, f"{index}/2"), lm, ["heat"], RunConfig(tmp_path / f"part-{index}"))
     found = merge(tmp_path / "merged", [tmp_path / "part-1", tmp_path / "part-2"])
     assert found.items == len(many)
     assert found.attributions == found.scores == len(many)
     again = merge(tmp_path / "merged", [tmp_path / "part-1"])
     assert (again.items, again.scores, again.attributions) == (0, 0, 0)
-    merged = alignment(task, lm, ["heat"], out=tmp_path / "merged")
+    merged = alignment(task, lm, ["heat"], RunConfig(tmp_path / "merged"))
     assert (merged.computed, merged.reused) == (0, len(many))
     assert (tmp_path / "merged" / "alignment.json").read_bytes() == (
         tmp_path / "whole" / "alignment.json"

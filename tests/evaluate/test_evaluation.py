@@ -20,6 +20,7 @@ from evaluate.faithfulness.options import Options
 from evaluate.metrics.alignment import METRICS
 from evaluate.pipeline.answers import own_answer
 from evaluate.pipeline.records import read_examples, read_result
+from evaluate.pipeline.run import RunConfig
 from evaluate.pipeline.runner import chosen_methods, why_only_named, without_obstacle
 from evaluate.pipeline.table import as_latex, as_markdown, notes, place
 from evaluate.planning.methods import method_rows
@@ -89,7 +90,7 @@ def test_a_method_that_refuses_an_example_stops_nothing_and_stands_last(
         limit: int = middle
 
     register("refusing", Some)
-    result = alignment(task, lm, ["refusing", "random"], out=tmp_path)
+    result = alignment(task, lm, ["refusing", "random"], RunConfig(tmp_path))
     last = result.methods[-1]
     assert (last.method, last.refused) == ("refusing", sum(length > middle for length in lengths))
     assert last.metrics["auprc"].n == 5 - last.refused
@@ -115,14 +116,16 @@ def answering(example: Example) -> tuple[LanguageModel, Example]:
 def test_only_correct_and_single_token(examples: list[Example], tmp_path: Path) -> None:
     lm, right = answering(examples[0])
     task = made_task([right, examples[1]])
-    both = alignment(task, lm, ["random"], out=tmp_path)
+    both = alignment(task, lm, ["random"], RunConfig(tmp_path))
     assert (both.scored, both.accuracy.mean) == (2, 0.5)
-    strict = alignment(task, lm, ["random"], out=tmp_path, only_correct=True)
+    strict = alignment(task, lm, ["random"], RunConfig(tmp_path, only_correct=True))
     assert (strict.scored, strict.skipped) == (1, {"wrong answer": 1})
     assert "the model says" in strict.skipped_example
-    by_task = alignment(made_task([right, examples[1]], only_correct=True), lm, ["random"], out=tmp_path)
+    by_task = alignment(
+        made_task([right, examples[1]], only_correct=True), lm, ["random"], RunConfig(tmp_path)
+    )
     assert by_task.scored == 1
-    single = alignment(task, lm, ["random"], out=tmp_path, single_token=True)
+    single = alignment(task, lm, ["random"], RunConfig(tmp_path, single_token=True))
     expected = sum(heat.encode(lm, e.prompt, e.target).n_targets == 1 for e in task.examples)
     assert single.scored == expected
 
@@ -130,17 +133,17 @@ def test_only_correct_and_single_token(examples: list[Example], tmp_path: Path) 
 def test_nothing_left_says_why(examples: list[Example], lm: LanguageModel, tmp_path: Path) -> None:
     no_gold = [e.model_copy(update={"gold": None}) for e in examples]
     with pytest.raises(NothingScoredError, match="none of the 5 examples could be scored: 5 no gold"):
-        alignment(made_task(no_gold), lm, ["random"], out=tmp_path)
+        alignment(made_task(no_gold), lm, ["random"], RunConfig(tmp_path))
 
 
 def test_two_tasks_share_a_folder(examples: list[Example], lm: LanguageModel, tmp_path: Path) -> None:
-    alone = alignment(made_task(examples[:3]), lm, ["random"], out=tmp_path / "alone")
+    alone = alignment(made_task(examples[:3]), lm, ["random"], RunConfig(tmp_path / "alone"))
     other = [
         e.model_copy(update={"prompt": "So: " + e.prompt, "words": ((0, 2),), "gold": (0,), "distractor": ()})
         for e in examples
     ]
-    alignment(made_task(other), lm, ["random"], out=tmp_path / "both")
-    both = alignment(made_task(examples[:3]), lm, ["random"], out=tmp_path / "both")
+    alignment(made_task(other), lm, ["random"], RunConfig(tmp_path / "both"))
+    both = alignment(made_task(examples[:3]), lm, ["random"], RunConfig(tmp_path / "both"))
     assert both.computed == 3
     assert both.methods == tuple(
         row.model_copy(update={"seconds_per_1000": both.methods[0].seconds_per_1000}) for row in alone.methods
@@ -166,7 +169,7 @@ def test_a_method_that_knows_is_first_and_significantly_so(
         )
     many = [e for e in many if 0 < len(e.gold) < len(e.words)]
     assert len(many) > 10
-    result = alignment(made_task(many), lm, ["oracle", "gradient-norm", "random"], out=tmp_path)
+    result = alignment(made_task(many), lm, ["oracle", "gradient-norm", "random"], RunConfig(tmp_path))
     first = result.methods[0]
     assert first.method == "oracle"
     assert first.ranks["auroc"] == (1, 1)
@@ -205,7 +208,9 @@ def test_methods_no_better_than_random_are_warned_of(task: Task, lm: LanguageMod
 
 
 def test_files_for_papers(task: Task, lm: LanguageModel, tmp_path: Path) -> None:
-    result = alignment(task, lm, ["gradient-norm", "random"], out=tmp_path, command="evaluate alignment -x")
+    result = alignment(
+        task, lm, ["gradient-norm", "random"], RunConfig(tmp_path, command="evaluate alignment -x")
+    )
     markdown = (tmp_path / "alignment.md").read_text()
     assert markdown == as_markdown(result, METRICS)
     assert markdown.count("\n|") == 4
@@ -219,7 +224,7 @@ def test_files_for_papers(task: Task, lm: LanguageModel, tmp_path: Path) -> None
 
 
 def test_ablation_has_the_poster_s_rows_and_columns(task: Task, lm: LanguageModel, tmp_path: Path) -> None:
-    found, aligned, faithful = ablation(task, lm, out=tmp_path, options=FEW)
+    found, aligned, faithful = ablation(task, lm, RunConfig(tmp_path), options=FEW)
     assert list(found.rows) == list(ROWS)
     assert len(ROWS) == 6
     assert all(list(cells) == list(COLUMNS) for cells in found.rows.values())
@@ -304,7 +309,7 @@ def test_a_method_that_cannot_explain_the_model(lm: LanguageModel, monkeypatch: 
 
 
 def test_the_frame_holds_comparisons(task: Task, lm: LanguageModel, tmp_path: Path) -> None:
-    frame = alignment(task, lm, ["gradient-norm", "random"], out=tmp_path).frame.set_index("method")
+    frame = alignment(task, lm, ["gradient-norm", "random"], RunConfig(tmp_path)).frame.set_index("method")
     assert np.isnan(frame.loc["gradient-norm", "auprc_p_adjusted"])
     assert 0 < frame.loc["random", "auprc_p_adjusted"] <= 1
     assert frame.loc["random", "auprc_difference"] == pytest.approx(

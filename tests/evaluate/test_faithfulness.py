@@ -19,6 +19,7 @@ from evaluate.faithfulness.options import Options
 from evaluate.faithfulness.perturb import ask_without, context_of
 from evaluate.faithfulness.run import faithfulness
 from evaluate.metrics.faithfulness import METRICS, retention
+from evaluate.pipeline.run import RunConfig
 from evaluate.tasks.task import Example, Task
 from heat import Attribution, LanguageModel
 
@@ -263,7 +264,7 @@ def task() -> Task:
 def test_a_run_needs_no_gold_and_a_second_one_computes_nothing(
     task: Task, lm: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = faithfulness(task, lm, ["gradient-norm", "random"], out=tmp_path, options=OPTIONS)
+    first = faithfulness(task, lm, ["gradient-norm", "random"], RunConfig(tmp_path), options=OPTIONS)
     assert (first.scored, first.computed) == (2, 4)
     assert set(first.methods[0].metrics) == {metric.name for metric in METRICS}
     assert set(first.methods[0].ratios) == {"soft_nc", "soft_ns", "reagent_nc", "reagent_ns"}
@@ -273,12 +274,12 @@ def test_a_run_needs_no_gold_and_a_second_one_computes_nothing(
         raise AssertionError("the model was asked again")
 
     monkeypatch.setattr(Faithfulness, "measure", refuse)
-    again = faithfulness(task, lm, ["gradient-norm", "random"], out=tmp_path, options=OPTIONS)
+    again = faithfulness(task, lm, ["gradient-norm", "random"], RunConfig(tmp_path), options=OPTIONS)
     assert again.computed == 0
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     monkeypatch.undo()
     other = faithfulness(
-        task, lm, ["random"], out=tmp_path, options=OPTIONS.model_copy(update={"erase": "pad"})
+        task, lm, ["random"], RunConfig(tmp_path), options=OPTIONS.model_copy(update={"erase": "pad"})
     )
     assert other.computed == 0
     assert other.methods[0].metrics["deletion"] != again.methods[1].metrics["deletion"]

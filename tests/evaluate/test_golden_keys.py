@@ -10,6 +10,7 @@ from annotate.benchmark import open_benchmark
 from evaluate.alignment.run import alignment
 from evaluate.faithfulness.options import Options
 from evaluate.faithfulness.run import faithfulness
+from evaluate.pipeline.run import RunConfig
 from evaluate.pipeline.runner import default_config
 from evaluate.pipeline.store import Settings, Store, attribution_key, item_key
 from evaluate.robustness.options import DecodingSetting
@@ -43,12 +44,12 @@ def test_keys_of_scores_are_as_they_were(tmp_path: Path, monkeypatch: pytest.Mon
     # The folder is given as a user gives it: a benchmark's path is in no key.
     lm, task = heat.load(), curated(open_benchmark(SHIPPED), limit=3)
     out = tmp_path / "out"
-    alignment(task, lm, METHODS, out=out)
-    faithfulness(task, lm, METHODS, out=out, options=Options(retentions=(0.5,), subsets=2, steps=2))
+    alignment(task, lm, METHODS, RunConfig(out))
+    faithfulness(task, lm, METHODS, RunConfig(out), options=Options(retentions=(0.5,), subsets=2, steps=2))
     disturbance = Disturbance(
         draws=2, settings=(DecodingSetting(name="cold", temperature=0.01, seed=1),), answer_tokens=2
     )
-    robustness(task, lm, METHODS, out=out, options=disturbance)
+    robustness(task, lm, METHODS, RunConfig(out), options=disturbance)
     with Store(out) as store:
         check_golden(
             "scores",

@@ -17,6 +17,7 @@ from evaluate.alignment.run import alignment
 from evaluate.errors import EvaluateError
 from evaluate.faithfulness.options import Options
 from evaluate.faithfulness.run import faithfulness
+from evaluate.pipeline.run import RunConfig
 from evaluate.pipeline.store import Score
 from evaluate.pipeline.table import in_words, seconds
 from evaluate.report import write_report
@@ -132,7 +133,7 @@ def test_agreement_is_there_where_two_have_labelled(
 ) -> None:
     labels = [make_label(p, "overlap", [0, 1]) for p in paragraphs]
     labels += [make_label(p, "clause", [1]) for p in paragraphs]
-    alignment(curated(make_benchmark(paragraphs, labels=labels)), lm, ["random"], out=tmp_path / "out")
+    alignment(curated(make_benchmark(paragraphs, labels=labels)), lm, ["random"], RunConfig(tmp_path / "out"))
     # F1 = 2 * 5 / (2 * 5 + 5) = 0.67.
     assert "0.67 [" in page_of(tmp_path / "out").section("agreement")
 
@@ -164,7 +165,7 @@ def test_text_is_escaped(make_benchmark: Make, lm: LanguageModel, tmp_path: Path
         0, "<script>alert(1)</script> \x00\x1b\x7f & 'x' $\\frac$.", "It is <b>tin</b>.", "What?", "tin"
     )
     benchmark = make_benchmark([nasty], gold=[make_gold(nasty, nasty.evidence)])
-    alignment(curated(benchmark), lm, ["random"], out=tmp_path / "out", command="evaluate '<i>' \x01")
+    alignment(curated(benchmark), lm, ["random"], RunConfig(tmp_path / "out", command="evaluate '<i>' \x01"))
     page = page_of(tmp_path / "out", command="evaluate report '</code><script>'")
     assert not {"script", "b", "i"} & page.tags
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", page.html)
@@ -218,7 +219,11 @@ def test_what_was_not_run_is_named_and_what_was_is_shown(
     assert "not run; to have it: evaluate robustness" in page.section("robustness")
     assert "Fewer than two annotators" in page.section("agreement")
     faithfulness(
-        curated(benchmark_of), lm, METHODS, out=results, options=OPTIONS, command="evaluate faithfulness -y"
+        curated(benchmark_of),
+        lm,
+        METHODS,
+        RunConfig(results, command="evaluate faithfulness -y"),
+        options=OPTIONS,
     )
     write_sanity(
         [
@@ -237,10 +242,9 @@ def test_what_was_not_run_is_named_and_what_was_is_shown(
         curated(benchmark_of),
         lm,
         ["gradient-norm", "constant"],
-        out=results,
+        RunConfig(results, command="evaluate robustness -x"),
         probe="noise",
         options=Robustness(draws=2),
-        command="evaluate robustness -x",
     )
     page = page_of(results)
     stable = in_words(noise.methods[0].metrics["rank_stability"])
@@ -257,7 +261,9 @@ def test_faithfulness_alone_has_a_report_without_what_gold_would_say(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
     task = curated(benchmark_of, "none")
-    faithfulness(task, lm, METHODS, out=tmp_path / "out", options=OPTIONS, command="evaluate faithfulness -y")
+    faithfulness(
+        task, lm, METHODS, RunConfig(tmp_path / "out", command="evaluate faithfulness -y"), options=OPTIONS
+    )
     page = page_of(tmp_path / "out")
     assert "not run; to have it: evaluate alignment" in page.section("alignment")
     assert "no example has gold" in page.section("curves")

@@ -15,6 +15,7 @@ from evaluate.alignment.run import alignment
 from evaluate.errors import ReportError
 from evaluate.faithfulness.options import Options
 from evaluate.faithfulness.run import faithfulness
+from evaluate.pipeline.run import RunConfig
 from evaluate.report import write_comparison
 from evaluate.results.folder import open_results, read_scores
 from evaluate.results.two_runs import _changes, compare, shared
@@ -38,9 +39,7 @@ def two(finished: Path, lm: LanguageModel, tmp_path_factory: pytest.TempPathFact
             replace(task, examples=examples),
             lm,
             methods,
-            out=tmp_path / place,
-            seed=seed,
-            command=f"run {place}",
+            RunConfig(tmp_path / place, seed=seed, command=f"run {place}"),
         )
     return tmp_path / "a", tmp_path / "b"
 
@@ -100,7 +99,7 @@ def test_no_shared_example_is_refused(
 ) -> None:
     other = make_paragraph(9, "A cat ran.", "The cup is made of clay.", "What is the cup made of?", "clay")
     task = curated(make_benchmark([other], gold=[make_gold(other, other.evidence)], name="other"))
-    alignment(task, lm, ["random"], out=tmp_path / "c")
+    alignment(task, lm, ["random"], RunConfig(tmp_path / "c"))
     with pytest.raises(ReportError, match="share no example of alignment"):
         write_comparison(two[0], tmp_path / "c")
     assert not (tmp_path / "c" / "comparison.html").exists()
@@ -109,11 +108,11 @@ def test_no_shared_example_is_refused(
 def test_no_shared_method_or_kind_is_refused(
     two: tuple[Path, Path], benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
-    alignment(curated(benchmark_of), lm, ["position"], out=tmp_path / "c")
+    alignment(curated(benchmark_of), lm, ["position"], RunConfig(tmp_path / "c"))
     with pytest.raises(ReportError, match="share no method"):
         compare(open_results(two[0]), open_results(tmp_path / "c"))
     options = Options(bins=(0.2,), steps=2, retentions=(0.5,), random_draws=1, subsets=2)
-    faithfulness(curated(benchmark_of), lm, ["random"], out=tmp_path / "d", options=options)
+    faithfulness(curated(benchmark_of), lm, ["random"], RunConfig(tmp_path / "d"), options=options)
     with pytest.raises(ReportError, match="an evaluation that both hold"):
         compare(open_results(two[0]), open_results(tmp_path / "d"))
 

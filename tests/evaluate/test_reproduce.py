@@ -150,9 +150,9 @@ def test_robustness_enters_by_its_probes(
             lm,
             methods,
             probe,
-            options=options,
             out=tmp_path,
             seed=0,
+            options=options,
         )
         for probe in PROBES
     }

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from evaluate.alignment.run import Alignment
+from evaluate.alignment.run import alignment_measure
 from evaluate.errors import StoreError
+from evaluate.pipeline.case import Case
 from evaluate.pipeline.store import Item, Score, Settings, Store, Timing, attribution_key, item_key, score_key
 from evaluate.tasks.task import Example
 
@@ -108,8 +109,9 @@ def test_the_same_prompt_with_other_words_is_another_item(examples: list[Example
 
 
 def test_another_gold_is_another_score_of_the_same_attribution(examples: list[Example]) -> None:
+    key = alignment_measure().cache_key
     keys = {
-        score_key("a", "alignment", Alignment().depends(examples[0].model_copy(update=changed)))
+        score_key("a", "alignment", key(Case(examples[0].model_copy(update=changed))))
         for changed in ({"gold": (1,)}, {"gold": (2,)}, {"gold": (1,), "gold_rule": "reviewed"})
     }
     assert len(keys | {score_key("a", "faithfulness", {})}) == 4

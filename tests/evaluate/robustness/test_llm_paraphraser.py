@@ -16,6 +16,7 @@ from annotate.words import split_words
 from evaluate.cli import main
 from evaluate.errors import NothingScoredError
 from evaluate.pipeline.records import Evaluation
+from evaluate.pipeline.run import RunConfig
 from evaluate.pipeline.shards import merge
 from evaluate.pipeline.store import Store
 from evaluate.pipeline.table import notes
@@ -64,10 +65,9 @@ def run(folder: Path, fake: FakeOpenAI, *, only_correct: bool = False) -> Evalua
         TASK,
         tiny_lm("llama", max_position_embeddings=256),
         ["position", "random"],
-        out=folder,
+        RunConfig(folder, only_correct=only_correct),
         probe="paraphrase",
         options=options,
-        only_correct=only_correct,
         asking=asking(fake),
     )
     return found

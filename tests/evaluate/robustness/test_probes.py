@@ -16,6 +16,7 @@ from annotate.words import split_words
 from evaluate.errors import NothingScoredError
 from evaluate.pipeline.answers import generate
 from evaluate.pipeline.records import Evaluation, read_result
+from evaluate.pipeline.run import RunConfig
 from evaluate.pipeline.runner import chosen_methods
 from evaluate.pipeline.store import Store
 from evaluate.pipeline.table import as_markdown, notes, terminal_table
@@ -148,9 +149,8 @@ def run(
     out: Path,
     probe: str,
     methods: tuple[str, ...] = tuple(METHODS),
-    **options: object,
 ) -> list[Evaluation]:
-    return robustness(task, lm, [*methods], out=out, probe=probe, options=SMALL, **options)
+    return robustness(task, lm, [*methods], RunConfig(out), probe=probe, options=SMALL)
 
 
 @pytest.fixture(scope="module")

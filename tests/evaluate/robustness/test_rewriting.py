@@ -13,7 +13,7 @@ from evaluate.errors import EvaluateError
 from evaluate.robustness.edits import EDITS
 from evaluate.robustness.lemma import align, lemma
 from evaluate.robustness.llm import Asking
-from evaluate.robustness.paraphrase import ParaphraseMeasure, paraphraser
+from evaluate.robustness.paraphrase import paraphraser, paraphrases
 from evaluate.robustness.rewriting import Change, Rewriting, rewritten
 from evaluate.robustness.rules import RULES, RuleParaphraser, clause, contraction, voice
 from evaluate.robustness.sample import SampleParaphraser
@@ -233,8 +233,8 @@ def test_only_lemmas_that_occur_as_often_are_aligned() -> None:
 def test_of_two_rewritings_of_a_kind_the_first_paraphraser_s_counts() -> None:
     example = asked("The dog chased the cat. The ant carries the gout in dry weather.\nWho?")
     for names in (("sample", "rules"), ("rules", "sample")):
-        measure = ParaphraseMeasure([paraphraser(name, Path(), Asking()) for name in names])
-        found = {each.name: each for each in measure.rewritings([example])[0]}
+        asked_both = [paraphraser(name, Path(), Asking()) for name in names]
+        found = {each.name: each for each in paraphrases(asked_both, [example])[0]}
         assert ("chased by" in said(found["voice"])) == (names[0] == "rules")
     with pytest.raises(EvaluateError, match="there are: sample, rules"):
         paraphraser("nobody", Path(), Asking())
