@@ -1,29 +1,7 @@
-"""Every attribution method that comes with the package; importing this registers them."""
+"""Every attribution method that comes with the package: importing this registers those of every file in the folder."""
 
-from heat.algorithms import (
-    attention,
-    context_cite,
-    contrastive,
-    controls,
-    gradients,
-    hessian_enhanced,
-    lrp,
-    peering,
-    perturbation,
-    reagent,
-    suffixes,
-)
+from importlib import import_module
+from pkgutil import iter_modules
 
-__all__ = [
-    "attention",
-    "context_cite",
-    "contrastive",
-    "controls",
-    "gradients",
-    "hessian_enhanced",
-    "lrp",
-    "peering",
-    "perturbation",
-    "reagent",
-    "suffixes",
-]
+for _file in iter_modules(__path__):
+    import_module(f"{__name__}.{_file.name}")

@@ -14,48 +14,7 @@ from heat.checks import check
 from heat.components.prefix import keeps_prefixes
 from heat.errors import ConfigError, PrecisionError, PromptTooLongError, UnknownMethodError
 
-METHODS = [
-    "attention-flow",
-    "attention-last",
-    "attention-rollout",
-    "attn-lrp",
-    "constant",
-    "context-cite",
-    "context-length-probing",
-    "contrastive-gradient",
-    "gradient-norm",
-    "gradient-shap",
-    "heat",
-    "heat-layer-sampling",
-    "heat-low-rank",
-    "heat-lr-win",
-    "heat-windowed",
-    "hessian-only",
-    "input-x-gradient",
-    "integrated-gradients",
-    "kernel-shap",
-    "kl-only",
-    "layer-integrated-gradients",
-    "lexical-overlap",
-    "lime",
-    "no-gate",
-    "occlusion",
-    "peering",
-    "position",
-    "progressive-inference",
-    "progressive-inference-multi",
-    "random",
-    "reagent",
-    "relevance",
-    "shapley-sampling",
-    "smoothgrad",
-    "tdd-backward",
-    "tdd-bidirectional",
-    "tdd-forward",
-    "transition-only",
-    "uniform-transition",
-    "value-norms",
-]
+METHODS = list(heat.methods())
 # These run no pass of their own, so nothing of theirs can break in one.
 WITHOUT_MODEL = ["constant", "lexical-overlap", "position", "random"]
 FEWER = {

@@ -149,8 +149,9 @@ def run(
     out: Path,
     probe: str,
     methods: tuple[str, ...] = tuple(METHODS),
+    command: str = "",
 ) -> list[Evaluation]:
-    return robustness(task, lm, [*methods], RunConfig(out), probe=probe, options=SMALL)
+    return robustness(task, lm, [*methods], RunConfig(out, command=command), probe=probe, options=SMALL)
 
 
 @pytest.fixture(scope="module")
