@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,12 +25,14 @@ _FULL = "; what was finished is kept: make room, then run the same command again
 def run(app: Callable[[], object], errors: tuple[type[Exception], ...]) -> None:
     """Run a Typer app; turn an expected error into one line on stderr and a non-zero exit.
 
-    ``--debug`` anywhere on the command line shows the traceback instead.
+    SIGTERM, which `docker stop` and Slurm send, interrupts like Ctrl-C. ``--debug`` anywhere on the command line shows
+    the traceback instead.
 
     Args:
         app: The Typer application.
         errors: The exceptions whose text is written for people; an ``exit_code`` attribute is honoured.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     debug = "--debug" in sys.argv
     sys.argv = [argument for argument in sys.argv if argument != "--debug"]
     for stream in (sys.stdout, sys.stderr):

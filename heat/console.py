@@ -1,5 +1,6 @@
 """Running a command for people: an expected error is one sentence, and `--debug` shows the whole story."""
 
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -12,12 +13,13 @@ INTERRUPTED = 130
 def run(app: Callable[[list[str]], object]) -> None:
     """Run a command line; the process ends with its exit code.
 
-    An expected error prints one line to stderr and exits 1, a wrong command line exits 2, Ctrl-C exits 130.
+    An expected error prints one line to stderr and exits 1, a wrong command line exits 2, Ctrl-C and SIGTERM exit 130.
     `--debug` anywhere on the command line shows the traceback as well.
 
     Args:
         app: The Typer application.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
     try:

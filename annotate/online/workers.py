@@ -57,17 +57,24 @@ class Workers(Generic[Job, Result]):
 
 @contextmanager
 def first_interrupt(react: Callable[[], object]) -> Iterator[None]:
-    """Call ``react`` at the first Ctrl-C; the second interrupts as usual. Only the main thread is told of one."""
+    """Call ``react`` at the first Ctrl-C or SIGTERM (`docker stop`, Slurm); the second interrupts as usual.
+
+    Only the main thread is told of one.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
     def handle(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, previous)
+        restore()
         react()
 
-    previous = signal.signal(signal.SIGINT, handle)
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, previous)
+        restore()

@@ -85,12 +85,13 @@ class TestStopped:
         assert annotate(folder, *SLOW).returncode == 0
         assert files(folder) == unbroken
 
-    def test_interrupt_says_so_and_keeps_all(self, folder, unbroken) -> None:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_interrupt_says_so_and_keeps_all(self, folder, unbroken, number) -> None:
         # A test run in the background of a shell hands down that Ctrl-C is ignored.
         listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         process = start(folder, *SLOW, preexec_fn=listening)
         wait_for_lines(process, folder / "curated" / "ledger.jsonl", 20)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 130
         assert err.splitlines()[-1].startswith("interrupted; what was finished is kept")

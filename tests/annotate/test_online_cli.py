@@ -135,11 +135,12 @@ def test_killed_again_and_again_the_labels_are_those_of_an_unbroken_run(tmp_path
     assert len(log) - len(read_ledger(broken.ledger).rows) <= 4 * kills
 
 
-def test_ctrl_c_lets_what_is_in_flight_come_in(benchmark, label) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_lets_what_is_in_flight_come_in(benchmark, label, number) -> None:
     with FakeOpenAI(latency=0.1) as fake:
         process = start(benchmark, fake.url, "--concurrency", "4")
         wait_for_lines(process, benchmark.ledger, 8)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, err = process.communicate(timeout=30)
         asked = len(fake.log)
         assert process.returncode == 3

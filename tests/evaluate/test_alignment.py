@@ -24,6 +24,7 @@ from evaluate.pipeline.records import read_examples, read_result
 from evaluate.pipeline.run import RunConfig
 from evaluate.pipeline.store import Item, Score
 from evaluate.pipeline.table import notes
+from evaluate.results.folder import score_rows
 from evaluate.tasks.curated import curated
 from evaluate.tasks.task import Example
 from heat import LanguageModel
@@ -151,6 +152,8 @@ def test_aggregations_share_attributions_but_not_scores(
         for how in ("mean", "sum", "max")
     }
     assert [result.computed for result in found.values()] == [5, 0, 0]
+    for result in found.values():  # the folder holds the last one's file, and everyone's rows
+        assert score_rows(tmp_path, result) == {name: [*rows] for name, rows in result.rows.items()}
     assert len({str(result.methods[0].metrics) for result in found.values()}) == 3
     for how, result in found.items():
         for example, row in zip(task.examples, result.rows["input-x-gradient"], strict=True):

@@ -277,7 +277,7 @@ def test_a_report_needs_no_benchmark_and_names_what_the_folder_lacks(results: Pa
     assert "is gone, and the labels with it" in page_of(results).section("agreement")
     (results / "scores.jsonl").write_text("")
     assert re.search(
-        r"lacks .* scores of p0; run again: evaluate alignment -x", page_of(results).section("paragraphs")
+        r"lacks 5 .* scores; run again: evaluate alignment -x", page_of(results).section("paragraphs")
     )
     next((results / "attributions").iterdir()).unlink()
     page = page_of(results)
