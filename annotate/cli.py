@@ -142,7 +142,7 @@ def label(
             "Default: overlap and clause."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Label the first so many paragraphs only.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Label the first N paragraphs only.")] = None,
     repeats: Annotated[int, typer.Option(min=1, help="How often to ask about each paragraph.")] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Seed of annotators that draw and are given none.")] = 0,
     fresh: Annotated[

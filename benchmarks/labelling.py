@@ -159,7 +159,7 @@ def lines(path: Path) -> int:
 
 
 def wait_for_lines(process: subprocess.Popen[bytes], path: Path, wanted: int) -> None:
-    """Wait until ``path`` has so many lines, or the process has ended."""
+    """Wait until ``path`` has N lines, or the process has ended."""
     while process.poll() is None and lines(path) < wanted:
         time.sleep(0.001)
 
@@ -204,7 +204,7 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=32)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds the server takes for an answer")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--kills", type=int, default=0, help="kill the command so many times instead")
+    parser.add_argument("--kills", type=int, default=0, help="kill the command N times instead")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder, whole = Path(temporary) / "benchmark", Path(temporary) / "whole"

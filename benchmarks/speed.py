@@ -46,7 +46,7 @@ def main(
     ] = 16,
     repeats: Annotated[int, typer.Option(min=1, help="Turns; the median counts.")] = 5,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    dtype: Annotated[str, typer.Option(help="Number format of the weights.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="Dtype of the weights.")] = "float32",
     batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens that a pass may hold.")] = 4096,
     row: Annotated[
         list[str] | None, typer.Option(help="Time this row alone; repeat for several. Default: all.")

@@ -351,7 +351,7 @@ def efficiency_command(
     model: ModelOptions = ModelOptions(),
     random_weights: Annotated[
         int | None,
-        typer.Option(min=8, help="Give the model's shape random weights and a context of so many tokens."),
+        typer.Option(min=8, help="Use random weights of the model's shape, with a context of N tokens."),
     ] = None,
     repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each method, by turns.")] = 3,
     budget: Annotated[
@@ -526,9 +526,9 @@ def plan_of_model(
         list[str] | None, typer.Option(help="Method; repeat for several. Default: the forms of HEAT.")
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="Number format of the weights. Default: bfloat16, or the model's own.")
+        str | None, typer.Option(help="Dtype of the weights. Default: bfloat16, or the model's own.")
     ] = None,
-    quantization: Annotated[Quantization | None, typer.Option(help="Squeeze the weights.")] = None,
+    quantization: Annotated[Quantization | None, typer.Option(help="Quantize the weights.")] = None,
     flops: Annotated[
         float | None, typer.Option(help="Operations a second that a GPU sustains. Default: 400e12 (H100).")
     ] = None,

@@ -46,14 +46,14 @@ class ModelOptions:
     ] = None
     dtype: Annotated[
         str | None,
-        typer.Option(help="Number format of the weights: float32, bfloat16. Default: the model's own."),
+        typer.Option(help="Dtype of the weights: float32, bfloat16. Default: the model's own."),
     ] = None
     device_map: Annotated[
         str | None,
         typer.Option(help="Where the model is put: cpu, cuda, or auto for all there are. Default: cpu."),
     ] = None
     quantization: Annotated[
-        Literal["4bit", "8bit"] | None, typer.Option(help="Squeeze the weights (extra quantization).")
+        Literal["4bit", "8bit"] | None, typer.Option(help="Quantize the weights (extra quantization).")
     ] = None
     revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub model.")] = None
     offline: Annotated[

@@ -78,7 +78,7 @@ def sanity(
         methods: Registered names.
         seed: Seed of the methods and of the shuffling.
         target: Which target tokens are attributed; ``None``: as the task has it.
-        on_progress: Told how far the work has come.
+        on_progress: Progress callback.
 
     Raises:
         NothingScoredError: No example fits the model.

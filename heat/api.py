@@ -45,7 +45,7 @@ def attribute(
         foil: What might have been said instead, token for token: scores are then about
             log p(target) - log p(foil).
         seed: Seed of whatever the method draws.
-        max_targets: Explain the first so many target tokens only.
+        max_targets: Explain the first N target tokens only.
         batch_tokens: Tokens that one pass through the model may hold; lower it when memory is short.
         **config: The method's options.
 
@@ -89,7 +89,7 @@ def attribute_batch(
         method: Registered name, or a method object.
         foils: One for each prompt; all or none.
         seed: Seed of whatever the method draws.
-        max_targets: Explain the first so many target tokens of each only.
+        max_targets: Explain the first N target tokens of each only.
         batch_tokens: Tokens that one pass through the model may hold.
         **config: The method's options.
 
@@ -177,7 +177,7 @@ def _attribution(
         if not bool(tensor.isfinite().all()):
             raise NonFiniteError(
                 f"method '{method.name}' on '{lm.name}' gave NaN or infinite {name}; "
-                "are the weights damaged, or is their number format too narrow?"
+                "are the weights damaged, or is their dtype too narrow?"
             )
     if "transition" in found.components and collapsed(found.components["transition"]):
         _warn_of_collapse(method.name, lm.name)

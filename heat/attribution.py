@@ -56,7 +56,7 @@ class Attribution:
         config: The method's options.
         model: Model's name.
         revision: Model's revision.
-        dtype: Model's number format.
+        dtype: Dtype of the model.
         seed: Seed of whatever was drawn.
         forward_equivalents: Work, in forward passes over this text (a backward pass counts 1).
         seconds: Wall time; for a batch, this text's share by length; None where the clock is kept elsewhere.

@@ -81,7 +81,7 @@ class Batch:
         return part, targets
 
     def repeated(self, times: int) -> Batch:
-        """For a batch of one target per row: stacked so many times."""
+        """For a batch of one target per row: stacked N times."""
         foils = None if self.foil_ids is None else self.foil_ids.repeat(times)
         return Batch(
             token_ids=self.token_ids.repeat(times, 1),

@@ -53,7 +53,7 @@ def explain(
     ] = None,
     max_targets: Annotated[
         int | None,
-        typer.Option(min=1, help="Explain so many tokens of the target, or of what the model says."),
+        typer.Option(min=1, help="Explain the first N tokens of the target, or of what the model says."),
     ] = None,
     foil: Annotated[
         str | None, typer.Option(help="What might have been said instead: explain the target against it.")
@@ -64,7 +64,7 @@ def explain(
         list[str] | None, typer.Option("--set", help="Option of the method, as name=value; may be repeated.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of whatever the method draws.")] = 0,
-    dtype: Annotated[str | None, typer.Option(help="Number format, for example float32.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="Dtype, for example float32.")] = None,
     device: Annotated[str | None, typer.Option(help="For example cuda:0, or auto. Default: CPU.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write a picture to this file.")] = None,
@@ -150,7 +150,7 @@ def methods(as_json: Json = False) -> None:
 def convert(
     file: Annotated[Path, typer.Argument(help="The GGUF file.", show_default=False)],
     folder: Annotated[Path, typer.Argument(help="The model folder to come.", show_default=False)],
-    dtype: Annotated[str, typer.Option(help="Number format of the weights.")] = "float32",
+    dtype: Annotated[str, typer.Option(help="Dtype of the weights.")] = "float32",
 ) -> None:
     """Unpack a GGUF file into an ordinary model folder, which loads in seconds (extra gguf)."""
     from heat.convert import convert as converted

@@ -22,7 +22,7 @@ def convert(file: str | Path, folder: Path, *, dtype: str | None = None) -> str:
     Args:
         file: The GGUF file.
         folder: The folder to come; its parents are made where they are missing.
-        dtype: Number format of the weights; None for float32.
+        dtype: Dtype of the weights; None for float32.
 
     Returns:
         Revision of the folder's model.
@@ -80,6 +80,6 @@ def _readme(file: Path, dtype: str) -> str:
         f"- name in the file: {name}\n"
         f"- licence in the file: {terms}\n"
         f"- SHA-256 of the file: {gguf.sha256(file)}\n"
-        f"- number format: {dtype.removeprefix('torch.')}\n"
+        f"- dtype: {dtype.removeprefix('torch.')}\n"
         f"- made with: {packages}\n"
     )

@@ -83,7 +83,7 @@ def encode(
             None for what the model says (greedy).
         foil: What might have been said instead, a string or ids, token for token beside the target: scores are then
             about log p(target) - log p(foil).
-        max_targets: Keep the first so many target tokens; for a target of None the number to generate
+        max_targets: Keep the first N target tokens; for a target of None the number to generate
             (default 1).
         special_tokens: Let the tokenizer put its beginning-of-text token before a string, where it does not begin with
             it already, as a rendered chat template may; False to add none.

@@ -30,7 +30,7 @@ class NonFiniteError(HeatError):
 
 
 class PrecisionError(HeatError):
-    """The model's number format cannot carry the derivatives that a method needs."""
+    """The dtype of the model cannot carry the derivatives that a method needs."""
 
 
 class EmptyPromptError(HeatError):

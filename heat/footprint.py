@@ -1,6 +1,6 @@
 """Bytes that a method holds at its peak, from a model's shape alone.
 
-What a pass keeps is a sum of a few products of sizes: so many vectors of the width and of the inner width for every
+What a pass keeps is a sum of a few products of sizes: some vectors of the width and of the inner width for every
 token and block, a row of attention weights for every head where attention is plain, keys and values, and so on. How
 many of each depends on the family's code and on the part; `benchmarks/memory.py --fit` measures it on small random
 models and writes data/models/footprint.json.
@@ -219,7 +219,7 @@ def footprints(
         method: The method with its options.
         n_tokens: Length of the prompt.
         n_targets: Number of targets.
-        dtype: Number format of the weights.
+        dtype: Dtype of the weights.
         quantization: `4bit` or `8bit` (bitsandbytes), or None.
         batch_tokens: Tokens that one pass may hold.
 
@@ -260,11 +260,11 @@ def weight_bytes(shape: Shape, dtype: str, quantization: str | None = None) -> i
     """Bytes of the weights.
 
     8 bits: a byte a number and a float32 for each row of a matrix (of the width, taken as a mean). 4 bits: half a byte
-    and a float32 for every 64 numbers. Embeddings, head and norms keep the number format.
+    and a float32 for every 64 numbers. Embeddings, head and norms keep the dtype.
 
     Args:
         shape: The model's sizes.
-        dtype: Number format.
+        dtype: Of the weights.
         quantization: `4bit`, `8bit` or None.
 
     Returns:

@@ -1,4 +1,4 @@
-"""GGUF files: one file with config, tokenizer and squeezed weights, as llama.cpp and its kin use them.
+"""GGUF files: one file with config, tokenizer and quantized weights, as llama.cpp and its kin use them.
 
 `transformers` unpacks them; here stands what it leaves out: a look at the file before the work, so that a bad one is
 refused in a sentence, and weights unpacked whatever else is installed.

@@ -36,7 +36,7 @@ def in_parts(jobs: Tensor, size: int, work: Callable[[Tensor], T]) -> Iterator[T
             if len(some) == 1:
                 raise OutOfMemoryError(
                     "memory ran out with a single pass at a time; use a windowed method "
-                    "(heat-windowed, heat-lr-win), a shorter prompt, or a smaller number format"
+                    "(heat-windowed, heat-lr-win), a shorter prompt, or a smaller dtype"
                 ) from error
             size = len(some) // 2
             _free()

@@ -59,7 +59,7 @@ class LanguageModel:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Number format of the token embeddings."""
+        """Dtype of the token embeddings."""
         return self._embedding.dtype
 
     @property
@@ -112,10 +112,10 @@ def load(
     Args:
         name_or_path: Folder with config, weights and tokenizer, or with an adapter (which takes `peft`), a GGUF file
             (extra `gguf`), or a hub name; None for the embedded reader.
-        dtype: Number format of the weights ("float32", "bfloat16", ...); None for the checkpoint's own, which is
+        dtype: Dtype of the weights ("float32", "bfloat16", ...); None for the checkpoint's own, which is
             float32 for a GGUF file: its weights are unpacked.
         device: Where to put it ("cpu", "cuda:0", ...), or "auto" to spread it over all there are; None: CPU.
-        quantization: Squeeze the weights to 4 or 8 bits (extra `quantization`).
+        quantization: Quantize the weights to 4 or 8 bits (extra `quantization`).
         revision: Branch, tag or commit of a hub model; None for its newest.
         offline: Take a hub model from what was fetched before, and ask nobody.
         trust_remote_code: Run model code that comes with the checkpoint.
@@ -169,7 +169,7 @@ def load(
         if file is not None:
             options |= {"config": config, "quantization_config": gguf.unpacked()}
         elif quantization is not None:
-            options["quantization_config"] = _squeezed(quantization, dtype)
+            options["quantization_config"] = _quantized(quantization, dtype)
         numbers = own_dtype if dtype is None else _dtype(dtype)
         if quantization is None:
             check_room(source, config, None if isinstance(numbers, str) else numbers, device)
@@ -315,7 +315,7 @@ def check_reachable(name: str) -> None:
         ) from error
 
 
-def _squeezed(quantization: Quantization, dtype: str | None) -> BitsAndBytesConfig:
+def _quantized(quantization: Quantization, dtype: str | None) -> BitsAndBytesConfig:
     if importlib.util.find_spec("bitsandbytes") is None:
         raise MissingExtraError(
             "weights of 4 or 8 bits need an extra: pip install 'heat-alignment[quantization]'"
@@ -378,9 +378,7 @@ def _check_finite(source: str, model: PreTrainedModel) -> None:
 def _dtype(name: str) -> torch.dtype:
     value = getattr(torch, name, None)
     if not isinstance(value, torch.dtype) or not value.is_floating_point:
-        raise UnsupportedModelError(
-            f"unknown number format '{name}'; use float32, bfloat16, float16 or float64"
-        )
+        raise UnsupportedModelError(f"unknown dtype '{name}'; use float32, bfloat16, float16 or float64")
     return value
 
 

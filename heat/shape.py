@@ -46,7 +46,7 @@ class Shape:
         vocabulary: V.
         context: The longest input in tokens; None for no limit.
         parameters: Exact number of weights; tied ones count once.
-        linear: Those of them that stand in the blocks' matrices, experts apart: the ones that quantization squeezes.
+        linear: Those of them that stand in the blocks' matrices, experts apart: the ones that are quantized.
         experts: Those that stand in experts, of which a token passes through some.
         active_experts: Those of the experts that one token passes through.
         obstacles: What cannot be taken from the model ("forward", "gradients" or "attention", as in `Method.needs`) to

@@ -1,4 +1,4 @@
-"""What a model will cost under each form of HEAT, number format and number of devices, and the cheapest that fits."""
+"""What a model will cost under each form of HEAT, dtype and number of devices, and the cheapest that fits."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -35,7 +35,7 @@ class Variant:
 
     Attributes:
         method: Registered name.
-        dtype: Number format of the weights.
+        dtype: Dtype of the weights.
         quantization: `4bit`, `8bit` or None.
         n_devices: Devices that share one copy of the model.
         batch_tokens: Tokens that one pass may hold.
@@ -90,7 +90,7 @@ def variant(
         rate: Speed of a device.
         n_tokens: Length of the prompt.
         n_targets: Number of targets.
-        dtype: Number format of the weights.
+        dtype: Dtype of the weights.
         quantization: `4bit`, `8bit` or None; taken to be as fast.
         n_devices: Devices that share a copy, with an even share of the blocks each.
         batch_tokens: Tokens that one pass may hold.
@@ -151,7 +151,7 @@ def fitted(
         n_targets: Number of targets.
         memory: Bytes of a device.
         most: Devices there are.
-        dtype: Number format of the weights.
+        dtype: Dtype of the weights.
         quantization: `4bit`, `8bit` or None.
 
     Returns:

@@ -63,7 +63,7 @@ def unreadable(source: str, error: Exception) -> Exception | None:
     """
     if is_out_of_memory(error):
         return OutOfMemoryError(
-            f"memory ran out while '{source}' was loaded; use a smaller model, or a smaller number format (--dtype)"
+            f"memory ran out while '{source}' was loaded; use a smaller model, or a smaller dtype (--dtype)"
         )
     if isinstance(error, pickle.UnpicklingError):
         return ModelNotFoundError(
@@ -108,7 +108,7 @@ def check_room(source: str, config: Any, dtype: torch.dtype | None, device: str 
     Args:
         source: What was asked for.
         config: Its config.
-        dtype: Number format of the weights; None for the config's own.
+        dtype: Dtype of the weights; None for the config's own.
         device: As for `heat.load`; only what comes to lie in main memory is looked at.
 
     Raises:
@@ -127,7 +127,7 @@ def check_room(source: str, config: Any, dtype: torch.dtype | None, device: str 
     if needed > room:
         raise OutOfMemoryError(
             f"the weights of '{source}' take {needed / 2**30:,.1f} GiB as its config describes them, and this machine "
-            f"has {room / 2**30:,.1f} GiB of memory; use a smaller model or number format, or another device"
+            f"has {room / 2**30:,.1f} GiB of memory; use a smaller model or dtype, or another device"
         )
 
 

@@ -16,7 +16,7 @@ from annotate.schema import LabelSpan, Paragraph, Rung, Span
 from annotate.words import split_words
 
 _LOST = 3
-"""So many words of the text in a row that the copy lacks are reported: nobody knows whether they were marked."""
+"""Consecutive words of the text that a copy may lack before it is reported: nobody knows whether they were marked."""
 
 
 @dataclass(frozen=True)

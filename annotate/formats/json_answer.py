@@ -19,7 +19,7 @@ _EVENT = regex.compile(
     rf"(?P<object>\{{(?=\s*[\"}}]))|(?P<begins>{BEGINS})|(?P<ends>{ENDS})", regex.IGNORECASE
 )
 _TRIES = 100
-"""So many braces that begin no object, and no further one is looked at: each costs a look at the whole answer."""
+"""Braces that begin no object after which the search ends: each costs a pass over the whole answer."""
 # Only where an object ends is asked of this decoder, not what its numbers are.
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 

@@ -17,7 +17,7 @@ MOST_BYTES = 8 << 20
 MOST_FILE_BYTES = 1 << 30
 """The same for a file of a batch, which holds up to 50,000 answers."""
 _FILE_TIMES = 20
-"""So many times as long as for an answer, reading a file may take."""
+"""How many times as long as for an answer reading a file may take."""
 _DEADLINE = "annotate_deadline"
 
 

@@ -26,9 +26,9 @@ from annotate.schema import Paragraph
 BACKOFF_S = 0.5
 MAX_BACKOFF_S = 60.0
 GIVEN_UP_IN_A_ROW = 10
-"""So many requests given up with no answer between them, and the endpoint is taken to be down."""
+"""Requests given up in a row after which the endpoint is taken to be down."""
 UNREACHABLE_AT_FIRST = 3
-"""So many attempts at one request that did not reach the endpoint before anything was answered: a wrong address."""
+"""Failed connections, before anything was answered, after which the address is taken to be wrong."""
 
 
 @dataclass(eq=False)

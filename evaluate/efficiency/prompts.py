@@ -1,4 +1,4 @@
-"""A benchmark's texts, repeated or cut to a wanted number of tokens; and a model that takes so many."""
+"""A benchmark's texts, repeated or cut to a wanted number of tokens; and a model that takes that many."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def prompt_of_length(
         The encoding, of exactly `length` tokens.
 
     Raises:
-        LengthError: The model's context is shorter, or no cut of the text has so many tokens.
+        LengthError: The model's context is shorter, or no cut of the text has that many tokens.
     """
     if lm.context_length is not None and length > lm.context_length:
         raise LengthError(

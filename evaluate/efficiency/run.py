@@ -53,7 +53,7 @@ def efficiency(
         budget: Seconds a run; a method whose own count of passes predicts more is left out with this as its reason.
         seed: Seed of the texts and the methods.
         command: How this was called.
-        on_progress: Told how far each length has come.
+        on_progress: Progress callback.
 
     Returns:
         The costs. They are also in ``out``, as ``efficiency.json``, ``.csv`` and ``.md``.

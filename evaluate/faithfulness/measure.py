@@ -178,7 +178,7 @@ def _whole_tokens(question: _Question, scores: Values, options: Options) -> dict
     best, n = question.best_first(scores), len(question.context)
 
     def only(counts: NDArray[np.int64]) -> Tensor:
-        """Bool [K, n], True on the so many best tokens."""
+        """Bool [K, n], True on the K best tokens."""
         chosen = np.zeros((len(counts), n), dtype=bool)
         for row, count in zip(chosen, counts, strict=True):
             row[best[:count]] = True

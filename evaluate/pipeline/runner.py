@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # A killed run loses at most this many examples of one method.
 CHUNK = 8
 
-# `all` leaves out what costs more than so many times integrated gradients, on a prompt of so many tokens.
+# `all` leaves out what costs more than this many times integrated gradients, on a prompt of this many tokens.
 COSTLY = 10
 COSTLY_AT_TOKENS = 100
 RANDOM = "random"

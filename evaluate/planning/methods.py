@@ -35,7 +35,7 @@ class MethodRow:
 
 
 def method_rows(n_tokens: int) -> list[MethodRow]:
-    """All registered methods, cheapest first within their kind, with their cost on a prompt of so many tokens."""
+    """All registered methods, cheapest first within their kind, with their cost on a prompt of N tokens."""
     import heat
 
     rows = []

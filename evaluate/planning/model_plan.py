@@ -34,9 +34,9 @@ class ModelPlan:
         n_tokens: Length of a prompt.
         n_targets: Targets of a prompt.
         examples: Prompts.
-        variants: The methods asked for, in the number format asked for, each on the fewest devices that hold it.
+        variants: The methods asked for, in the dtype asked for, each on the fewest devices that hold it.
         cheapest: The variant of HEAT with the fewest device-seconds that fits; None where none does.
-        cheapest_whole: The same with weights that are not squeezed.
+        cheapest_whole: The same with weights that are not quantized.
         refused: Why no form of HEAT can run on the model, whatever the memory; empty where one can.
         others: Where HEAT is refused, the methods nearest to it that fit.
     """
@@ -116,7 +116,7 @@ def plan_model(
         n_targets: Targets of a prompt.
         examples: Prompts.
         methods: Registered names; empty for the forms of HEAT.
-        dtype: Number format; None: the measured model's own, or bfloat16.
+        dtype: Dtype; None: the measured model's own, or bfloat16.
         quantization: Of the table's rows.
         flops: FLOPs a second that a device sustains; None for `FLOPS`.
         flops_float32: The same in float32; None for `FLOPS_FLOAT32`, or for `flops` where that was given and less.
@@ -149,16 +149,14 @@ def plan_model(
     try:
         itemsize(dtype)
     except KeyError:
-        raise PlanError(
-            f"unknown number format '{dtype}'; use float32, bfloat16, float16 or float64"
-        ) from None
+        raise PlanError(f"unknown dtype '{dtype}'; use float32, bfloat16, float16 or float64") from None
     asked: dict[str, Any] = {"memory": room, "most": gpus, "dtype": dtype}
     rows = [
         fitted(shape, each, rate, n_tokens, n_targets, quantization=quantization, **asked) for each in built
     ]
     candidates = [
-        fitted(shape, build(name, {}), rate, n_tokens, n_targets, quantization=squeezed, **asked)
-        for squeezed in (None, "8bit", "4bit")
+        fitted(shape, build(name, {}), rate, n_tokens, n_targets, quantization=bits, **asked)
+        for bits in (None, "8bit", "4bit")
         for name in HEAT_FORMS
     ]
     whole = [each for each in candidates if each.quantization is None]

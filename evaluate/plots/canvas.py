@@ -112,7 +112,7 @@ def new_figure(
     top: float = 0.3,
     bottom: float = 0.5,
 ) -> Figure:
-    """An empty figure of so many inches with margins in inches; `pyplot` is not involved.
+    """An empty figure of a size in inches with margins in inches; `pyplot` is not involved.
 
     Margins are said and not found out: laying a figure out takes as long as drawing it.
     """

@@ -53,7 +53,7 @@ def gather(
         scope: How much of it.
         out: Results folder, of the same kind as that of every evaluation.
         seed: Seed of everything.
-        on_progress: Told how far each evaluation has come.
+        on_progress: Progress callback.
 
     Returns:
         What was found, and what it would take where nothing was.

@@ -92,7 +92,7 @@ def robustness(
         options: What is disturbed, and how often.
         out: Results folder.
         seed: Seed of the probe and of the statistics.
-        on_progress: Told how far the work has come.
+        on_progress: Progress callback.
     """
     try:
         (result,) = probed(

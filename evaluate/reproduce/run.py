@@ -129,7 +129,7 @@ def reproduce(
         quick: Whether `scope` is the small one, to be said on the page.
         seed: Seed of everything.
         command: How this was called.
-        on_progress: Told how far the work has come.
+        on_progress: Progress callback.
 
     Returns:
         The page. It is also in ``out``, as ``reproduce.md``, ``.html`` and ``.json``.

@@ -76,7 +76,7 @@ def answered(
         options: Settings and length.
         seed: Added to that of each setting.
         out: Results folder; answers are kept in its `ANSWERS`.
-        on_progress: Told how far the work has come.
+        on_progress: Progress callback.
 
     Returns:
         The task with the greedy answers as targets, without the examples to which there is none; and setting to

@@ -38,7 +38,7 @@ class Asking:
         endpoint: Where requests are sent.
         limits: How fast.
         budget: What may be spent, by all of them together.
-        on_progress: Told how far the asking has come.
+        on_progress: Progress callback.
     """
 
     endpoint: Endpoint = field(default_factory=Endpoint)

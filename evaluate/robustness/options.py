@@ -19,7 +19,7 @@ class DecodingSetting(Record):
         seed: Of the drawing; methods that draw get it added to theirs.
         temperature: Divides the logits; ``None``: nothing is drawn, the most probable token is taken.
         top_p: Smallest set of tokens with that probability; 1 for all.
-        top_k: So many most probable tokens; 0 for all.
+        top_k: The N most probable tokens; 0 for all.
         beams: Number of beams.
     """
 

@@ -44,7 +44,7 @@ def blimp_evidence(rows: Rows, limit: int | None = None, name: str = NAME) -> Ta
 
     Args:
         rows: Rows as in the source's tables.
-        limit: Make the first so many examples only.
+        limit: Make the first N examples only.
         name: What the task is called.
 
     Raises:

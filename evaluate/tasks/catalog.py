@@ -72,7 +72,7 @@ class Asked:
         name: The benchmark as it is to be called, with its subset.
         subset: What stands after the slash; empty for none.
         sample: Whether the rows are those that ship.
-        limit: Make the first so many examples only.
+        limit: Make the first N examples only.
         seed: Seed of what is drawn at random.
     """
 
@@ -277,7 +277,7 @@ def load_task(
             examples take turns.
         gold: Which gold: for a benchmark folder see `load_gold`; the others have one kind or none, which is `auto`.
             `none` says that none is needed.
-        limit: Use the first so many examples only.
+        limit: Use the first N examples only.
         seed: Seed of what is drawn at random (`longra`).
 
     Raises:

@@ -23,7 +23,7 @@ def curated(benchmark: Benchmark, gold: str = "auto", limit: int | None = None) 
     Args:
         benchmark: Paragraphs, and labels or gold.
         gold: Which gold, see `load_gold`; ``none`` for none, which faithfulness does without.
-        limit: Use the first so many paragraphs only.
+        limit: Use the first N paragraphs only.
 
     Raises:
         NoGoldError: There is no gold of that kind.

@@ -69,7 +69,7 @@ def eraser(
     Args:
         rows: Rows with their documents, as `document_rows` reads them.
         gold: Who marked.
-        limit: Make the first so many examples only.
+        limit: Make the first N examples only.
         subset: Which of the sets; only for `boolq` are documents cut. Empty to tell by the file's folder.
         name: What the task is called.
 

@@ -55,7 +55,7 @@ def expmrc(rows: Rows, gold: GoldSource = PEOPLE, limit: int | None = None) -> T
     Args:
         rows: Questions, a row each.
         gold: Who marked.
-        limit: Make the first so many examples only.
+        limit: Make the first N examples only.
 
     Raises:
         TaskError: No row can be used.

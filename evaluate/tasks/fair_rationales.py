@@ -94,7 +94,7 @@ def fair_rationales(
     Args:
         rows: Rows of people; those of one text need not stand together.
         gold: Who marked.
-        limit: Make the first so many examples only.
+        limit: Make the first N examples only.
         name: What the task is called.
 
     Raises:

@@ -33,7 +33,7 @@ def lambada(rows: Rows, gold: GoldSource = PEOPLE, limit: int | None = None) -> 
     Args:
         rows: Rows with `text` and `rationale`.
         gold: Who marked the spans.
-        limit: Make the first so many examples only.
+        limit: Make the first N examples only.
 
     Raises:
         TaskError: No row can be used.

@@ -107,7 +107,7 @@ def longra(
         size: How many to draw; all of them if not given.
         seed: Seed of the draw, of templates and passages.
         distances: Numbers of passages between pair and query.
-        limit: Keep the first so many examples only.
+        limit: Keep the first N examples only.
 
     Raises:
         TaskError: No row can be used, or there are too few passages for a distance.

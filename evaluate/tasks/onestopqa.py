@@ -66,7 +66,7 @@ def onestopqa(
     Args:
         rows: Questions, a row each and level.
         gold: Who marked.
-        limit: Make the first so many examples only.
+        limit: Make the first N examples only.
         level: One of `LEVELS`; empty for the first.
         name: What the task is called.
 

@@ -50,7 +50,7 @@ def qed(rows: Rows, gold: GoldSource = PEOPLE, limit: int | None = None) -> Task
     Args:
         rows: Questions, a row each.
         gold: Who marked.
-        limit: Make the first so many examples only.
+        limit: Make the first N examples only.
 
     Raises:
         TaskError: No row can be used.

@@ -25,7 +25,7 @@ def tellmewhy(rows: Rows, limit: int | None = None) -> Task:
 
     Args:
         rows: Rows with `narrative`, `question`, and `answers` or `answer`.
-        limit: Make the first so many examples only.
+        limit: Make the first N examples only.
 
     Raises:
         TaskError: No row can be used.

@@ -26,7 +26,7 @@ def wikibio(rows: Rows, limit: int | None = None) -> Task:
 
     Args:
         rows: Rows with `wiki_bio_text`.
-        limit: Make the first so many examples only.
+        limit: Make the first N examples only.
 
     Raises:
         TaskError: No row can be used.

@@ -146,7 +146,7 @@ class ValueNorms(Method):
     The paper compares single layers and says of no way to join them: ours is the mean over blocks.
 
     Attributes:
-        layers: Average over so many blocks from the top only; None for all.
+        layers: Average over the top N blocks only; None for all.
     """
 
     summary = "length of the value vectors that attention moves, mean over blocks"

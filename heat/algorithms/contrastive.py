@@ -17,14 +17,14 @@ from heat.state import frozen
 @register("contrastive-gradient")
 @dataclass(frozen=True)
 class ContrastiveGradient(Method):
-    """Length of the gradient of log p(target) - log p(foil) at each embedding: a_i = ‖∂g/∂e_i‖₁, the paper's norm.
+    """L1 norm of the gradient of log p(target) - log p(foil) at each embedding: a_i = ‖∂g/∂e_i‖₁, the paper's norm.
 
     The difference of log-probabilities is that of logits. Without a foil (ours) each target's is the token that the
     model holds most probable among all others, so that a single text needs no pair. The paper's contrastive input ×
     gradient is `input-x-gradient` with a foil.
     """
 
-    summary = "length of the gradient of target against foil"
+    summary = "L1 norm of the gradient of target against foil"
     source = "Yin & Neubig 2022, contrastive gradient norm; the foil where none is given ours"
     needs = ("forward", "gradients")
 

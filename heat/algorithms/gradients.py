@@ -105,9 +105,9 @@ class InputXGradientMethod(Method):
 @register("gradient-norm")
 @dataclass(frozen=True)
 class GradientNorm(Method):
-    """Euclidean length of the gradient of the target's log-probability at each embedding."""
+    """L2 norm of the gradient of the target's log-probability at each embedding."""
 
-    summary = "length of the gradient"
+    summary = "L2 norm of the gradient"
     source = "Simonyan et al. 2014 (captum); norm over the embedding ours"
     needs = ("forward", "gradients")
 
@@ -254,7 +254,7 @@ class SmoothGrad(Method):
         noise: Its standard deviation, as a multiple of the text's root mean square of embedding entries.
     """
 
-    summary = "length of the gradient averaged over noise"
+    summary = "L2 norm of the gradient averaged over noise"
     source = "Smilkov et al. 2017 (captum); norm over the embedding ours"
     needs = ("forward", "gradients")
 
@@ -390,7 +390,7 @@ def _with_less_memory(text: Text, explain: Callable[[Text], Tensor], seed: int) 
                 raise
             if text.at_once == 1:
                 raise OutOfMemoryError(
-                    "memory ran out with a single pass at a time; use a shorter prompt or a smaller number format"
+                    "memory ran out with a single pass at a time; use a shorter prompt or a smaller dtype"
                 ) from error
         text = replace(text, at_once=text.at_once // 2)
         if torch.cuda.is_available():

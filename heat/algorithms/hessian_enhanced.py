@@ -545,7 +545,7 @@ def _way(products: Products, n_tokens: int) -> Products:
 
 
 def _products_cost(products: Products, n_products: int, n_tokens: int, share: float = 1.0) -> float:
-    """Forward-equivalents of so many Hessian-vector products of one text, backward through a share of the blocks."""
+    """Forward-equivalents of N Hessian-vector products of one text, backward through a share of the blocks."""
     # The weights take no gradient, so a backward pass costs what a forward does, and a double backward twice that.
     gradient = 1.0 + share
     shared, each = {

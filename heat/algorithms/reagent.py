@@ -21,7 +21,7 @@ from heat.registry import register
 from heat.state import frozen
 
 _MASKED_LM = "masked-lm:"
-# Replacements are drawn from so many of the most probable tokens at each place: a whole vocabulary for each would fill
+# Replacements are drawn from the most probable tokens at each place: a whole vocabulary for each would fill
 # the memory, and the rest has next to no mass.
 CANDIDATES = 256
 

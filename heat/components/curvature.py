@@ -72,7 +72,7 @@ def curvature(
         probes: [m, n, d] to use in place of drawn ones; row i belongs to the token at position i, and
             there is one for each token of the longest context at least.
         rank: Rank of the approximation; None for none.
-        layers: Take the curvature at the input of the block that is so many from the top; None for the embeddings.
+        layers: Take the curvature at the input of the N-th block from the top; None for the embeddings.
         seed: Seed of the drawn probes; the same for every text, so that a batch changes nothing.
         batch_tokens: Tokens that one pass may hold.
 

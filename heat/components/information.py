@@ -43,7 +43,7 @@ def information(
     A masked pass serves every target behind the masked token, except under `mean`, whose embedding depends
     on the target. With a foil the two distributions are those over target and foil alone.
 
-    Coarse to fine (ours): with `span` > 1 so many neighbours are masked together, and only the spans that hold
+    Coarse to fine (ours): with `span` > 1 that many neighbours are masked together, and only the spans that hold
     `refine` of the divergence are then masked token by token; elsewhere a span's divergence is shared out evenly.
 
     Args:

@@ -95,7 +95,7 @@ def prefix_before(whole: KeysAndValues, column: int) -> KeysAndValues:
 
 
 def repeated_cache(prefix: KeysAndValues, times: int) -> DynamicCache:
-    """A cache for so many copies of the prefix's text; the copies are views, and a pass appends to its own."""
+    """A cache for N copies of the prefix's text; the copies are views, and a pass appends to its own."""
     cache = empty_cache()
     for index, (keys, values) in enumerate(prefix):
         cache.update(keys.expand(times, -1, -1, -1), values.expand(times, -1, -1, -1), index)

@@ -17,7 +17,7 @@ from heat.state import frozen
 Kind = Literal["value", "gradient", "uniform"]
 Residual = Literal["full", "half", "without-self", "relevance"]
 
-# More of M than this on the first two tokens is a collapse, in texts of at least so many tokens.
+# More of M than this on the first two tokens is a collapse, in texts of at least this many tokens.
 COLLAPSE = 0.9
 SHORTEST_COLLAPSE = 10
 
@@ -50,7 +50,7 @@ def transition(
             `relevance` (ours) splits ρ between the residual and the attention paths as |h·∂g/∂h| to
             Σ_h |A ⊙ ∂g/∂A|, so that no path is preferred beforehand. `half` and `relevance` hand on a fixed share of
             ρ in every block, so in deep models nearly all of M ends on the first tokens (see `collapsed`).
-        layers: Walk through so many blocks from the top only; None for all.
+        layers: Walk through the top N blocks only; None for all.
         batch_tokens: Tokens that one pass may hold.
 
     Returns:

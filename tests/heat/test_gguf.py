@@ -361,7 +361,7 @@ def test_options_that_do_not_go_with_a_file(run: Run, file: Path) -> None:
         heat.load(file, quantization="4bit")
     with pytest.raises(ModelNotFoundError, match="is a file and has no revisions"):
         heat.load(file, revision="main")
-    with pytest.raises(UnsupportedModelError, match="unknown number format"):
+    with pytest.raises(UnsupportedModelError, match="unknown dtype"):
         heat.load(file, dtype="int99")
 
 

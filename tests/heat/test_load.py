@@ -146,5 +146,5 @@ def test_nan_weights_are_refused(folder: Path) -> None:
 
 
 def test_unknown_number_format(folder: Path) -> None:
-    with pytest.raises(UnsupportedModelError, match="unknown number format 'int99'"):
+    with pytest.raises(UnsupportedModelError, match="unknown dtype 'int99'"):
         heat.load(folder, dtype="int99")
