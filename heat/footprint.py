@@ -14,7 +14,7 @@ from typing import Any
 
 from heat.attention import WEIGHTS_AT_ONCE
 from heat.batch import DEFAULT_BATCH_TOKENS, rows_within
-from heat.components.curvature import LONGEST_BATCHED, LONGEST_SECOND_DERIVATIVE
+from heat.components.curvature import strategy_at
 from heat.components.prefix import suffix_rows
 from heat.method import Method
 from heat.shape import Shape
@@ -294,10 +294,7 @@ def _curvature(
     number = max(number, _FLOAT32)
     texts = min(rows * n_targets, rows_within(batch_tokens, n_tokens * n_probes))
     together = min(n_probes, rows_within(batch_tokens, texts * n_tokens))
-    products = options["products"]
-    if products == "auto":
-        products = "batched" if n_tokens - 1 <= LONGEST_BATCHED else "double-backward"
-        products = products if n_tokens - 1 <= LONGEST_SECOND_DERIVATIVE else "finite-difference"
+    products = strategy_at(options["products"], n_tokens - 1)
     if products == "finite-difference":
         # No graph outlives a product.
         graph: dict[str, float] = {}

@@ -3,11 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal, get_type_hints
+from typing import Any, ClassVar, Literal, Protocol, get_type_hints
 
 import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.errors import ConfigError
@@ -151,8 +152,57 @@ class Method(ABC):
         return asdict(self)
 
 
+class Component(Protocol):
+    """A part of scores: its options, and how it is computed. A frozen dataclass in `heat/components/`."""
+
+    def key(self) -> dict[str, Any]:
+        """What its numbers depend on: components with equal keys compute equal numbers (with the same seed)."""
+        ...
+
+    def compute(self, model: PreTrainedModel, batch: Batch, *, seed: int, batch_tokens: int) -> Tensor:
+        """The part of every context token.
+
+        Args:
+            model: The model; left as it was.
+            batch: B sequences with R targets.
+            seed: Seed of whatever is drawn.
+            batch_tokens: Tokens that one pass may hold.
+
+        Returns:
+            [R, T], 0 outside each target's context.
+        """
+        ...
+
+    def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
+        """Work for one text, in forward passes over it; a backward pass counts 1.
+
+        Args:
+            n_tokens: Length of the context.
+            n_targets: Number of targets.
+            n_layers: Number of the model's blocks; None for no more than the component goes through.
+        """
+        ...
+
+
+@dataclass(frozen=True)
 class MadeOfParts(Method):
-    """A method whose scores are put together from parts, which another method may have in common with it."""
+    """A method whose scores are put together from components, which another method may have in common with it."""
+
+    @abstractmethod
+    def components(self) -> dict[str, Component]:
+        """The components by name."""
+
+    @abstractmethod
+    def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
+        """Put parts together; takes no pass through a model.
+
+        Args:
+            parts: Each [R, T], by the names of the components.
+            batch: What they are about.
+
+        Returns:
+            Scores [R, T], with the parts as components.
+        """
 
     def parts(self, n_tokens: int) -> dict[str, dict[str, Any]]:
         """What the scores are made of.
@@ -164,16 +214,22 @@ class MadeOfParts(Method):
             Name of a part to the options it depends on. Methods that say the same of a part compute the same
             numbers for it (with the same seed).
         """
-        return {}
+        return {name: each.key() for name, each in self.components().items()}
 
-    @abstractmethod
-    def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
-        """Put parts together; takes no pass through a model.
+    def score(
+        self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
+    ) -> Scores:
+        """Score every context token; see `Method.score`."""
+        parts = {
+            name: each.compute(lm.model, batch, seed=seed, batch_tokens=batch_tokens)
+            for name, each in self.components().items()
+        }
+        return self.combined(parts, batch)
 
-        Args:
-            parts: Each [R, T], by the names of `parts`.
-            batch: What they are about.
+    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
+        """Forward-equivalents of each part; see `Method.costs`."""
+        return {name: each.cost(n_tokens, n_targets) for name, each in self.components().items()}
 
-        Returns:
-            Scores [R, T], with the parts as components.
-        """
+    def costs_in(self, n_tokens: int, n_targets: int, n_layers: int) -> dict[str, float]:
+        """Forward-equivalents of each part; see `Method.costs_in`."""
+        return {name: each.cost(n_tokens, n_targets, n_layers) for name, each in self.components().items()}

@@ -9,13 +9,13 @@ from pydantic import Field
 from torch import Tensor
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
-from heat.components.curvature import LONGEST_SECOND_DERIVATIVE, Mode, Products, curvature
-from heat.components.information import Mask, information
+from heat.components.curvature import Curvature, Mode, Products
+from heat.components.information import Information, Mask, information
 from heat.components.prefix import suffix_cost
-from heat.components.transition import Kind, Residual, flow, shares, transition
+from heat.components.transition import Kind, Residual, Transition, shares
 from heat.components.windows import Windows, windows_of
 from heat.errors import ConfigError
-from heat.method import MadeOfParts, Scores
+from heat.method import Component, MadeOfParts, Scores
 from heat.model import LanguageModel
 from heat.registry import register
 
@@ -27,18 +27,7 @@ SPAN = 16
 
 
 @dataclass(frozen=True)
-class _Exact(MadeOfParts):
-    """What an approximation overrides: nothing is left out here."""
-
-    def _rank(self) -> int | None:
-        return None
-
-    def _top_layers(self) -> int | None:
-        return None
-
-
-@dataclass(frozen=True)
-class _Transition(_Exact):
+class TransitionOptions(MadeOfParts):
     """Options of M.
 
     Attributes:
@@ -50,28 +39,9 @@ class _Transition(_Exact):
     transition: Kind = "gradient"
     residual: Residual = "full"
 
-    def parts(self, n_tokens: int) -> dict[str, dict[str, Any]]:
-        """See `MadeOfParts.parts`."""
-        options = {"transition": self.transition, "residual": self.residual, "layers": self._top_layers()}
-        return {**super().parts(n_tokens), "transition": options}
-
-    def _transition(self, lm: LanguageModel, batch: Batch, batch_tokens: int) -> Tensor:
-        return transition(
-            lm.model,
-            batch,
-            kind=self.transition,
-            residual=self.residual,
-            layers=self._top_layers(),
-            batch_tokens=batch_tokens,
-        )
-
-    def _transition_cost(self, n_targets: int) -> float:
-        # One forward for all targets of a text, and a backward for each.
-        return {"gradient": 1.0 + n_targets, "value": 1.0, "uniform": 0.0}[self.transition]
-
 
 @dataclass(frozen=True)
-class _Curvature(_Exact):
+class CurvatureOptions(MadeOfParts):
     """Options of S.
 
     Attributes:
@@ -84,45 +54,9 @@ class _Curvature(_Exact):
     products: Products = "auto"
     n_probes: Annotated[int, Field(ge=1)] = 10
 
-    def parts(self, n_tokens: int) -> dict[str, dict[str, Any]]:
-        """See `MadeOfParts.parts`."""
-        rank = self._rank()
-        options = {
-            "mode": self.mode,
-            "products": self.products,
-            "n_probes": self.n_probes if rank is None else None,
-            "rank": rank,
-            "layers": self._top_layers(),
-        }
-        return {**super().parts(n_tokens), "curvature": options}
-
-    def _curvature(self, lm: LanguageModel, batch: Batch, seed: int, batch_tokens: int) -> Tensor:
-        return curvature(
-            lm.model,
-            batch,
-            mode=self.mode,
-            products=self.products,
-            n_probes=self.n_probes,
-            rank=self._rank(),
-            layers=self._top_layers(),
-            seed=seed,
-            batch_tokens=batch_tokens,
-        )
-
-    def _curvature_cost(self, n_tokens: int, n_targets: int) -> float:
-        if self.mode == "row":
-            return n_targets * _products_cost(self.products, self.n_probes, n_tokens)
-        if _way(self.products, n_tokens) not in ("batched", "double-backward"):
-            n_products = self.n_probes * (n_tokens + n_targets)
-            return n_targets * _products_cost(self.products, n_products, n_tokens)
-        # A pass for the prefixes; a gradient and m products for each token, through the text behind it alone.
-        budget = max(1, DEFAULT_BATCH_TOKENS // self.n_probes)
-        suffixes = sum(suffix_cost(n_tokens, each, budget) for each in range(1, n_targets + 1))
-        return n_targets + suffixes * (2.0 + 2.0 * self.n_probes)
-
 
 @dataclass(frozen=True)
-class _Information(MadeOfParts):
+class InformationOptions(MadeOfParts):
     """Options of I.
 
     Attributes:
@@ -131,24 +65,9 @@ class _Information(MadeOfParts):
 
     mask: Mask = "zero"
 
-    def parts(self, n_tokens: int) -> dict[str, dict[str, Any]]:
-        """See `MadeOfParts.parts`."""
-        return {**super().parts(n_tokens), "information": {"mask": self.mask}}
-
-    def _information(self, lm: LanguageModel, batch: Batch, batch_tokens: int) -> Tensor:
-        return information(lm.model, batch, mask=self.mask, batch_tokens=batch_tokens)
-
-    def _information_cost(self, n_tokens: int, n_targets: int) -> float:
-        # One unmasked pass, which leaves the prefixes too, and what stands behind them.
-        if self.mask == "mean":
-            return sum(
-                1.0 + suffix_cost(n_tokens, each, DEFAULT_BATCH_TOKENS) for each in range(1, n_targets + 1)
-            )
-        return 1.0 + suffix_cost(n_tokens, n_targets, DEFAULT_BATCH_TOKENS)
-
 
 @dataclass(frozen=True)
-class _Mix(_Curvature, _Information):
+class MixOptions(CurvatureOptions, InformationOptions):
     """Options of β S + γ I.
 
     Attributes:
@@ -172,13 +91,15 @@ class _Mix(_Curvature, _Information):
                 "beta and gamma are both 0, which leaves no score; give at least one of them weight"
             )
 
-    def _parts(self, lm: LanguageModel, batch: Batch, seed: int, batch_tokens: int) -> dict[str, Tensor]:
+    def components(self) -> dict[str, Component]:
+        """Curvature and information."""
         return {
-            "curvature": self._curvature(lm, batch, seed, batch_tokens),
-            "information": self._information(lm, batch, batch_tokens),
+            "curvature": Curvature(self.mode, self.products, self.n_probes),
+            "information": Information(self.mask),
         }
 
-    def _mix(self, parts: Mapping[str, Tensor]) -> Tensor:
+    def mixed(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """β S + γ I, [R, T]."""
         curvature, information = (
             _share(part) if self.normalize == "sum" else part
             for part in (parts["curvature"], parts["information"])
@@ -188,16 +109,10 @@ class _Mix(_Curvature, _Information):
             return curvature**weight * information ** (1 - weight)
         return self.beta * curvature + self.gamma * information
 
-    def _mix_costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        return {
-            "curvature": self._curvature_cost(n_tokens, n_targets),
-            "information": self._information_cost(n_tokens, n_targets),
-        }
-
 
 @register("heat")
 @dataclass(frozen=True)
-class Heat(_Transition, _Mix):
+class Heat(TransitionOptions, MixOptions):
     """HEAT with all three parts: M_i (β S_i + γ I_i)."""
 
     summary = "transition, gating curvature and information"
@@ -205,27 +120,20 @@ class Heat(_Transition, _Mix):
     needs = ("forward", "gradients", "second-derivatives", "attention")
     kind = "heat"
 
-    def score(
-        self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
-    ) -> Scores:
-        """Score every context token; see `Method.score`."""
-        flow = self._transition(lm, batch, batch_tokens)
-        return self.combined({"transition": flow, **self._parts(lm, batch, seed, batch_tokens)}, batch)
+    def components(self) -> dict[str, Component]:
+        """Transition, curvature and information."""
+        return {
+            "transition": Transition(self.transition, self.residual),
+            **MixOptions.components(self),
+        }
 
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
         """M_i (β S_i + γ I_i); see `MadeOfParts.combined`."""
-        return Scores(parts["transition"] * self._mix(parts), parts)
-
-    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents of each part; see `Method.costs`."""
-        return {
-            "transition": self._transition_cost(n_targets),
-            **self._mix_costs(n_tokens, n_targets),
-        }
+        return Scores(parts["transition"] * self.mixed(parts), parts)
 
 
 @dataclass(frozen=True)
-class _LowRank(Heat):
+class LowRankOptions(Heat):
     """Options of the low-rank curvature.
 
     Attributes:
@@ -234,16 +142,15 @@ class _LowRank(Heat):
 
     rank: Annotated[int, Field(ge=1)] = 64
 
-    def _rank(self) -> int | None:
-        return self.rank
-
-    def _curvature_cost(self, n_tokens: int, n_targets: int) -> float:
-        return n_targets * _products_cost(self.products, self.rank, n_tokens)
+    def components(self) -> dict[str, Component]:
+        """Those of HEAT, with the low-rank curvature."""
+        low_rank = Curvature(self.mode, self.products, self.n_probes, rank=self.rank)
+        return super().components() | {"curvature": low_rank}
 
 
 @register("heat-low-rank")
 @dataclass(frozen=True)
-class HeatLowRank(_LowRank):
+class HeatLowRank(LowRankOptions):
     """HEAT whose curvature comes from a low-rank approximation of the Hessian."""
 
     summary = "HEAT with the Hessian's low-rank approximation by Lanczos"
@@ -264,23 +171,12 @@ class HeatLayerSampling(Heat):
 
     layers: Annotated[int, Field(ge=1)] = 6
 
-    def _top_layers(self) -> int | None:
-        return self.layers
-
-    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents of each part in a model of so few blocks; a deeper one costs less, see `costs_in`."""
-        return self.costs_in(n_tokens, n_targets, self.layers)
-
-    def costs_in(self, n_tokens: int, n_targets: int, n_layers: int) -> dict[str, float]:
-        """Forward-equivalents of each part; see `Method.costs_in`. Backward passes end at the lowest block taken."""
-        share = min(1.0, self.layers / n_layers)
-        n_products = self.n_probes * (n_tokens + n_targets if self.mode == "block" else 1)
-        costs = super().costs(n_tokens, n_targets)
-        if self.transition == "gradient":
-            costs["transition"] = 1.0 + share * n_targets
-        # One more pass finds what enters the block.
-        costs["curvature"] = n_targets * (1.0 + _products_cost(self.products, n_products, n_tokens, share))
-        return costs
+    def components(self) -> dict[str, Component]:
+        """Those of HEAT, of the top blocks."""
+        return super().components() | {
+            "transition": Transition(self.transition, self.residual, self.layers),
+            "curvature": Curvature(self.mode, self.products, self.n_probes, layers=self.layers),
+        }
 
 
 @register("heat-windowed")
@@ -339,6 +235,10 @@ class HeatWindowed(Heat):
         }
         return {name: options | windows for name, options in parts.items()}
 
+    def costs_in(self, n_tokens: int, n_targets: int, n_layers: int) -> dict[str, float]:
+        """Forward-equivalents of each part; see `Method.costs_in`."""
+        return self.costs(n_tokens, n_targets)
+
     def log_probs(self, lm: LanguageModel, batch: Batch) -> Tensor:
         """The target's log-probability behind the last window, the longest piece of text that is all the prompt's."""
         found = []
@@ -379,16 +279,12 @@ class HeatWindowed(Heat):
         self, lm: LanguageModel, batch: Batch, target: int, windows: Windows, seed: int, batch_tokens: int
     ) -> dict[str, Tensor]:
         part, n_tokens = windows.batch, batch.token_ids.shape[1]
+        gate = Transition(self.transition, self.residual)
         values = {
-            "transition": flow(
-                lm.model,
-                part,
-                kind=self.transition,
-                residual=self.residual,
-                layers=None,
-                batch_tokens=batch_tokens,
+            "transition": gate.flow(lm.model, part, batch_tokens),
+            "curvature": self.components()["curvature"].compute(
+                lm.model, part, seed=seed, batch_tokens=batch_tokens
             ),
-            "curvature": self._curvature(lm, part, seed, batch_tokens),
             "information": information(
                 lm.model,
                 part,
@@ -404,7 +300,7 @@ class HeatWindowed(Heat):
 
 @register("heat-lr-win")
 @dataclass(frozen=True)
-class HeatLowRankWindowed(HeatWindowed, _LowRank):
+class HeatLowRankWindowed(HeatWindowed, LowRankOptions):
     """HEAT on windows, each with the low-rank curvature: the poster's recommendation for long prompts."""
 
     summary = "HEAT on windows with the low-rank curvature"
@@ -413,7 +309,7 @@ class HeatLowRankWindowed(HeatWindowed, _LowRank):
 
 @register("no-gate")
 @dataclass(frozen=True)
-class NoGate(_Mix):
+class NoGate(MixOptions):
     """HEAT without the transition: β S_i + γ I_i."""
 
     summary = "curvature and information, no transition (ablation)"
@@ -421,24 +317,14 @@ class NoGate(_Mix):
     needs = ("forward", "gradients", "second-derivatives")
     kind = "ablation"
 
-    def score(
-        self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
-    ) -> Scores:
-        """Score every context token; see `Method.score`."""
-        return self.combined(self._parts(lm, batch, seed, batch_tokens), batch)
-
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
         """β S_i + γ I_i; see `MadeOfParts.combined`."""
-        return Scores(self._mix(parts), parts)
-
-    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents of each part; see `Method.costs`."""
-        return self._mix_costs(n_tokens, n_targets)
+        return Scores(self.mixed(parts), parts)
 
 
 @register("uniform-transition")
 @dataclass(frozen=True)
-class UniformTransition(_Mix):
+class UniformTransition(MixOptions):
     """HEAT with M_i = 1/n: within one text it ranks the tokens as `no-gate` does, on another scale."""
 
     summary = "curvature and information under a uniform transition (ablation)"
@@ -446,25 +332,15 @@ class UniformTransition(_Mix):
     needs = ("forward", "gradients", "second-derivatives")
     kind = "ablation"
 
-    def score(
-        self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
-    ) -> Scores:
-        """Score every context token; see `Method.score`."""
-        return self.combined(self._parts(lm, batch, seed, batch_tokens), batch)
-
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
         """(β S_i + γ I_i) / n; see `MadeOfParts.combined`."""
         uniform = shares(batch.context.to(parts["information"]), batch)
-        return Scores(uniform * self._mix(parts), {"transition": uniform, **parts})
-
-    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents of each part; see `Method.costs`."""
-        return self._mix_costs(n_tokens, n_targets)
+        return Scores(uniform * self.mixed(parts), {"transition": uniform, **parts})
 
 
 @register("transition-only")
 @dataclass(frozen=True)
-class TransitionOnly(_Transition):
+class TransitionOnly(TransitionOptions):
     """M alone."""
 
     summary = "the transition alone (ablation)"
@@ -472,24 +348,18 @@ class TransitionOnly(_Transition):
     needs = ("forward", "gradients", "attention")
     kind = "ablation"
 
-    def score(
-        self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
-    ) -> Scores:
-        """Score every context token; see `Method.score`."""
-        return self.combined({"transition": self._transition(lm, batch, batch_tokens)}, batch)
+    def components(self) -> dict[str, Component]:
+        """The transition."""
+        return {"transition": Transition(self.transition, self.residual)}
 
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
         """M_i; see `MadeOfParts.combined`."""
         return Scores(parts["transition"], parts)
 
-    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents of each part; see `Method.costs`."""
-        return {"transition": self._transition_cost(n_targets)}
-
 
 @register("hessian-only")
 @dataclass(frozen=True)
-class HessianOnly(_Curvature):
+class HessianOnly(CurvatureOptions):
     """S alone."""
 
     summary = "the curvature alone (ablation)"
@@ -497,24 +367,18 @@ class HessianOnly(_Curvature):
     needs = ("forward", "gradients", "second-derivatives")
     kind = "ablation"
 
-    def score(
-        self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
-    ) -> Scores:
-        """Score every context token; see `Method.score`."""
-        return self.combined({"curvature": self._curvature(lm, batch, seed, batch_tokens)}, batch)
+    def components(self) -> dict[str, Component]:
+        """The curvature."""
+        return {"curvature": Curvature(self.mode, self.products, self.n_probes)}
 
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
         """S_i; see `MadeOfParts.combined`."""
         return Scores(parts["curvature"], parts)
 
-    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents of each part; see `Method.costs`."""
-        return {"curvature": self._curvature_cost(n_tokens, n_targets)}
-
 
 @register("kl-only")
 @dataclass(frozen=True)
-class KlOnly(_Information):
+class KlOnly(InformationOptions):
     """I alone."""
 
     summary = "the information alone (ablation)"
@@ -522,39 +386,13 @@ class KlOnly(_Information):
     needs = ("forward",)
     kind = "ablation"
 
-    def score(
-        self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
-    ) -> Scores:
-        """Score every context token; see `Method.score`."""
-        return self.combined({"information": self._information(lm, batch, batch_tokens)}, batch)
+    def components(self) -> dict[str, Component]:
+        """The information."""
+        return {"information": Information(self.mask)}
 
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
         """I_i; see `MadeOfParts.combined`."""
         return Scores(parts["information"], parts)
-
-    def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents of each part; see `Method.costs`."""
-        return {"information": self._information_cost(n_tokens, n_targets)}
-
-
-def _way(products: Products, n_tokens: int) -> Products:
-    """How products are made at a length; batched ones cost what those one by one do."""
-    if products != "auto":
-        return products
-    return "batched" if n_tokens <= LONGEST_SECOND_DERIVATIVE else "finite-difference"
-
-
-def _products_cost(products: Products, n_products: int, n_tokens: int, share: float = 1.0) -> float:
-    """Forward-equivalents of N Hessian-vector products of one text, backward through a share of the blocks."""
-    # The weights take no gradient, so a backward pass costs what a forward does, and a double backward twice that.
-    gradient = 1.0 + share
-    shared, each = {
-        "double-backward": (gradient, 2.0 * share),
-        "batched": (gradient, 2.0 * share),
-        "forward-over-reverse": (0.0, 2.0 * gradient),
-        "finite-difference": (0.0, 2.0 * gradient),
-    }[_way(products, n_tokens)]
-    return shared + each * n_products
 
 
 def _share(part: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
@@ -20,6 +21,7 @@ from heat.components.prefix import (
     keys_and_values,
     prefix_before,
     repeated_cache,
+    suffix_cost,
     suffix_parts,
 )
 from heat.errors import ConfigError, UnsupportedModelError
@@ -94,8 +96,7 @@ def curvature(
     lengths = rows.context.sum(-1)
     result = torch.zeros(rows.context.shape, device=rows.token_ids.device)
     with frozen(model), in_float32(model):
-        for way in _ways(products, lengths):
-            chosen = (_way_of(products, lengths) == _WAYS.index(way)).nonzero()[:, 0]
+        for way, chosen in _strategies(products, lengths).items():
             size = rows_within(batch_tokens, rows.token_ids.shape[1] * len(probes))
 
             def work(some: Tensor, way: Products = way) -> tuple[Tensor, Tensor]:
@@ -106,6 +107,63 @@ def curvature(
                 result = result.to(found)
                 result[some] = found
     return torch.where(batch.context.to(result.device), result, 0.0)
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """S as a component of a method; the options are those of `curvature`.
+
+    Attributes:
+        mode: `row` or `block`.
+        products: How products are made.
+        n_probes: Number of Rademacher probes.
+        rank: Rank of the approximation of H; None for none.
+        layers: Take it at the input of the N-th block from the top; None for the embeddings.
+    """
+
+    mode: Mode = "row"
+    products: Products = "auto"
+    n_probes: int = 10
+    rank: int | None = None
+    layers: int | None = None
+
+    def key(self) -> dict[str, Any]:
+        """What its numbers depend on."""
+        return asdict(self) | {"n_probes": self.n_probes if self.rank is None else None}
+
+    def compute(self, model: PreTrainedModel, batch: Batch, *, seed: int, batch_tokens: int) -> Tensor:
+        """S of every token, [R, T]; see `curvature`."""
+        return curvature(model, batch, **asdict(self), seed=seed, batch_tokens=batch_tokens)
+
+    def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
+        """Forward-equivalents; see `heat.method.Component`."""
+        strategy = strategy_at(self.products, n_tokens)
+        if self.rank is not None:
+            n_products = self.rank
+        elif self.mode == "row":
+            n_products = self.n_probes
+        else:
+            n_products = self.n_probes * (n_tokens + n_targets)
+        if self.layers is not None:
+            # One more pass finds what enters the block; backward passes end there.
+            share = 1.0 if n_layers is None else min(1.0, self.layers / n_layers)
+            return n_targets * (1.0 + _products_cost(strategy, n_products, share))
+        by_suffix = self.mode == "block" and self.rank is None and strategy in _BY_SUFFIX
+        if not by_suffix:
+            return n_targets * _products_cost(strategy, n_products)
+        # A pass for the prefixes; a gradient and m products for each token, through the text behind it alone.
+        budget = max(1, DEFAULT_BATCH_TOKENS // self.n_probes)
+        suffixes = sum(suffix_cost(n_tokens, each, budget) for each in range(1, n_targets + 1))
+        return n_targets + suffixes * (2.0 + 2.0 * self.n_probes)
+
+
+def _products_cost(strategy: Products, n_products: int, share: float = 1.0) -> float:
+    """Forward-equivalents of N Hessian-vector products of one text, backward through a share of the blocks."""
+    # The weights take no gradient, so a backward pass costs what a forward does, and a double backward twice that.
+    gradient = 1.0 + share
+    if strategy in _BY_SUFFIX:
+        return gradient + 2.0 * share * n_products
+    return 2.0 * gradient * n_products
 
 
 def rademacher(n_probes: int, n_tokens: int, width: int, seed: int) -> Tensor:
@@ -125,22 +183,33 @@ def rademacher(n_probes: int, n_tokens: int, width: int, seed: int) -> Tensor:
     return (2.0 * bits - 1.0).permute(1, 0, 2)
 
 
-_WAYS: list[Products] = ["double-backward", "batched", "forward-over-reverse", "finite-difference"]
+# Both are second derivatives over a retained graph, and cost the same.
+_BY_SUFFIX = ("batched", "double-backward")
 
 
-def _way_of(products: Products, lengths: Tensor) -> Tensor:
-    """Index into `_WAYS` for every text; it depends on the text's own length alone, not on the batch's."""
+def strategy_at(products: Products, n_tokens: int) -> Products:
+    """The Hessian-vector-product strategy for a context of a length.
+
+    Args:
+        products: As asked for; `auto` goes by the length.
+        n_tokens: Length of the context.
+    """
     if products != "auto":
-        return torch.full_like(lengths, _WAYS.index(products))
-    together, one_by_one, differences = (
-        _WAYS.index(way) for way in ("batched", "double-backward", "finite-difference")
-    )
-    exact = torch.where(lengths <= LONGEST_BATCHED, together, one_by_one)
-    return torch.where(lengths <= LONGEST_SECOND_DERIVATIVE, exact, differences)
+        return products
+    if n_tokens > LONGEST_SECOND_DERIVATIVE:
+        return "finite-difference"
+    return "batched" if n_tokens <= LONGEST_BATCHED else "double-backward"
 
 
-def _ways(products: Products, lengths: Tensor) -> list[Products]:
-    return [_WAYS[index] for index in _way_of(products, lengths).unique().tolist()]
+def _strategies(products: Products, lengths: Tensor) -> dict[Products, Tensor]:
+    """Each strategy with the texts it is for; a text's depends on its own length alone, not on the batch's."""
+    chosen = [strategy_at(products, int(length)) for length in lengths]
+    return {
+        strategy: torch.tensor(
+            [at for at, each in enumerate(chosen) if each == strategy], device=lengths.device
+        )
+        for strategy in dict.fromkeys(chosen)
+    }
 
 
 def _check_rank(rank: int | None, rows: Batch, width: int) -> None:
@@ -175,7 +244,7 @@ def _sizes(
     batch_tokens: int,
 ) -> Tensor:
     """S of some texts with one target each, [R, T]."""
-    by_suffix = mode == "block" and rank is None and layers is None and way in ("batched", "double-backward")
+    by_suffix = mode == "block" and rank is None and layers is None and way in _BY_SUFFIX
     if by_suffix and keeps_prefixes(model):
         with _differentiable(model), fused_activations(model, differentiated_twice=True):
             return _suffix_block_size(model, batch, probes, batch_tokens)

@@ -1,7 +1,8 @@
 """Information I: how much the next-token distribution changes when a token is masked."""
 
 from collections.abc import Iterator
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from heat.components.prefix import (
     keys_and_values,
     prefix_before,
     repeated_cache,
+    suffix_cost,
     suffix_parts,
 )
 from heat.errors import ConfigError
@@ -82,6 +84,33 @@ def information(
         chosen = _that_matter(batch, coarse, span, refine, groups)
         fine = passes.divergence(_jobs(batch, chosen, 1), chosen)
         return torch.where(chosen, fine, coarse)
+
+
+@dataclass(frozen=True)
+class Information:
+    """I as a component of a method; the options are those of `information`.
+
+    Attributes:
+        mask: What stands in a token's place.
+    """
+
+    mask: Mask = "zero"
+
+    def key(self) -> dict[str, Any]:
+        """What its numbers depend on."""
+        return {"mask": self.mask}
+
+    def compute(self, model: PreTrainedModel, batch: Batch, *, seed: int, batch_tokens: int) -> Tensor:
+        """I of every token, [R, T]; see `information`."""
+        return information(model, batch, mask=self.mask, batch_tokens=batch_tokens)
+
+    def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
+        """Forward-equivalents; see `heat.method.Component`."""
+        # One unmasked pass, which leaves the prefixes too, and what stands behind them.
+        if self.mask == "mean":
+            alone = [suffix_cost(n_tokens, each, DEFAULT_BATCH_TOKENS) for each in range(1, n_targets + 1)]
+            return n_targets + sum(alone)
+        return 1.0 + suffix_cost(n_tokens, n_targets, DEFAULT_BATCH_TOKENS)
 
 
 class _Passes:

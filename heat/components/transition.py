@@ -1,7 +1,8 @@
 """Transition M: how much of what reaches the target position came from each token."""
 
 from collections.abc import Sequence
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -62,6 +63,50 @@ def transition(
     """
     mass = flow(model, batch, kind=kind, residual=residual, layers=layers, batch_tokens=batch_tokens)
     return shares(mass, batch)
+
+
+@dataclass(frozen=True)
+class Transition:
+    """M as a component of a method; the options are those of `transition`.
+
+    Attributes:
+        kind: `gradient`, `value` or `uniform`.
+        residual: Weight of the residual path in `gradient`.
+        layers: Walk through the top N blocks only; None for all.
+    """
+
+    kind: Kind = "gradient"
+    residual: Residual = "full"
+    layers: int | None = None
+
+    def key(self) -> dict[str, Any]:
+        """What its numbers depend on."""
+        return {"transition": self.kind, "residual": self.residual, "layers": self.layers}
+
+    def compute(self, model: PreTrainedModel, batch: Batch, *, seed: int, batch_tokens: int) -> Tensor:
+        """M of every token, [R, T]; see `transition`."""
+        return shares(self.flow(model, batch, batch_tokens), batch)
+
+    def flow(self, model: PreTrainedModel, batch: Batch, batch_tokens: int) -> Tensor:
+        """The same before it is divided by its sum; see `flow`."""
+        return flow(
+            model,
+            batch,
+            kind=self.kind,
+            residual=self.residual,
+            layers=self.layers,
+            batch_tokens=batch_tokens,
+        )
+
+    def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
+        """Forward-equivalents; see `heat.method.Component`."""
+        if self.kind != "gradient":
+            return 1.0 if self.kind == "value" else 0.0
+        # One forward for all targets of a text, and a backward for each, which ends at the lowest block taken.
+        share = 1.0
+        if self.layers is not None and n_layers is not None:
+            share = min(1.0, self.layers / n_layers)
+        return 1.0 + share * n_targets
 
 
 def flow(

@@ -71,7 +71,7 @@ def test_low_rank_windows_are_low_rank_where_one_window_holds_all() -> None:
     ("method", "config", "message"),
     [
         ("heat-low-rank", {}, "needs curvature with options"),
-        ("heat-layer-sampling", {}, "needs curvature and transition with options"),
+        ("heat-layer-sampling", {}, "needs transition and curvature with options"),
         ("heat", {"n_probes": 3}, "needs curvature with options"),
         ("heat", {"mask": "mean"}, "needs information with options"),
         ("transition-only", {"transition": "value"}, "needs transition with options"),
