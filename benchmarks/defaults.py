@@ -136,7 +136,7 @@ def auprcs(
     """AUPRC of every form on one text."""
     from evaluate.alignment.run import masks
     from evaluate.metrics.alignment import auprc
-    from evaluate.projection import word_scores
+    from heat.projection import word_scores
 
     gold, distractor = masks(example)
     found = {}

@@ -11,10 +11,6 @@ class ShadowedError(EvaluateError, ImportError):
     """A foreign package answers to the name of one of ours."""
 
 
-class ProjectionError(EvaluateError):
-    """Token scores cannot be carried over to words."""
-
-
 class MetricError(EvaluateError):
     """Scores and gold do not fit each other."""
 

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 
-from evaluate.tasks.task import Aggregation, Answer, Target
+from evaluate.tasks.task import Answer, Target
+from heat.projection import Aggregation
 
 BenchmarkOption = Annotated[
     str | None,

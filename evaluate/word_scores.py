@@ -17,7 +17,6 @@ from evaluate.metrics.alignment import Scores, decides
 from evaluate.pipeline.records import Evaluation, read_examples, read_result
 from evaluate.pipeline.store import Score, attribution_key
 from evaluate.pipeline.summary import UNSCORED
-from evaluate.projection import word_scores
 from evaluate.results import summaries
 from evaluate.tasks.task import Example
 
@@ -94,17 +93,11 @@ class WordScores:
         if not path.is_file():
             raise ReportError(f"{self.folder} lacks the attribution of {example.id} by {method}")
         found = heat.Attribution.load(path)
-        by_name = {
-            name: word_scores(
-                values.numpy(),
-                found.text,
-                example.words,
-                found.offsets or (),
-                self.result.settings.aggregation,
-            )
-            for name, values in found.components.items()
+        how = self.result.settings.aggregation
+        return {
+            name: np.asarray(found.on_words(example.words, how, component=name).mean(axis=0))
+            for name in found.components
         }
-        return {name: np.asarray(by_target.mean(axis=0)) for name, by_target in by_name.items()}
 
 
 def read_word_scores(folder: Path, kind: str = "alignment") -> WordScores:

@@ -1,18 +1,21 @@
 """What an attribution method found, with all that is needed to judge it and to make it again."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from heat.errors import AttributionFileError
+from heat.errors import AttributionFileError, ProjectionError
 from heat.files import write_whole
+from heat.projection import Aggregation, word_scores
 
 if TYPE_CHECKING:
     from heat.notebook import View
@@ -98,6 +101,27 @@ class Attribution:
         from heat.notebook import View
 
         return View(self, top)
+
+    def on_words(
+        self, words: Sequence[tuple[int, int]], aggregation: Aggregation = "mean", component: str = ""
+    ) -> NDArray[np.float64]:
+        """Scores of words; see `heat.projection.word_scores`.
+
+        Args:
+            words: `[start, end)` code points of each in `text`, without overlap.
+            aggregation: How a word's score is made of its tokens'.
+            component: Name of the part to take in place of the scores.
+
+        Returns:
+            float64 [m, words]. Words of the target have scores too; nothing of a target counts for itself.
+
+        Raises:
+            ProjectionError: A word has no token, or the prompt was given as ids, which have no places.
+        """
+        if self.offsets is None:
+            raise ProjectionError("the attribution has no offsets, as its prompt was given as ids")
+        values = self.components[component] if component else self.scores
+        return word_scores(values.numpy(), self.text, words, self.offsets, aggregation)
 
     def save(self, path: str | Path) -> None:
         """Write one .safetensors file, whole or not at all; everything but the tensors is JSON in its header.

@@ -83,3 +83,7 @@ class PromptFileError(HeatError):
 
 class ChatError(PromptFileError):
     """Chat messages cannot be put to a model."""
+
+
+class ProjectionError(HeatError):
+    """Token scores cannot be carried over to words."""

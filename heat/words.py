@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import regex
 import torch
 from torch import Tensor
+
+from heat.projection import counts, outside_share, word_scores
 
 if TYPE_CHECKING:
     from heat.attribution import Attribution
@@ -124,29 +127,32 @@ def read(attribution: Attribution) -> Reading:
     """
     first, last = attribution.target_span
     if attribution.offsets is None:
+        # As if each token were one character long, and a word.
+        words = [(index, index + 1) for index in range(first)]
+        text, spans = "x" * first, words
         prompt = [Piece(" ", name, (name,)) for name in attribution.tokens[:first]]
-        links = [(index, index, 1.0) for index in range(first)]
         answer = [Piece(" ", name, (name,)) for name in attribution.tokens[first:last]]
     else:
-        spans = attribution.offsets
-        starts = [start for start, end in spans[first:last] if end > start]
+        starts = [start for start, end in attribution.offsets[first:last] if end > start]
         text = attribution.text[: starts[0]] if starts else attribution.text
-        prompt, links, reached = _prompt_words(text, spans[:first], attribution.tokens)
-        answer = list(_answer(attribution, reached, len(text)))
-    answer_links = [(first + index, len(prompt) + index, 1.0) for index in range(last - first)]
-    tokens, places, shares = zip(*links, *answer_links, strict=True)
+        spans = [(min(start, len(text)), min(end, len(text))) for start, end in attribution.offsets[:first]]
+        words = split_words(text)
+        prompt = _prompt_words(text, words, spans, attribution.tokens)
+        answer = list(_answer(attribution, words[-1][1] if words else 0, len(text)))
     views = {
-        name: _project(values, tokens, places, shares, len(prompt) + len(answer))
+        name: torch.cat(
+            [_on_words(values[:, :first], text, words, spans), values[:, first:last].double()], dim=1
+        )
         for name, values in {SCORE: attribution.scores, **attribution.components}.items()
     }
-    on_prompt = attribution.scores[:, :first].abs().double().sum(0)
-    on_words = on_prompt[sorted({token for token, _, _ in links})].sum()
+    on_prompt = attribution.scores[:, :first].abs().double().sum(0, keepdim=True)
+    says = float(on_prompt.sum()) > 0
     return Reading(
         prompt=tuple(prompt),
         answer=tuple(answer),
         views=views,
         probabilities=tuple(attribution.log_probs.double().exp().tolist()),
-        outside=float(1 - on_words / on_prompt.sum()) if float(on_prompt.sum()) > 0 else 0.0,
+        outside=outside_share(on_prompt, text, words, spans) if says else 0.0,
     )
 
 
@@ -204,29 +210,32 @@ def visible_lines(text: str) -> str:
 
 
 def _prompt_words(
-    text: str, spans: Sequence[tuple[int, int]], names: Sequence[str]
-) -> tuple[list[Piece], list[tuple[int, int, float]], int]:
-    """Words, (token, word, share) links, and where the last word ends."""
-    words = split_words(text)
-    word_at = [-1] * len(text)
-    for index, (start, end) in enumerate(words):
-        word_at[start:end] = [index] * (end - start)
-    links = []
-    members: list[list[str]] = [[] for _ in words]
-    for token, (start, end) in enumerate(spans):
-        counts: dict[int, int] = {}
-        for place in word_at[start:end]:
-            if place >= 0:
-                counts[place] = counts.get(place, 0) + 1
-        for place, count in counts.items():
-            links.append((token, place, count / sum(counts.values())))
-            members[place].append(names[token])
+    text: str,
+    words: Sequence[tuple[int, int]],
+    spans: Sequence[tuple[int, int]],
+    names: Sequence[str],
+) -> list[Piece]:
+    """The words, each with the names of the tokens that touch it."""
+    by_word = counts(text, words, spans).tocsc()
     pieces = []
     reached = 0
-    for (start, end), tokens in zip(words, members, strict=True):
-        pieces.append(Piece(text[reached:start], text[start:end], tuple(tokens)))
+    for index, (start, end) in enumerate(words):
+        tokens = sorted(by_word.indices[by_word.indptr[index] : by_word.indptr[index + 1]])
+        pieces.append(Piece(text[reached:start], text[start:end], tuple(names[each] for each in tokens)))
         reached = end
-    return pieces, links, reached
+    return pieces
+
+
+def _on_words(
+    values: Tensor, text: str, words: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]
+) -> Tensor:
+    """Mean scores of words, float64 [m, words]; a word that the tokenizer drops has none, 0."""
+    touched = np.flatnonzero(counts(text, words, spans).sum(axis=0)).tolist()
+    found = torch.zeros(len(values), len(words), dtype=torch.float64)
+    if len(touched):
+        kept = [words[index] for index in touched]
+        found[:, touched] = torch.from_numpy(word_scores(values.numpy(), text, kept, spans))
+    return found
 
 
 def _answer(attribution: Attribution, reached: int, start_of_answer: int) -> Iterator[Piece]:
@@ -243,12 +252,3 @@ def _answer(attribution: Attribution, reached: int, start_of_answer: int) -> Ite
         shown = own.lstrip()
         yield Piece(gap + own[: len(own) - len(shown)], shown or name, (name,))
         gap = ""
-
-
-def _project(
-    values: Tensor, tokens: Sequence[int], places: Sequence[int], shares: Sequence[float], n_places: int
-) -> Tensor:
-    weights, at = torch.tensor(shares, dtype=torch.float64), torch.tensor(places)
-    total = torch.zeros(len(values), n_places, dtype=torch.float64)
-    total = total.index_add(1, at, values[:, list(tokens)].double() * weights)
-    return total / torch.zeros(n_places, dtype=torch.float64).index_add(0, at, weights)

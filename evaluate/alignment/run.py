@@ -15,8 +15,8 @@ from evaluate.pipeline.records import Evaluation
 from evaluate.pipeline.run import RunConfig, evaluate
 from evaluate.pipeline.runner import Progress, no_progress
 from evaluate.pipeline.store import ScoreStatus
-from evaluate.projection import word_scores
-from evaluate.tasks.task import Aggregation, Example, Task
+from evaluate.tasks.task import Example, Task
+from heat.projection import Aggregation
 
 if TYPE_CHECKING:
     from evaluate.engine import Engine
@@ -117,10 +117,7 @@ def example_scores(attribution: Attribution, example: Example, aggregation: Aggr
     Raises:
         ProjectionError: A word has no token, or the attribution has no offsets.
     """
-    by_target = word_scores(
-        attribution.scores.numpy(), attribution.text, example.words, attribution.offsets or (), aggregation
-    )
-    return np.asarray(by_target.mean(axis=0))
+    return np.asarray(attribution.on_words(example.words, aggregation).mean(axis=0))
 
 
 def people_scores(example: Example) -> dict[str, float]:

@@ -13,7 +13,6 @@ from evaluate.engine import Engine, Failed, engine_of, only, stateless
 from evaluate.errors import EvaluateError, NoFoilError, StoreError
 from evaluate.pipeline.answers import exact_match, own_answer, probability, token_f1
 from evaluate.pipeline.store import FAILED, Item, Scratch, Settings, Store, Timing, attribution_key, item_key
-from evaluate.projection import projection
 from evaluate.tasks.task import Example, Target, Task
 
 if TYPE_CHECKING:
@@ -240,6 +239,7 @@ def _failed(example: Example, settings: Settings, failed: Failed) -> Item:
 def _item(lm: LanguageModel, example: Example, settings: Settings) -> Item:
     import heat
     from heat.errors import HeatError
+    from heat.projection import projection
 
     key = item_key(example, settings)
     try:

@@ -23,7 +23,6 @@ from evaluate.pipeline.store import (
     attribution_key,
     score_key,
 )
-from evaluate.projection import unscored_share
 
 if TYPE_CHECKING:
     from heat import Attribution, LanguageModel
@@ -216,6 +215,7 @@ def _values(
     """Values, status, why it was refused, and what is said of the attribution beside them."""
     from heat.components.transition import collapsed
     from heat.errors import HeatError, NonFiniteError
+    from heat.projection import outside_share
 
     if isinstance(attribution, NonFiniteError):
         return *scorer(case, None, variants), "", {}
@@ -223,7 +223,9 @@ def _values(
         return {}, "refused", str(attribution), {}
     transition = attribution.components.get("transition")
     seen = {
-        "unscored": unscored_share(attribution, case.example),
+        "unscored": outside_share(
+            attribution.scores, attribution.text, case.example.words, attribution.offsets or ()
+        ),
         "collapsed": transition is not None and collapsed(transition),
     }
     return *scorer(case, attribution, variants), "", seen

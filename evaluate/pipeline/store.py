@@ -33,7 +33,8 @@ from annotate.files import (
 )
 from annotate.schema import Record
 from evaluate.errors import StoreError
-from evaluate.tasks.task import Aggregation, Answer, Example, Target
+from evaluate.tasks.task import Answer, Example, Target
+from heat.projection import Aggregation
 
 if TYPE_CHECKING:
     from heat import Attribution

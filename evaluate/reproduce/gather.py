@@ -177,7 +177,6 @@ def _in_words(estimate: Estimate) -> str:
 def _highest(tables: Sequence[PosterTable], lm: LanguageModel, seed: int) -> dict[str, tuple[str, ...]]:
     """Words of the poster's example texts, by HEAT's score, highest first."""
     import heat
-    from evaluate.projection import word_scores
     from heat.errors import HeatError
 
     found = {}
@@ -187,9 +186,7 @@ def _highest(tables: Sequence[PosterTable], lm: LanguageModel, seed: int) -> dic
         words = split_words(check.prompt)
         try:
             attribution = heat.attribute(lm, check.prompt, check.target, "heat", seed=seed, max_targets=1)
-            scores = word_scores(
-                attribution.scores.numpy(), attribution.text, words, attribution.offsets or ()
-            )[0]
+            scores = attribution.on_words(words)[0]
         except (HeatError, EvaluateError):
             continue
         ranked = sorted(range(len(words)), key=lambda index: -scores[index])

@@ -12,7 +12,6 @@ import numpy as np
 from evaluate.metrics.metric import Metric
 from evaluate.pipeline.case import Case
 from evaluate.pipeline.measure import Cases, Context, Measure
-from evaluate.projection import word_scores
 from evaluate.robustness.copies import Change, Compare, Values, cache_key, cases_of, mean_defined, scorer
 from evaluate.robustness.metrics import kendall, overlap_at_k, rewriting_metrics, spearman, standardised
 from evaluate.robustness.options import Options
@@ -116,9 +115,7 @@ def word_means(attribution: Attribution, example: Example) -> Values:
     Returns:
         float64, one a word.
     """
-    values = attribution.scores.double().numpy()
-    by_target = word_scores(values, attribution.text, example.words, attribution.offsets or ())
-    return np.asarray(by_target.mean(axis=0))
+    return np.asarray(attribution.on_words(example.words).mean(axis=0))
 
 
 def _agreement(one: Values, other: Values) -> dict[str, float]:

@@ -10,10 +10,10 @@ from pydantic import model_validator
 
 from annotate.files import canonical_hash
 from annotate.schema import Record, Span
+from heat.projection import Aggregation
 
 Answer = Literal["gold", "model"]
 Target = Literal["first", "all"]
-Aggregation = Literal["mean", "sum", "max"]
 
 
 class Example(Record):

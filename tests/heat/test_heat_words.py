@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import heat
 from annotate.words import split_words as benchmark_words
-from evaluate.projection import word_scores
+from heat.projection import word_scores
 from heat.words import excerpt, read, split_words, visible, visible_lines
 
 

@@ -10,24 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import regex
 from numpy.typing import ArrayLike, NDArray
 
-from evaluate.errors import ProjectionError
-from evaluate.tasks.task import Aggregation, Example
+from heat.errors import ProjectionError
 
 if TYPE_CHECKING:
     from scipy.sparse import csc_array, csr_array
-
-    from heat import Attribution
 
 # The whitespace of the rule that makes words: unlike str.isspace it holds separators like U+001C for visible.
 _SPACE = regex.compile(r"\s")
 
 Span = tuple[int, int]
+Aggregation = Literal["mean", "sum", "max"]
 
 
 def projection(text: str, words: Sequence[Span], offsets: Sequence[Span]) -> csr_array[np.float64]:
@@ -46,17 +44,38 @@ def projection(text: str, words: Sequence[Span], offsets: Sequence[Span]) -> csr
     Raises:
         ProjectionError: A word is touched by no token, or a span reaches beyond the text.
     """
-    from scipy.sparse import csr_array
-
     if not words:
         raise ProjectionError("the text has no words to score")
     if max(end for _, end in (*words, *offsets)) > len(text):
         raise ProjectionError(f"a word or token ends beyond the text, which has {len(text)} characters")
+    found = counts(text, words, offsets)
+    bare = np.flatnonzero(found.sum(axis=0) == 0)
+    if len(bare):
+        start, end = words[bare[0]]
+        raise ProjectionError(
+            f"no token covers word {bare[0]} ({text[start:end]!r} at {start}); the tokenizer drops it"
+        )
+    found.data /= np.repeat(found.sum(axis=1), np.diff(found.indptr))
+    return found
+
+
+def counts(text: str, words: Sequence[Span], offsets: Sequence[Span]) -> csr_array[np.float64]:
+    """How many visible characters every token has in every word.
+
+    Args:
+        text: The text that both kinds of span index, in code points.
+        words: ``(start, end)`` of each word, without overlap.
+        offsets: ``(start, end)`` of each token.
+
+    Returns:
+        A sparse float64 matrix of shape ``(tokens, words)``.
+    """
+    from scipy.sparse import csr_array
+
     word_at = np.full(len(text), -1)
     for index, (start, end) in enumerate(words):
         word_at[start:end] = index
     word_at[[match.start() for match in _SPACE.finditer(text)]] = -1
-
     spans = np.asarray(offsets, dtype=np.int64).reshape(-1, 2)
     lengths = spans[:, 1] - spans[:, 0]
     tokens = np.repeat(np.arange(len(spans)), lengths)
@@ -64,18 +83,9 @@ def projection(text: str, words: Sequence[Span], offsets: Sequence[Span]) -> csr
     characters = np.repeat(spans[:, 0], lengths) + np.arange(len(tokens)) - first
     touched = word_at[characters]
     inside = touched >= 0
-    counts = csr_array(
+    return csr_array(
         (np.ones(int(inside.sum())), (tokens[inside], touched[inside])), shape=(len(spans), len(words))
     )
-    bare = np.flatnonzero(counts.sum(axis=0) == 0)
-    if len(bare):
-        start, end = words[bare[0]]
-        raise ProjectionError(
-            f"no token covers word {bare[0]} ({text[start:end]!r} at {start}); the tokenizer drops it"
-        )
-    totals = counts.sum(axis=1)
-    counts.data /= np.repeat(totals, np.diff(counts.indptr))
-    return counts
 
 
 @lru_cache(maxsize=4096)
@@ -120,21 +130,20 @@ def word_scores(
     return np.asarray(found / np.add.reduceat(shares, starts) if aggregation == "mean" else found)
 
 
-def unscored_share(attribution: Attribution, example: Example) -> float:
-    """Share of the absolute scores that lies on tokens which touch no scored word.
-
-    These are the question, the cue, whatever a prompt template adds, and special tokens.
+def outside_share(scores: ArrayLike, text: str, words: Sequence[Span], offsets: Sequence[Span]) -> float:
+    """Share of the absolute scores that lies on tokens which touch no word.
 
     Args:
-        attribution: Of a text that begins with the example's prompt.
-        example: Whose words are scored.
+        scores: Array of shape ``(targets, tokens)``.
+        text: The text that both kinds of span index.
+        words: ``(start, end)`` code points of each word.
+        offsets: ``(start, end)`` code points of each token.
 
     Returns:
-        A number in [0, 1], mean over the target tokens; ``nan`` where all scores are 0.
+        A number in [0, 1], mean over the targets; ``nan`` where all scores are 0.
     """
-    by_word = _by_word(attribution.text, tuple(example.words), tuple(attribution.offsets or ()))
-    touched = np.asarray(by_word.sum(axis=1)).ravel() > 0
-    sizes = np.abs(attribution.scores.double().numpy())
+    touched = counts(text, words, offsets).sum(axis=1) > 0
+    sizes = np.abs(np.asarray(scores, dtype=np.float64))
     totals, outside = sizes.sum(axis=1), sizes[:, ~touched].sum(axis=1)
     says = totals > 0
     return float((outside[says] / totals[says]).mean()) if says.any() else float("nan")

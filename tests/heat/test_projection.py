@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotate.words import split_words
-from evaluate.errors import ProjectionError
-from evaluate.projection import projection, word_scores
+from heat.errors import ProjectionError
+from heat.projection import projection, word_scores
 
 # Emoji with modifiers, right-to-left, combining marks, separators that str.isspace and \s judge differently.
 TEXTS = st.text(
