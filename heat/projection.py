@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import regex
-from numpy.typing import ArrayLike, NDArray
 
 from heat.errors import ProjectionError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
     from scipy.sparse import csc_array, csr_array
 
 # The whitespace of the rule that makes words: unlike str.isspace it holds separators like U+001C for visible.
@@ -44,6 +44,8 @@ def projection(text: str, words: Sequence[Span], offsets: Sequence[Span]) -> csr
     Raises:
         ProjectionError: A word is touched by no token, or a span reaches beyond the text.
     """
+    import numpy as np
+
     if not words:
         raise ProjectionError("the text has no words to score")
     if max(end for _, end in (*words, *offsets)) > len(text):
@@ -70,6 +72,7 @@ def counts(text: str, words: Sequence[Span], offsets: Sequence[Span]) -> csr_arr
     Returns:
         A sparse float64 matrix of shape ``(tokens, words)``.
     """
+    import numpy as np
     from scipy.sparse import csr_array
 
     word_at = np.full(len(text), -1)
@@ -118,6 +121,8 @@ def word_scores(
     Raises:
         ProjectionError: A word has no token, or there is not one score for each token.
     """
+    import numpy as np
+
     values = np.asarray(scores, dtype=np.float64)
     if values.shape[-1] != len(offsets):
         raise ProjectionError(f"{values.shape[-1]} scores do not fit {len(offsets)} tokens")
@@ -142,6 +147,8 @@ def outside_share(scores: ArrayLike, text: str, words: Sequence[Span], offsets: 
     Returns:
         A number in [0, 1], mean over the targets; ``nan`` where all scores are 0.
     """
+    import numpy as np
+
     touched = counts(text, words, offsets).sum(axis=1) > 0
     sizes = np.abs(np.asarray(scores, dtype=np.float64))
     totals, outside = sizes.sum(axis=1), sizes[:, ~touched].sum(axis=1)
