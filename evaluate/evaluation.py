@@ -587,12 +587,17 @@ def read_examples(folder: Path, result: Evaluation) -> list[Example]:
     """The examples a result is about.
 
     Raises:
-        EvaluateError: The file that holds them is gone.
+        EvaluateError: The file that holds them is gone, or does not hold them all.
     """
     path = folder / result.examples
     if not path.is_file():
         raise EvaluateError(f"{path} is missing; run again: {result.command}")
-    return read_records(path, Example)
+    examples = read_records(path, Example)
+    if len(examples) != result.scored:
+        raise EvaluateError(
+            f"{path} holds {len(examples)} of {result.scored} examples; run again: {result.command}"
+        )
+    return examples
 
 
 def _with_seconds(result: Evaluation, folder: Path) -> Evaluation:
