@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
+_NO_MEMORY = "there is not enough memory; end other programs, or raise the limit (ulimit -v)"
+_OF_MEMORY = ("out of memory", "allocate memory", "failed to map segment", "can't start new thread")
 _INTERRUPTED = "interrupted; what was finished is kept, the same command goes on"
 _FULL = "; what was finished is kept: make room, then run the same command again"
 
@@ -53,6 +55,17 @@ def run(app: Callable[[], object], errors: tuple[type[Exception], ...]) -> None:
             raise
         print(f"error: {describe(error)}", file=sys.stderr)
         raise SystemExit(getattr(error, "exit_code", 1)) from None
+    except (MemoryError, ImportError, RuntimeError) as error:
+        if debug or not _lacks_memory(error):
+            raise
+        print(f"error: {_NO_MEMORY}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that there is too little memory, also where libraries are loaded."""
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(each in text for each in _OF_MEMORY)
 
 
 def describe(error: Exception) -> str:

@@ -633,8 +633,12 @@ def _opened(
     say(f"benchmark: {task.name}, {len(task.examples)} examples from {task.source}")
     from evaluate.engine.choose import open_engine
     from evaluate.pipeline.runner import chosen_methods, settings_on, without_obstacle
+    from heat.api import check_precision
+    from heat.registry import methods
 
     names = chosen_methods(method or ["heat"])
+    for name in names:
+        check_precision(methods()[name], model.dtype)
     with open_engine(model, engine) as worker:
         names = without_obstacle(names, worker, named=[] if method is None else method)
         settings = settings_on(worker)

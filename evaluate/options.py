@@ -27,7 +27,9 @@ SourceOption = Annotated[
         help="Where a named benchmark's rows come from: sample, hub, or a file or folder in its format."
     ),
 ]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the methods and of all statistics.")]
+SeedOption = Annotated[
+    int, typer.Option(min=0, max=(1 << 63) - 1, help="Seed of the methods and of all statistics.")
+]
 PromptOption = Annotated[
     str,
     typer.Option(

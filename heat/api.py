@@ -1,6 +1,7 @@
 """One verb: attribute a model's answer to the words of its prompt."""
 
 import logging
+import reprlib
 import time
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -106,10 +107,11 @@ def attribute_batch(
             f"there are {len(prompts)} prompts, {len(targets)} targets and {len(foils)} foils; "
             "give one of each for each prompt"
         )
+    check_seed(seed)
     if batch_tokens < 1:
         raise ConfigError(f"batch_tokens is {batch_tokens}; at least one token must fit into a pass")
     lm = lm if isinstance(lm, LanguageModel) else load(lm)
-    _check_precision(lm, chosen)
+    check_precision(chosen, lm.dtype)
     if chosen.needs:
         check(lm.model, lm.name, chosen.needs)
     encodings = [
@@ -239,8 +241,28 @@ def _token_names(lm: LanguageModel, token_ids: Sequence[int]) -> tuple[str, ...]
     return tuple(str(name) for name in lm.tokenizer.convert_ids_to_tokens(list(token_ids)))
 
 
-def _check_precision(lm: LanguageModel, method: Method) -> None:
-    if lm.dtype == torch.float16 and {"gradients", "second-derivatives"} & set(method.needs):
+def check_seed(seed: int) -> None:
+    """Refuse what the generators do not take.
+
+    Raises:
+        ConfigError: It is below zero, or has more than 63 bits.
+    """
+    if not 0 <= seed < 1 << 63:
+        raise ConfigError(f"the seed is {reprlib.repr(seed)}; it is a whole number from 0 to 2^63 - 1")
+
+
+def check_precision(method: type[Method] | Method, dtype: str | torch.dtype | None) -> None:
+    """Refuse a method that needs derivatives in a number format in which they underflow.
+
+    Args:
+        method: The method.
+        dtype: The weights' number format; None where it is not known yet.
+
+    Raises:
+        PrecisionError: The format is float16.
+    """
+    half = str(dtype).removeprefix("torch.") in ("float16", "half")
+    if half and {"gradients", "second-derivatives"} & set(method.needs):
         raise PrecisionError(
             f"method '{method.name}' needs derivatives, which underflow in float16; "
             'load the model with dtype="bfloat16" or "float32"'

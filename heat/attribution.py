@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from heat.notebook import View
 
 SCHEMA_VERSION = 2
+# What values of other kinds raise.
+_ODD = (ValueError, KeyError, TypeError)
 _FIELDS = (
     "token_ids",
     "tokens",
@@ -153,7 +155,7 @@ class Attribution:
             with safe_open(path, framework="pt") as file:
                 metadata = json.loads((file.metadata() or {})["attribution"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        except (SafetensorError, KeyError, ValueError) as error:
+        except (SafetensorError, KeyError, ValueError, RecursionError) as error:
             raise AttributionFileError(f"'{path}' is no saved attribution, or is damaged: {error}") from error
         return cls._restore(metadata, tensors, str(path))
 
@@ -184,7 +186,7 @@ class Attribution:
                 name: torch.tensor(rows, dtype=torch.float32) for name, rows in document["tensors"].items()
             }
             metadata = document["metadata"]
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (*_ODD, AttributeError, RecursionError, RuntimeError, OverflowError) as error:
             raise AttributionFileError(f"the text is no attribution in JSON: {error}") from error
         return cls._restore(metadata, tensors, "the JSON text")
 
@@ -199,6 +201,8 @@ class Attribution:
 
     @classmethod
     def _restore(cls, metadata: dict[str, Any], tensors: dict[str, Tensor], source: str) -> "Attribution":
+        if not isinstance(metadata, dict):
+            raise AttributionFileError(f"{source} is no attribution: its metadata is no object")
         version = metadata.get("schema_version")
         if version != SCHEMA_VERSION:
             raise AttributionFileError(
@@ -211,13 +215,16 @@ class Attribution:
                 f"{source} is no attribution: unexpected or missing {', '.join(strange)}"
             )
         offsets = metadata["offsets"]
-        frozen = {
-            "token_ids": tuple(metadata["token_ids"]),
-            "tokens": tuple(metadata["tokens"]),
-            "offsets": None if offsets is None else tuple((start, end) for start, end in offsets),
-            "target_span": tuple(metadata["target_span"]),
-            "foil_ids": None if metadata["foil_ids"] is None else tuple(metadata["foil_ids"]),
-        }
+        try:
+            frozen = {
+                "token_ids": tuple(metadata["token_ids"]),
+                "tokens": tuple(metadata["tokens"]),
+                "offsets": None if offsets is None else tuple((start, end) for start, end in offsets),
+                "target_span": tuple(metadata["target_span"]),
+                "foil_ids": None if metadata["foil_ids"] is None else tuple(metadata["foil_ids"]),
+            }
+        except _ODD as error:
+            raise AttributionFileError(f"{source} is no attribution: {error}") from error
         components = {
             name.removeprefix("component."): tensor
             for name, tensor in sorted(tensors.items())

@@ -1,6 +1,5 @@
 """The command `heat`: explain one answer, list the methods, unpack a model file."""
 
-import io
 import json
 import shlex
 import sys
@@ -63,7 +62,9 @@ def explain(
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Option of the method, as name=value; may be repeated.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of whatever the method draws.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=(1 << 63) - 1, help="Seed of whatever the method draws.")
+    ] = 0,
     dtype: Annotated[str | None, typer.Option(help="Dtype, for example float32.")] = None,
     device: Annotated[str | None, typer.Option(help="For example cuda:0, or auto. Default: CPU.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
@@ -89,12 +90,17 @@ def explain(
     if len({path.resolve() for path in outputs}) < len(outputs):
         raise ConfigError("two of --out, --html and --png name the same file; give each its own")
     asked = _prompt(prompt, prompt_file, chat)
-    from heat.api import attribute
-    from heat.encoding import encode
+    from heat.api import attribute, check_precision, check_seed
+    from heat.encoding import check_generated, encode
     from heat.model import load
     from heat.registry import build
 
     chosen = build(method, config)
+    # What is out of reach is refused before anything is loaded.
+    check_precision(chosen, dtype)
+    check_seed(seed)
+    if target is None:
+        check_generated(max_targets)
     lm = load(model, dtype=dtype, device=device)
     encoded = encode(lm, asked, target, foil=foil, max_targets=max_targets)
     if plan:
@@ -105,7 +111,7 @@ def explain(
         attribution.save(out)
     _write_pictures(attribution, html, png)
     if as_json:
-        _print_json(attribution)
+        _print_json(attribution.to_json())
     else:
         _show(attribution, top, outputs, quiet=quiet)
 
@@ -128,7 +134,7 @@ def methods(as_json: Json = False) -> None:
             }
             for name, method in registered().items()
         ]
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        _print_json(json.dumps(rows, indent=2, ensure_ascii=False), indent=2)
         return
     from rich.console import Console
     from rich.table import Table
@@ -221,12 +227,12 @@ def _write_pictures(attribution: "Attribution", html: Path | None, png: Path | N
         write_whole(png, picture(attribution))
 
 
-def _print_json(attribution: "Attribution") -> None:
-    text = attribution.to_json()
+def _print_json(text: str, indent: int | None = None) -> None:
+    """JSON, with escapes where the terminal cannot show a character."""
     try:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
-        text = json.dumps(json.loads(text), sort_keys=True)
+        text = json.dumps(json.loads(text), indent=indent)
     print(text)
 
 
@@ -236,9 +242,6 @@ def _show(attribution: "Attribution", top: int, outputs: list[Path], *, quiet: b
     from heat.display import show
     from heat.words import read, visible
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal that cannot show a character shows its escape.
-        sys.stdout.reconfigure(errors="backslashreplace")
     if quiet:
         reading = read(attribution)
         for index in reading.strongest(top):

@@ -1,5 +1,6 @@
 """Running a command for people: an expected error is one sentence, and `--debug` shows the whole story."""
 
+import io
 import signal
 import sys
 import traceback
@@ -8,6 +9,16 @@ from collections.abc import Callable
 from heat.errors import HeatError
 
 INTERRUPTED = 130
+_NO_MEMORY = (
+    "there is not enough memory; end other programs, raise the limit (ulimit -v), or use a smaller model, prompt or "
+    "number format"
+)
+_OF_MEMORY = (
+    "out of memory",
+    "allocate memory",  # can't, cannot
+    "failed to map segment",
+    "can't start new thread",
+)
 
 
 def run(app: Callable[[list[str]], object]) -> None:
@@ -22,6 +33,9 @@ def run(app: Callable[[list[str]], object]) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(arguments) < len(sys.argv) - 1
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that cannot show a character shows its escape
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(arguments)
     except KeyboardInterrupt:
@@ -36,6 +50,26 @@ def run(app: Callable[[list[str]], object]) -> None:
             traceback.print_exc()
         print(f"error: {describe(error)}", file=sys.stderr)
         sys.exit(1)
+    except (MemoryError, ImportError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        if debug:
+            traceback.print_exc()
+        print(f"error: {_NO_MEMORY}", file=sys.stderr)
+        sys.exit(1)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that there is too little memory, also where libraries are loaded.
+
+    Args:
+        error: Any error.
+
+    Returns:
+        Whether it does.
+    """
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or any(each in text for each in _OF_MEMORY)
 
 
 def describe(error: Exception) -> str:

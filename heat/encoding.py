@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from heat.chat import Messages, rendered
 from heat.errors import (
+    ConfigError,
     EmptyPromptError,
     EmptyTargetError,
     FoilError,
@@ -22,6 +23,9 @@ from heat.offsets import Span, Tokenized, decode, spans_by_decoding, tokenize
 from heat.state import frozen
 
 Prompt = str | Sequence[int] | Messages
+
+# Every token that is generated takes a pass over all before it, and every one that is explained many more.
+MOST_GENERATED = 1024
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ def encode(
         FoilError: The foil has another number of tokens than the target, or shares one with it.
         TokenizerError: A string needs a tokenizer (or messages a chat template) and there is none.
         ChatError: The chat template refuses the messages.
+        ConfigError: More tokens are to be generated than `MOST_GENERATED`.
         OffsetsError: The tokens cannot be placed in the text.
         UnknownTokenError: An id is outside the vocabulary.
         TextError: A string is not valid text.
@@ -113,6 +118,8 @@ def encode(
         )
     if max_targets is not None and max_targets < 1:
         raise EmptyTargetError(f"max_targets is {max_targets}; at least one target token is needed")
+    if target is None:
+        check_generated(max_targets)
     if len(prompt) == 0:
         raise EmptyPromptError("the prompt is empty; there is nothing to attribute to")
     if isinstance(prompt, str):
@@ -241,6 +248,22 @@ def continuation(lm: LanguageModel, token_ids: Sequence[int], n_tokens: int) -> 
             ).logits
             ids.append(int(logits[0, -1].argmax()))
     return tuple(ids[len(token_ids) :])
+
+
+def check_generated(max_targets: int | None) -> None:
+    """Refuse an answer so long that generating it would not end in any useful time.
+
+    Args:
+        max_targets: How many tokens the model is to say; None for one.
+
+    Raises:
+        ConfigError: More than `MOST_GENERATED`.
+    """
+    if max_targets is not None and max_targets > MOST_GENERATED:
+        raise ConfigError(
+            f"max_targets is {max_targets}; of what a model says by itself at most {MOST_GENERATED} tokens are "
+            "explained: ask for fewer, or give the target as text"
+        )
 
 
 def check_length(lm: LanguageModel, n_tokens: int) -> None:

@@ -5,11 +5,14 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from heat.errors import PromptFileError
 
 Messages = list[dict[str, Any]]
+
+# Of a prompt: some millions of tokens, more than any model reads.
+MOST_BYTES = 16 << 20
 
 
 def check_writable(path: Path) -> None:
@@ -73,17 +76,31 @@ def read_prompt(path: str) -> str:
     """
     name = "standard input" if path == "-" else f"'{path}'"
     try:
-        content = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+        content = _read_capped(sys.stdin.buffer) if path == "-" else _read_file(Path(path))
+        if len(content) > MOST_BYTES:
+            raise PromptFileError(
+                f"{name} holds more than {MOST_BYTES >> 20} MiB, which no model reads at once; name a shorter text"
+            )
         text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise PromptFileError(
             f"{name} is not UTF-8 text (byte {error.start} is no part of it); convert it, or name another"
         ) from error
     except ValueError as error:
-        raise PromptFileError(f"'{path!r}' is no file name: {error}") from error
+        raise PromptFileError(f"{path!r} is no file name: {error}") from error
     if "\0" in text:
         raise PromptFileError(f"{name} holds a NUL byte, so it is no text; name another file")
     return text.removesuffix("\n")
+
+
+def _read_file(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        return _read_capped(stream)
+
+
+def _read_capped(stream: BinaryIO) -> bytes:
+    """All there is, or one byte more than may be: a device or a pipe need not end."""
+    return stream.read(MOST_BYTES + 1)
 
 
 def read_chat(path: str) -> Messages:
@@ -102,8 +119,10 @@ def read_chat(path: str) -> Messages:
     name = "standard input" if path == "-" else f"'{path}'"
     try:
         found: Any = json.loads(read_prompt(path))
-    except (ValueError, RecursionError) as error:
-        raise PromptFileError(f"{name} is no JSON: {error}") from error
+    except RecursionError as error:
+        raise PromptFileError(f"{name} is no JSON that can be read: it is nested too deep") from error
+    except ValueError as error:
+        raise PromptFileError(f"{name} is no JSON: {str(error).partition(';')[0]}") from error
     shape = 'a list such as [{"role": "user", "content": "Hello"}]'
     if not isinstance(found, list) or not found:
         raise PromptFileError(f"{name} holds no chat messages; it should be {shape}")

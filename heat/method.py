@@ -1,5 +1,6 @@
 """What every attribution method is: options, what it needs and costs, and scores for a batch."""
 
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -15,6 +16,9 @@ from heat.errors import ConfigError
 from heat.forward import target_log_probs, token_vectors
 from heat.model import LanguageModel
 from heat.state import frozen
+
+# Of anything that is counted (probes, steps, tokens of a window): a run with more would not end.
+_MOST = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +74,15 @@ class Method(ABC):
                 checked = TypeAdapter(hints[option.name]).validate_python(value)
             except ValidationError as error:
                 reason = error.errors()[0]["msg"].lower()
+                shown = reprlib.repr(value)
                 raise ConfigError(
-                    f"method '{self.name}', option '{option.name}' = {value!r}: {reason}"
+                    f"method '{self.name}', option '{option.name}' = {shown}: {reason}"
                 ) from error
+            if isinstance(checked, int) and abs(checked) > _MOST:
+                raise ConfigError(
+                    f"method '{self.name}', option '{option.name}' = {reprlib.repr(checked)}: at most {_MOST:,} are "
+                    "in reach"
+                )
             object.__setattr__(self, option.name, checked)
 
     @abstractmethod

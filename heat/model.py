@@ -37,6 +37,8 @@ from heat.weights import check_device, check_loaded, check_room, unreadable
 _HUB_SECONDS = 10
 # What `transformers` raises for a config that no model can be made of.
 UNLOADABLE = (ValueError, KeyError, ImportError, NotImplementedError, RecursionError, StrictDataclassError)
+# What they raise where sizes in a config do not fit each other, or no machine.
+_UNBUILT = (TypeError, AttributeError, ArithmeticError, IndexError, AssertionError, RuntimeError)
 
 Quantization = Literal["4bit", "8bit"]
 
@@ -341,9 +343,13 @@ def _fetch(loader: Any, source: str, place: str, **options: Any) -> Any:
     except UNLOADABLE as error:
         raise UnsupportedModelError(f"cannot load '{source}': {first_line(error)}") from error
     except Exception as error:
-        if (reason := unreadable(source, error)) is None:
-            raise
-        raise reason from error
+        if (reason := unreadable(source, error)) is not None:
+            raise reason from error
+        if isinstance(error, _UNBUILT):
+            raise UnsupportedModelError(
+                f"cannot load '{source}': its config describes no model that can be made: {first_line(error)}"
+            ) from error
+        raise
 
 
 def _load_tokenizer(source: str, place: str, **options: Any) -> PreTrainedTokenizerBase:

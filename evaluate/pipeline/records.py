@@ -212,12 +212,17 @@ def read_examples(folder: Path, result: Evaluation) -> list[Example]:
     """The examples a result is about.
 
     Raises:
-        EvaluateError: The file that holds them is gone.
+        EvaluateError: The file that holds them is gone, or does not hold them all.
     """
     path = folder / result.examples
     if not path.is_file():
         raise EvaluateError(f"{path} is missing; run again: {result.command}")
-    return read_records(path, Example)
+    examples = read_records(path, Example)
+    if len(examples) != result.scored:
+        raise EvaluateError(
+            f"{path} holds {len(examples)} of {result.scored} examples; run again: {result.command}"
+        )
+    return examples
 
 
 def _with_seconds(result: Evaluation, folder: Path) -> Evaluation:
@@ -225,7 +230,10 @@ def _with_seconds(result: Evaluation, folder: Path) -> Evaluation:
     if not path.exists() or not (folder / result.examples).exists():
         return result
     timings = {row.attribution: row for row in read_records(path, Timing)}
-    examples = read_examples(folder, result)
+    try:
+        examples = read_examples(folder, result)
+    except EvaluateError:
+        return result  # who asks for the examples is told
     methods = []
     for row in result.methods:
         keys = [attribution_key(each, result.settings, row.method, row.config) for each in examples]

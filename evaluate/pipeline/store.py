@@ -336,7 +336,7 @@ def _check_version(path: Path) -> None:
         return
     try:
         version = json.loads(path.read_bytes())["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{path} is not readable; give another --out folder") from error
     if version != SCHEMA_VERSION:
         raise StoreError(

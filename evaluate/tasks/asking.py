@@ -108,8 +108,8 @@ def load_template(choice: str) -> Template:
         raise PromptError(f"'{path}' cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise PromptError(f"'{path}' is not UTF-8 (byte {error.start}); save it as UTF-8") from error
-    except tomllib.TOMLDecodeError as error:
-        raise PromptError(f"'{path}' is not TOML: {error}") from error
+    except RecursionError as error:
+        raise PromptError(f"'{path}' is no TOML that can be read: it is nested too deep") from error
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -117,6 +117,8 @@ def load_template(choice: str) -> Template:
         raise PromptError(
             f"'{path}' is no prompt template: {f'{field}: ' if field else ''}{reason}"
         ) from error
+    except ValueError as error:  # of the parser, and of numbers that are too long for it
+        raise PromptError(f"'{path}' is not TOML: {str(error).partition(';')[0]}") from error
 
 
 def check_choice(choice: str) -> None:

@@ -87,7 +87,12 @@ def curvature(
         OutOfMemoryError: A single product does not fit.
     """
     rows = batch.one_target_per_row()
-    width = token_vectors(model, batch).shape[-1]
+    # What enters a block may be of another width than what is looked up for a token.
+    width = (
+        token_vectors(model, batch).shape[-1]
+        if layers is None
+        else model.config.get_text_config().hidden_size
+    )
     _check_rank(rank, rows, width)
     drawn = n_probes if rank is None else 1
     if probes is None:

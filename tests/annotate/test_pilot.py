@@ -82,6 +82,8 @@ class TestFigures:
         assert trial.unresolved == 1
         assert trial.rungs["exact"] == 8
         assert trial.attempts == 16
+        # What a label cost: both questions of each of the eight.
+        assert trial.usd_per_1000 == pytest.approx(1000 * trial.usd / 8)
         assert trial.retest.value is None
         assert trial.retested == 0
 

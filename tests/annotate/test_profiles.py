@@ -29,6 +29,14 @@ def test_a_snapshot_has_the_profile_of_its_model_and_another_model_has_none(mode
     assert profile(model).known == bool(name)
 
 
+def test_a_snapshot_with_a_profile_of_its_own_has_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("gpt-4o-2024-05-13", "gpt-4o")
+    table = {name: ModelProfile(name=name) for name in names}
+    monkeypatch.setattr("annotate.online.profiles._profiles", lambda path: table)
+    assert profile("gpt-4o-2024-05-13").name == "gpt-4o-2024-05-13"
+    assert profile("gpt-4o-2024-08-06").name == "gpt-4o"
+
+
 def test_the_cost_worked_out_by_hand() -> None:
     usage = Usage(input_tokens=1000, cached_tokens=400, output_tokens=200, reasoning_tokens=150)
     # gpt-5: 600 x 1.25 + 400 x 0.125 + 200 x 10 = 750 + 50 + 2000 = 2800 dollars a million

@@ -201,6 +201,8 @@ def replace_system(template: Template) -> Template:
         ("text = 3\n", "text: "),
         ("txt = 'a'\n", "txt: "),
         ("text = \n", "is not TOML"),
+        ("text = " + "[" * 20_000, "nested too deep"),
+        ("text = " + "9" * 5000, "is not TOML: Exceeds the limit"),
     ],
 )
 def test_files_that_are_no_template(tmp_path: Path, content: str, message: str) -> None:

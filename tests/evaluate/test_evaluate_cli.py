@@ -176,6 +176,22 @@ def test_a_negative_seed_is_refused(evaluate: Evaluate) -> None:
     assert "greater than or equal to 0" in run.stderr
 
 
+def test_derivatives_in_float16_are_refused_before_a_model_is_loaded(
+    evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load(*arguments: object, **options: object) -> None:
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr("heat.load", load)
+    run = evaluate("alignment", "--limit", 1, "--dtype", "float16")
+    assert run.code == 1
+    assert "method 'heat' needs derivatives, which underflow in float16" in run.stderr
+
+
+def test_a_seed_of_too_many_bits_is_refused(evaluate: Evaluate) -> None:
+    assert evaluate("alignment", "--seed", 1 << 63).code == 2
+
+
 def test_torn_gold_is_not_less_gold(evaluate: Evaluate, benchmark_of: Benchmark, lm_folder: Path) -> None:
     gold = benchmark_of.gold_path
     gold.write_bytes(gold.read_bytes()[:-20])

@@ -20,14 +20,16 @@ from evaluate.faithfulness.options import Options
 from evaluate.metrics.alignment import METRICS
 from evaluate.pipeline.answers import own_answer
 from evaluate.pipeline.records import read_examples, read_result
-from evaluate.pipeline.run import RunConfig
+from evaluate.pipeline.run import RunConfig, _left_out
 from evaluate.pipeline.runner import chosen_methods, why_only_named, without_obstacle
+from evaluate.pipeline.store import Item
 from evaluate.pipeline.table import as_latex, as_markdown, notes, place
 from evaluate.planning.methods import method_rows
 from evaluate.sanity import _correlation, sanity
 from evaluate.tasks.catalog import load_task
 from evaluate.tasks.task import Example, GoldSource, Task
 from heat import LanguageModel
+from heat.batch import Batch
 from heat.errors import MissingExtraError, PromptTooLongError, UnsupportedModelError
 from heat.method import Method, Scores
 from heat.registry import _REGISTERED
@@ -102,6 +104,33 @@ def test_a_method_that_refuses_an_example_stops_nothing_and_stands_last(
     assert read_result(tmp_path) == result.model_copy(update={"computed": 0, "reused": 0, "rows": {}})
 
 
+def test_a_method_that_says_nothing_stands_behind_one_that_is_wrong(
+    task: Task, lm: LanguageModel, tmp_path: Path, register: Callable[..., None]
+) -> None:
+    texts = {each.prompt: each for each in task.examples}
+
+    @checked(frozen=True)
+    class Wrong(Gold):
+        def score(self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = 1) -> Scores:
+            scores = torch.ones(batch.context.shape)
+            for row, ids in enumerate(batch.token_ids[batch.rows]):
+                text = lm.tokenizer.decode(ids, skip_special_tokens=True)
+                example = next(each for prompt, each in texts.items() if text.startswith(prompt))
+                encoded = heat.encode(lm, example.prompt, example.target, max_targets=1)
+                marked = [example.words[index] for index in example.gold or ()]
+                for token, (start, end) in enumerate(encoded.offsets or ()):
+                    if any(start < last and first < end for first, last in marked):
+                        scores[row, token] = 0.0
+            return Scores(scores)
+
+    register("wrong", Wrong)
+    result = alignment(task, lm, ["constant", "wrong", "random"], RunConfig(tmp_path))
+    rows = {row.method: row for row in result.methods}
+    assert rows["wrong"].metrics["auprc"].mean < rows["constant"].metrics["auprc"].mean
+    assert rows["constant"].constant == 5
+    assert [row.method for row in result.methods] == ["random", "wrong", "constant"]
+
+
 def answering(example: Example) -> tuple[LanguageModel, Example]:
     """A random model, and the example with the word that this model says to it as its target."""
     continued = example.model_copy(update={"id": "right", "body": None})
@@ -128,6 +157,19 @@ def test_only_correct_and_single_token(examples: list[Example], tmp_path: Path) 
     single = alignment(task, lm, ["random"], RunConfig(tmp_path, single_token=True))
     expected = sum(heat.encode(lm, e.prompt, e.target).n_targets == 1 for e in task.examples)
     assert single.scored == expected
+
+
+def test_tokens_are_counted_in_the_answer_that_is_explained(examples: list[Example]) -> None:
+    short, long = (
+        Item(key="k", example_id="e", status="ok", target_tokens=n, answer="iron", correct=True)
+        for n in (1, 3)
+    )
+    task, run = made_task(examples), RunConfig(Path(), only_correct=True, single_token=True)
+    assert _left_out(examples[0], long, short, task, run) is None
+    found = _left_out(examples[0], short, long, task, run)
+    assert found is not None
+    assert found[0] == "target of several tokens"
+    assert found[1].endswith("is 3 tokens")
 
 
 def test_nothing_left_says_why(examples: list[Example], lm: LanguageModel, tmp_path: Path) -> None:
@@ -182,7 +224,7 @@ def test_a_method_that_knows_is_first_and_significantly_so(
 
 def test_methods_no_better_than_random_are_warned_of(task: Task, lm: LanguageModel, tmp_path: Path) -> None:
     result = alignment(
-        task, lm, ["gradient-norm", "integrated-gradients", "position", "random"], out=tmp_path
+        task, lm, ["gradient-norm", "integrated-gradients", "position", "random"], RunConfig(tmp_path)
     )
 
     def warning(means: dict[str, float]) -> str:

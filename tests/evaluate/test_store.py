@@ -57,7 +57,7 @@ def test_one_writer_at_a_time(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("content", ['{"schema_version": 1}', '{"other": 1}', "not json", "[]"])
+@pytest.mark.parametrize("content", ['{"schema_version": 1}', '{"other": 1}', "not json", "[]", "[" * 50_000])
 def test_another_schema_version_is_refused_and_left_alone(tmp_path: Path, content: str) -> None:
     (tmp_path / "store.json").write_text(content)
     (tmp_path / "scores.jsonl").write_text("something")

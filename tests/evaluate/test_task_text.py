@@ -27,6 +27,28 @@ def gold_of(example: Example) -> list[str]:
     return [words_of(example)[index] for index in example.gold or ()]
 
 
+def test_a_word_has_the_role_of_the_segment_that_it_begins_in() -> None:
+    example = Example(
+        id="e",
+        prompt="a bc de f",
+        target=" g",
+        words=((0, 1), (2, 4), (5, 7), (8, 9)),
+        segments=(("narrative", 0, 2), ("support", 2, 6)),
+    )
+    assert example.roles() == ("narrative", "support", "support", "")
+
+
+def test_examples_that_ask_of_the_same_text_share_it() -> None:
+    one, other = (
+        Example(id=asked, prompt=f"a bc. {asked}", target=" g", words=((0, 1), (2, 4)), body=(0, 5))
+        for asked in ("What?", "Why?")
+    )
+    assert one.text_key == other.text_key
+    # Without a text that is asked about, all of it counts.
+    bare = [each.model_copy(update={"body": None}) for each in (one, other)]
+    assert bare[0].text_key != bare[1].text_key
+
+
 def passage(text: str, *marked: str) -> dict[str, Any]:
     """A passage whose rationale is the first occurrence of each string."""
     return {"text": text, "rationale": [[text.index(m), text.index(m) + len(m)] for m in marked]}

@@ -108,6 +108,17 @@ def test_value_norms_equal_the_formula_on_the_weights(lm: heat.LanguageModel) ->
     torch.testing.assert_close(last, norms[-1], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("method", ["attention-last", "attention-rollout", "value-norms"])
+def test_weights_made_some_queries_at_a_time_change_nothing(
+    lm: heat.LanguageModel, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = heat.attribute(lm, IDS, [TARGET, 9], method)
+    # Two queries at a time, of four heads and eight tokens.
+    monkeypatch.setattr("heat.attention.WEIGHTS_AT_ONCE", 2 * 4 * (len(IDS) + 2))
+    parts = heat.attribute(lm, IDS, [TARGET, 9], method)
+    torch.testing.assert_close(parts.scores, whole.scores, rtol=1e-4, atol=1e-6)
+
+
 def test_relevance_equals_the_dense_update(lm: heat.LanguageModel) -> None:
     found = scores(lm, "relevance")
     lm.model.set_attn_implementation("eager")

@@ -47,6 +47,23 @@ def test_seconds_of_a_batch_are_shared_by_length() -> None:
     assert seconds[0] / 31 == pytest.approx(seconds[1] / 6)
 
 
+def test_no_pass_of_a_batch_holds_more_tokens_than_it_may() -> None:
+    lm, seen = tiny_lm("llama"), []
+
+    def keep(module: Any, args: Any, kwargs: Any) -> None:
+        seen.append(kwargs["inputs_embeds"].shape[:2])
+
+    lengths = [8, 30, 5, 20, 8, 9]
+    handle = lm.model.register_forward_pre_hook(keep, with_kwargs=True)
+    found = heat.attribute_batch(
+        lm, [list(range(10, 10 + n)) for n in lengths], [[7]] * 6, "random", batch_tokens=32
+    )
+    handle.remove()
+    assert [len(each.token_ids) for each in found] == [n + 1 for n in lengths]
+    # Each with its target: 31 and 21 alone, then 10 beside two of 9, and 6.
+    assert [tuple(shape) for shape in seen] == [(1, 31), (1, 21), (3, 10), (1, 6)]
+
+
 def test_work_is_that_of_the_method_and_the_pass_that_reads_the_probability() -> None:
     lm, prompt = tiny_lm("llama"), list(range(10, 15))
     assert heat.attribute(lm, prompt, [7], "random").forward_equivalents == 1

@@ -101,6 +101,22 @@ def test_blocks_of_several_streams_are_not_read_as_one() -> None:
             heat.attribute(lm, IDS[:-1], IDS[-1:], method, **options)
 
 
+@pytest.mark.parametrize(("family", "options"), [("gemma4_text", {}), ("opt", {"word_embed_proj_dim": 16})])
+def test_a_blocks_input_may_have_another_width_than_what_is_looked_up(
+    family: str, options: dict[str, Any]
+) -> None:
+    model, batch = tiny_model(family, **options), text_of(IDS)
+    assert token_vectors(model, batch).shape[-1] != 32
+    found = [
+        curvature(model, batch, products=products, n_probes=2, layers=1)
+        for products in ("batched", "double-backward", "finite-difference")
+    ]
+    for each in found:
+        torch.testing.assert_close(each, found[0], rtol=2e-2, atol=1e-3)
+    assert (found[0][0, : len(IDS) - 1] > 0).any()
+    assert heat.attribute(bare(family, **options), IDS, [3], "heat-layer-sampling").scores.isfinite().all()
+
+
 def test_a_model_that_takes_more_than_embeddings_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     lm = bare("llama")
     decoder: Any = lm.model.get_decoder()

@@ -112,6 +112,8 @@ def test_a_short_text_never_collapses() -> None:
     assert not collapsed(torch.tensor([[1.0, 0.0, 0.0]]))
     assert collapsed(torch.tensor([[0.5, 0.45, *[0.05 / 10] * 10]]))
     assert not collapsed(torch.tensor([[0.4, 0.45, *[0.15 / 10] * 10]]))
+    assert collapsed(torch.tensor([[0.5, 0.45, *[0.05 / 8] * 8]]))  # ten tokens
+    assert not collapsed(torch.tensor([[0.5, 0.45, *[0.05 / 7] * 7]]))
     # The mean over the targets counts, not the worst of them.
     rest = [1 / 12] * 12
     assert not collapsed(torch.tensor([[1.0, *[0.0] * 11], rest]))

@@ -48,7 +48,9 @@ def covered(encoded: heat.Encoded, index: int) -> str:
     return encoded.text[start:end]
 
 
-@pytest.mark.parametrize("prompt", ["The gate is iron. Answer:", "The gate is iron. Answer: "])
+@pytest.mark.parametrize(
+    "prompt", ["The gate is iron. Answer:", "The gate is iron. Answer: ", "The gate is iron. Answer:\n"]
+)
 def test_a_target_is_tokenised_in_context(prompt: str) -> None:
     target = " copper" if prompt.endswith(":") else "copper"
     encoded = heat.encode(LM, prompt, target)
@@ -60,6 +62,9 @@ def test_a_target_is_tokenised_in_context(prompt: str) -> None:
         == "copper"
     )
     assert encoded.offsets[0] == (0, 0)  # <s>
+    # No white space that is a token of its own is explained, nor the prompt's last character.
+    assert covered(encoded, encoded.n_prompt).strip()
+    assert "copper".startswith(covered(encoded, encoded.n_prompt).strip())
 
 
 def test_a_text_that_holds_its_special_tokens_gets_no_others() -> None:

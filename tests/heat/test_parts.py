@@ -67,6 +67,18 @@ def test_low_rank_windows_are_low_rank_where_one_window_holds_all() -> None:
     torch.testing.assert_close(heat.recombine(low_rank, "heat-lr-win", rank=12).scores, own.scores)
 
 
+def test_windows_are_counted_by_the_longest_context() -> None:
+    # 30 tokens stand before the first target, 31 before the second: one window for that one, and two for this.
+    lm = tiny_lm("llama")
+    whole = heat.attribute(lm, PROMPT, [7, 8], "heat")
+    with pytest.raises(ConfigError, match="'heat-windowed' needs"):
+        heat.recombine(whole, "heat-windowed", window=20, tail=10)
+    own = heat.attribute(lm, PROMPT, [7, 8], "heat-windowed", window=20, tail=10)
+    assert not torch.allclose(own.scores[1], whole.scores[1], rtol=1e-3)
+    fits = heat.recombine(whole, "heat-windowed", window=21, tail=10)
+    torch.testing.assert_close(fits.scores, whole.scores)
+
+
 @pytest.mark.parametrize(
     ("method", "config", "message"),
     [

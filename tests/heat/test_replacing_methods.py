@@ -214,6 +214,22 @@ def needle_lm() -> tuple[heat.LanguageModel, int]:
     return heat.LanguageModel(model, None, name="needle"), 77
 
 
+def test_a_draw_that_leaves_nothing_keeps_the_last_source(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+
+    def keep(masks: np.ndarray, outcomes: np.ndarray, alpha: float) -> np.ndarray:
+        seen.append(masks)
+        return fit(masks, outcomes, alpha)
+
+    monkeypatch.setattr("heat.algorithms.context_cite.fit", keep)
+    lm = heat.LanguageModel(tiny_model("llama"), None)
+    heat.attribute(lm, [5, 17, 200], [TARGET], "context-cite", n_ablations=400, keep=0.05)
+    (masks,) = seen
+    assert masks.any(-1).all()
+    # 0.95³ = 0.86 of the draws left nothing; each of the others is drawn in 0.05.
+    assert masks.mean(0) == pytest.approx([0.05, 0.05, 0.05 + 0.86], abs=0.06)
+
+
 @pytest.mark.parametrize("method", ["reagent", "context-cite"])
 def test_the_token_that_makes_the_answer_wins(method: str) -> None:
     lm, needle = needle_lm()

@@ -168,6 +168,10 @@ def test_room_follows_the_number_format(folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(weights_module, "memory_bytes", lambda: 3 * n_weights)
     assert "take" in refusal(folder, OutOfMemoryError)
     heat.load(folder, dtype="bfloat16")
+    # Without a format that is asked for, the config's own counts.
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"dtype": "bfloat16"}))
+    assert heat.load(folder).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:7", "warp", "meta", "cpu:0:0", ""])

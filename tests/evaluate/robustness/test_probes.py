@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fakes.attributions import made
 from fakes.tiny_models import tiny_lm
 from pydantic.dataclasses import dataclass as checked
 
@@ -20,6 +21,7 @@ from evaluate.pipeline.run import RunConfig
 from evaluate.pipeline.runner import chosen_methods
 from evaluate.pipeline.store import Store
 from evaluate.pipeline.table import as_markdown, notes, terminal_table
+from evaluate.robustness.copies import token_scores
 from evaluate.robustness.decoding import answered
 from evaluate.robustness.options import GREEDY, DecodingSetting, Options
 from evaluate.robustness.run import metrics_of, robustness
@@ -202,7 +204,14 @@ def test_noise_ranks_the_planted(results: dict[str, Evaluation]) -> None:
     assert all(each.made == 4 for each in noise.copies)
 
 
-def test_edits_rank_the_planted(results: dict[str, Evaluation]) -> None:
+def test_scores_of_what_stands_for_no_character_are_left_out() -> None:
+    spans = [(0, 0), (0, 1), (1, 2), (2, 3), (3, 4)]
+    rows = [[9.0, 1.0, 2.0, 0.0, 0.0], [8.0, 3.0, 4.0, 5.0, 0.0]]
+    found = token_scores(made("abcd", spans, rows, n_targets=2))
+    assert [each.tolist() for each in found] == [[1, 2], [3, 4, 5]]
+
+
+def test_edits_rank_the_planted(task: Task, results: dict[str, Evaluation]) -> None:
     edits = results["edits"]
     ranks = means(edits, "spearman")
     assert order(edits)[-1] == "constant"
@@ -211,6 +220,10 @@ def test_edits_rank_the_planted(results: dict[str, Evaluation]) -> None:
     assert ranks["steady"] > 0.5 > 0.4 > max(ranks[name] for name in ("unstable", "tiny", "random"))
     assert set(order(edits)[:2]) <= {"steady", "decoder", "gradient-norm"}
     assert [each.name for each in edits.copies] == ["synonym", "case", "punctuation", "distractor", "order"]
+    # Of the words of the text as it was: a new sentence takes none away, and one text has one comma to lose.
+    coverage = {each.name: each.coverage for each in edits.copies}
+    assert coverage["distractor"] == 1
+    assert coverage["punctuation"] == pytest.approx(1 - 1 / len(task.examples[1].words))
 
 
 def test_paraphrases_rank_the_planted_and_count_survivors(results: dict[str, Evaluation]) -> None:

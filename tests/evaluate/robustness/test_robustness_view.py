@@ -47,7 +47,10 @@ def test_uniform_noise_stays_within_its_radius_and_is_seeded() -> None:
     def added(seed: int) -> torch.Tensor:
         return noisy(lm, Noise("uniform", 0.2, seed)).model.get_input_embeddings().weight.detach() - table
 
-    assert 0.19 * rms < float(added(1).abs().max()) <= 0.2 * rms * 1.001
+    assert 0.19 * rms < float(added(1).max()) <= 0.2 * rms * 1.001
+    assert -0.2 * rms * 1.001 <= float(added(1).min()) < -0.19 * rms
+    # Of 317 · 32 draws, whose standard deviation is 0.2 / √3.
+    assert float(added(1)[3:].mean()) == pytest.approx(0, abs=5 * 0.2 * rms / 3**0.5 / (317 * 32) ** 0.5)
     assert torch.equal(added(1), added(1))
     assert not torch.equal(added(1), added(2))
 
