@@ -12,7 +12,7 @@ from captum.attr import KernelShap, Lime, Occlusion, ShapleyValueSampling
 from pydantic import Field
 from torch import Tensor
 
-from heat.algorithms.gradients import Text, one_by_one
+from heat.algorithms.captum_bridge import Text, one_by_one
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.forward import Replacement
 from heat.method import Method, Scores

@@ -9,7 +9,7 @@ from fakes.tiny_models import tiny_lm
 from torch import Tensor
 
 import heat
-from heat.algorithms.suffixes import shapley_regression
+from heat.algorithms.progressive import shapley_regression
 
 IDS = [5, 17, 200, 31, 9, 88]
 TARGET, FOIL, BOS = 140, 33, 1
@@ -179,7 +179,7 @@ def test_progressive_inference_multi_reads_the_coalition_behind_every_token(
         seen.update(coalitions=coalitions, values=values, whole=whole, empty=empty)
         return shapley_regression(coalitions, values, whole=whole, empty=empty)
 
-    monkeypatch.setattr("heat.algorithms.suffixes.shapley_regression", keep)
+    monkeypatch.setattr("heat.algorithms.progressive.shapley_regression", keep)
     scores = found(lm, "progressive-inference-multi", IDS, n_copies=4, mask="zero")
     embeddings = lm.model.get_input_embeddings()(torch.tensor([IDS])).detach()
     n_tokens = len(IDS)
