@@ -92,7 +92,8 @@ class Fault:
 
     def explain(self, model: str) -> str:
         """One sentence for a person: what was refused and what to do about it."""
-        said = f"HTTP {self.http} {self.code}".rstrip() + (f": {self.message}" if self.message else "")
+        code = "" if self.code == str(self.http) else self.code
+        said = f"HTTP {self.http} {code}".rstrip() + (f": {self.message}" if self.message else "")
         if self.penniless:
             return f"the quota or balance of this key is used up ({said}); raise it, then run the same command again"
         if self.meant == 401:
