@@ -167,6 +167,7 @@ def shape_of(config: Any, name: str) -> Shape:
         # Keys of two parts and values of another width: the mean of the two products' widths.
         head_width = (latent + text.qk_rope_head_dim + text.v_head_dim) // 2
     n_kv_heads = _first(text, "num_key_value_heads", default=n_heads)
+    context = _first(text, "max_position_embeddings", "max_seq_len", default=0)
     experts = list(_experts(decoder, text))
     inner = _first(text, "intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", default=4 * width)
     return Shape(
@@ -179,7 +180,7 @@ def shape_of(config: Any, name: str) -> Shape:
         query_width=n_heads * head_width,
         inner=max(inner, min(each.active for each in experts) // width) if experts else inner,
         vocabulary=text.vocab_size,
-        context=_first(text, "max_position_embeddings", "max_seq_len", default=0) or None,
+        context=context if context > 0 else None,
         parameters=sum(weight.numel() for weight in model.parameters()),
         linear=sum(module.weight.numel() for module in linear),
         experts=sum(each.held for each in experts),
@@ -257,9 +258,13 @@ def _tried() -> Mapping[str, Any]:
 
 
 def _first(config: Any, *names: str, default: int | None = None) -> int:
-    """The first of some numbers that a config has."""
+    """The first of some numbers that a config has; of different ones in different blocks the largest."""
     for name in names:
-        value = getattr(config, name, None)
+        try:
+            value = getattr(config, name, None)
+        except RuntimeError:  # Gemma-4's are asked for block by block
+            blocks = config.per_layer_config
+            value = [getattr(blocks[index], name) for index in range(len(blocks))]
         if isinstance(value, (list, tuple)):  # a number for each block
             value = max(value)
         if isinstance(value, int):

@@ -270,8 +270,8 @@ def model_plan_notes(plan: ModelPlan) -> list[str]:
         lines.append(f"!: does not fit into {plan.memory / 2**30:,.1f} GiB on as many GPUs as there may be")
     if plan.refused:
         lines.append(f"HEAT cannot run: {plan.refused}")
-        fitting = "; ".join(_described(each, plan) for each in plan.others)
-        lines.append(f"other methods that fit: {fitting or 'none'}")
+        fitting = ", ".join(f"{each.method} ({each.n_devices})" for each in plan.others)
+        lines.append(f"HEAT is refused; methods that fit, and on how many GPUs: {fitting or 'none'}")
         return lines
     if plan.cheapest is None:
         lines.append("no form of HEAT fits: give more --gpus, more --memory, or shorter texts")

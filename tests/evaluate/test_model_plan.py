@@ -1,7 +1,6 @@
 """`evaluate plan`."""
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,7 +119,8 @@ def test_heat_is_not_recommended_where_it_is_refused(
     said = " ".join(done.stdout.split())
     assert "cheapest that fits" not in said
     assert "HEAT cannot run: as a model of this family" in said
-    assert re.search(r"other methods that fit: no-gate in bfloat16 on 1 GPU.*kl-only", said)
+    fitting = "no-gate (1), kl-only (1), integrated-gradients (1), occlusion (1)"
+    assert f"HEAT is refused; methods that fit, and on how many GPUs: {fitting}" in said
 
 
 def test_heat_is_recommended_where_it_runs(config_of: Callable[..., str]) -> None:

@@ -89,6 +89,12 @@ def test_a_hybrid_without_the_other_kind_of_block_is_not_refused() -> None:
     assert alone == {}
 
 
+def test_blocks_of_different_widths_and_contexts_without_a_limit() -> None:
+    found = shape_of(tiny_model("gemma4_text", global_head_dim=16).config, "gemma4")
+    assert (found.query_width, found.key_width, found.inner) == (4 * 16, 2 * 16, 64)
+    assert shape_of(CONFIG_MAPPING["xlnet"](n_layer=2, d_model=32, n_head=4), "xlnet").context is None
+
+
 def test_what_needs_nothing_of_what_is_refused_has_no_obstacle() -> None:
     shape = shape_of(tiny_model("lfm2").config, "lfm2")
     found = {
