@@ -32,11 +32,11 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 import heat
 from heat.checks import attention_obstacle, gradient_obstacle, whole_obstacle
 from heat.components import curvature
+from heat.cost.shape import layer_kinds
 from heat.errors import HeatError
-from heat.forward import embed
+from heat.internals.forward import embed
+from heat.internals.state import attention_implementation, frozen
 from heat.model import LanguageModel
-from heat.shape import layer_kinds
-from heat.state import attention_implementation, frozen
 
 if TYPE_CHECKING:
     from heat.batch import Batch

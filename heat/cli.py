@@ -159,7 +159,7 @@ def convert(
     dtype: Annotated[str, typer.Option(help="Dtype of the weights.")] = "float32",
 ) -> None:
     """Unpack a GGUF file into an ordinary model folder, which loads in seconds (extra gguf)."""
-    from heat.convert import convert as converted
+    from heat.loading.convert import convert as converted
 
     revision = converted(file, folder, dtype=dtype)
     print(f"wrote {folder} (revision {revision})")
@@ -171,8 +171,8 @@ def main() -> None:
 
 
 def _show_plan(lm: "LanguageModel", encoded: "Encoded", method: "Method", *, as_json: bool) -> None:
-    from heat.plan import calibrate
-    from heat.plan import plan as planned
+    from heat.cost.plan import calibrate
+    from heat.cost.plan import plan as planned
 
     found = planned(lm, encoded, method, calibrate(lm, encoded))
     if as_json:
@@ -217,12 +217,12 @@ def _write_pictures(attribution: "Attribution", html: Path | None, png: Path | N
     from heat.files import write_whole
 
     if html is not None:
-        from heat.page import page
+        from heat.show.page import page
 
         command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
         write_whole(html, page(attribution, command).encode())
     if png is not None:
-        from heat.picture import picture
+        from heat.show.picture import picture
 
         write_whole(png, picture(attribution))
 
@@ -239,8 +239,8 @@ def _print_json(text: str, indent: int | None = None) -> None:
 def _show(attribution: "Attribution", top: int, outputs: list[Path], *, quiet: bool) -> None:
     from rich.console import Console
 
-    from heat.display import show
-    from heat.words import read, visible
+    from heat.show.display import show
+    from heat.show.words import read, visible
 
     if quiet:
         reading = read(attribution)

@@ -18,9 +18,9 @@ from heat.errors import (
     TokenizerError,
     UnknownTokenError,
 )
+from heat.internals.state import frozen
 from heat.model import LanguageModel
 from heat.offsets import Span, Tokenized, decode, spans_by_decoding, tokenize
-from heat.state import frozen
 
 Prompt = str | Sequence[int] | Messages
 

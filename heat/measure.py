@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 from transformers import PreTrainedModel
 
-from heat.attention import decoder_blocks
+from heat.internals.attention import decoder_blocks
 
 
 class LiveBytes(TorchDispatchMode):

@@ -13,9 +13,9 @@ from transformers import PreTrainedModel
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.errors import ConfigError
-from heat.forward import target_log_probs, token_vectors
+from heat.internals.forward import target_log_probs, token_vectors
+from heat.internals.state import frozen
 from heat.model import LanguageModel
-from heat.state import frozen
 
 # Of anything that is counted (probes, steps, tokens of a window): a run with more would not end.
 _MOST = 1 << 20

@@ -22,7 +22,6 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from heat import adapters, gguf
 from heat.checks import check
 from heat.errors import (
     MissingExtraError,
@@ -31,8 +30,9 @@ from heat.errors import (
     TokenizerError,
     UnsupportedModelError,
 )
+from heat.loading import adapters, gguf
+from heat.loading.weights import check_device, check_loaded, check_room, unreadable
 from heat.shipped import shipped
-from heat.weights import check_device, check_loaded, check_room, unreadable
 
 _HUB_SECONDS = 10
 # What `transformers` raises for a config that no model can be made of.

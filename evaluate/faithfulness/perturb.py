@@ -11,9 +11,9 @@ from torch import Tensor
 
 from evaluate.faithfulness.options import Erasure
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
-from heat.forward import Replacement, log_probs, replacement, token_vectors
-from heat.memory import in_parts
-from heat.state import frozen
+from heat.internals.forward import Replacement, log_probs, replacement, token_vectors
+from heat.internals.memory import in_parts
+from heat.internals.state import frozen
 
 if TYPE_CHECKING:
     from heat import Attribution, LanguageModel

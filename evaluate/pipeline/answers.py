@@ -87,8 +87,8 @@ def probability(lm: LanguageModel, encoded: Encoded) -> float:
     import torch
 
     from heat.batch import collate
-    from heat.forward import embed, target_log_probs
-    from heat.state import frozen
+    from heat.internals.forward import embed, target_log_probs
+    from heat.internals.state import frozen
 
     batch = collate([encoded], lm.device)
     with frozen(lm.model), torch.no_grad():
@@ -124,8 +124,8 @@ def generate(
 
     import heat
     from heat.encoding import check_length
+    from heat.internals.state import frozen
     from heat.offsets import decode
-    from heat.state import frozen
 
     encoded = heat.encode(lm, prompt, None, max_targets=1, special_tokens=special_tokens)
     head = encoded.token_ids[: encoded.n_prompt]

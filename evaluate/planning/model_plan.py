@@ -12,9 +12,9 @@ from evaluate.errors import PlanError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from heat.cost.shape import Shape
+    from heat.cost.variants import Rate, Variant
     from heat.model import Quantization
-    from heat.shape import Shape
-    from heat.variants import Rate, Variant
 
 # A device's sustained speed where nobody measured: 40 % of an H100's 989e12 in bfloat16, 60 % of its 67e12 in float32.
 FLOPS = 400e12
@@ -128,10 +128,10 @@ def plan_model(
     Raises:
         PlanError: An option cannot be read, or options exclude each other.
     """
-    from heat.footprint import itemsize
+    from heat.cost.footprint import itemsize
+    from heat.cost.shape import load_config, shape_of
+    from heat.cost.variants import HEAT_FORMS, OTHERS, Rate, cheapest, fitted
     from heat.registry import build
-    from heat.shape import load_config, shape_of
-    from heat.variants import HEAT_FORMS, OTHERS, Rate, cheapest, fitted
 
     room = parse_bytes(memory)
     built = [build(name, {}) for name in methods or HEAT_FORMS]
@@ -200,10 +200,10 @@ def _measured(
 ) -> tuple[Shape, Rate, str]:
     """Load the model and time passes over a text of that length (or of its context, where that is less)."""
     import heat
-    from heat.plan import calibrate
-    from heat.shape import shape_of
-    from heat.state import in_float32
-    from heat.variants import Rate
+    from heat.cost.plan import calibrate
+    from heat.cost.shape import shape_of
+    from heat.cost.variants import Rate
+    from heat.internals.state import in_float32
 
     lm = heat.load(model, dtype=dtype, device="auto", quantization=quantization)
     length = min(n_tokens, (lm.context_length or n_tokens + 1) - 1)

@@ -59,10 +59,10 @@ def plan(
     Raises:
         NothingScoredError: No example fits the model.
     """
+    from heat.cost.plan import calibrate
+    from heat.cost.plan import plan as plan_one
     from heat.errors import HeatError
     from heat.parts import sources
-    from heat.plan import calibrate
-    from heat.plan import plan as plan_one
     from heat.registry import build
 
     encodings = []

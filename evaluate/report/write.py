@@ -115,7 +115,17 @@ def _environment() -> Environment:
     from markupsafe import Markup
 
     from evaluate.report.parts import Missing
-    from heat.colours import AGAINST, DARK_INK, DARK_PAPER, DARK_STRENGTH, FOR, INK, PAPER, STRENGTH, as_hex
+    from heat.show.colours import (
+        AGAINST,
+        DARK_INK,
+        DARK_PAPER,
+        DARK_STRENGTH,
+        FOR,
+        INK,
+        PAPER,
+        STRENGTH,
+        as_hex,
+    )
 
     environment = Environment(
         loader=PackageLoader("evaluate"),

@@ -19,7 +19,7 @@ class ModelPlan(Record):
         command: Ready to run.
         dtype: Of the weights; curvature is computed in float32 beside them.
         weights: Bytes of the weights.
-        peak: Bytes at the peak under `METHOD`, as `heat.plan` counts.
+        peak: Bytes at the peak under `METHOD`, as `heat.cost.plan` counts.
         cards: Cards of 80 GB that hold the peak.
         passes: Forward-equivalents of `METHOD` for one example.
         hours: For 2,000 examples under `METHOD`.
@@ -53,7 +53,7 @@ def plan_model(model: PosterModel, assumed: Assumptions) -> ModelPlan:
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
     import heat
-    from heat.plan import Speed, plan
+    from heat.cost.plan import Speed, plan
     from heat.registry import build
 
     config = CONFIG_MAPPING[model.family](**model.config)

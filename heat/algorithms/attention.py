@@ -10,15 +10,15 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 from torch import Tensor
 
-from heat.attention import BlockAttention, capture_attention
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.components.transition import flow
 from heat.errors import PromptTooLongError
-from heat.forward import at_least_float32, token_vectors
+from heat.internals.attention import BlockAttention, capture_attention
+from heat.internals.forward import at_least_float32, token_vectors
+from heat.internals.state import frozen
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
-from heat.state import frozen
 
 
 @register("attention-rollout")

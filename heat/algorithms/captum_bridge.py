@@ -14,10 +14,10 @@ from transformers import PreTrainedModel
 
 from heat.batch import Batch, rows_within
 from heat.errors import OutOfMemoryError
-from heat.forward import Replacement, at_least_float32, explained, replacement, token_vectors
-from heat.memory import is_out_of_memory
+from heat.internals.forward import Replacement, at_least_float32, explained, replacement, token_vectors
+from heat.internals.memory import is_out_of_memory
+from heat.internals.state import frozen
 from heat.model import LanguageModel
-from heat.state import frozen
 
 
 @dataclass(frozen=True, eq=False)

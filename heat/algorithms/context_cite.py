@@ -13,14 +13,14 @@ from torch import Tensor
 
 from heat.algorithms.draws import generator_of
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
-from heat.forward import at_targets, explained_values, token_vectors
-from heat.memory import in_parts
+from heat.internals.forward import at_targets, explained_values, token_vectors
+from heat.internals.memory import in_parts
+from heat.internals.state import frozen
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.offsets import decode, spans_by_decoding
 from heat.registry import register
-from heat.state import frozen
-from heat.words import split_words
+from heat.show.words import split_words
 
 Sources = Literal["words", "sentences"]
 
@@ -97,7 +97,7 @@ class ContextCite(Method):
 
 
 def sources_of(lm: LanguageModel, token_ids: list[int], kind: Sources) -> list[int]:
-    """Which source each token belongs to: words by the rule of `heat.words`, or sentences.
+    """Which source each token belongs to: words by the rule of `heat.show.words`, or sentences.
 
     A token on several belongs to the first that it has a visible character of; one without any to the source before it
     (the first source, at the beginning).

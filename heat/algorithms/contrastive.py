@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
-from heat.forward import at_least_float32, at_targets, token_vectors
-from heat.memory import in_parts
+from heat.internals.forward import at_least_float32, at_targets, token_vectors
+from heat.internals.memory import in_parts
+from heat.internals.state import frozen
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
-from heat.state import frozen
 
 
 @register("contrastive-gradient")

@@ -17,15 +17,15 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from heat.algorithms.captum_bridge import Text, one_by_one
-from heat.attention import block_input, decoder_blocks
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.errors import ConfigError
-from heat.forward import Replacement, at_least_float32, log_probs, replacement, token_vectors
-from heat.memory import in_parts
+from heat.internals.attention import block_input, decoder_blocks
+from heat.internals.forward import Replacement, at_least_float32, log_probs, replacement, token_vectors
+from heat.internals.memory import in_parts
+from heat.internals.state import frozen, hooked
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
-from heat.state import frozen, hooked
 
 
 @register("integrated-gradients")

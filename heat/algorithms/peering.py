@@ -7,14 +7,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from heat.attention import block_input, decoder_blocks
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.errors import ConfigError
-from heat.forward import at_least_float32, at_targets, token_vectors
+from heat.internals.attention import block_input, decoder_blocks
+from heat.internals.forward import at_least_float32, at_targets, token_vectors
+from heat.internals.state import frozen, hooked
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
-from heat.state import frozen, hooked
 
 
 @register("peering")

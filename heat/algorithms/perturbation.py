@@ -14,7 +14,7 @@ from torch import Tensor
 
 from heat.algorithms.captum_bridge import Text, one_by_one
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
-from heat.forward import Replacement
+from heat.internals.forward import Replacement
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register

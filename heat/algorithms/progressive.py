@@ -9,12 +9,12 @@ from torch import Tensor
 
 from heat.algorithms.draws import generator_of
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
-from heat.forward import Replacement, log_probs, replacement, token_vectors
-from heat.memory import in_parts
+from heat.internals.forward import Replacement, log_probs, replacement, token_vectors
+from heat.internals.memory import in_parts
+from heat.internals.state import frozen
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
-from heat.state import frozen
 
 # Log-probabilities that may be in memory at once, as a count of numbers: 256 MiB in float32.
 NUMBERS_AT_ONCE = 1 << 26

@@ -12,13 +12,13 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenize
 from heat.algorithms.draws import generator_of
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.errors import ModelNotFoundError, TokenizerError
-from heat.forward import at_targets, log_probs, token_vectors
-from heat.memory import in_parts
+from heat.internals.forward import at_targets, log_probs, token_vectors
+from heat.internals.memory import in_parts
+from heat.internals.state import frozen
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.offsets import decode
 from heat.registry import register
-from heat.state import frozen
 
 _MASKED_LM = "masked-lm:"
 # Replacements are drawn from the most probable tokens at each place: a whole vocabulary for each would fill

@@ -9,12 +9,12 @@ from torch import Tensor
 from heat.algorithms.progressive import NUMBERS_AT_ONCE, along, first, forward_steps, preference
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.components.prefix import suffix_cost, suffix_parts
-from heat.forward import log_probs, token_vectors
-from heat.memory import in_parts
+from heat.internals.forward import log_probs, token_vectors
+from heat.internals.memory import in_parts
+from heat.internals.state import frozen
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
-from heat.state import frozen
 
 # Reads a number off log-probabilities [P, V] for each place, given the target that it is for, int64 [P].
 ReadOut = Callable[[Tensor, Tensor], Tensor]

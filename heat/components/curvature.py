@@ -10,8 +10,6 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
 
-from heat.activations import fused_activations
-from heat.attention import block_input, decoder_blocks
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.components.low_rank import low_rank_size
 from heat.components.pieces import Tape, has_pieces, held, recorded
@@ -25,9 +23,11 @@ from heat.components.prefix import (
     suffix_parts,
 )
 from heat.errors import ConfigError, UnsupportedModelError
-from heat.forward import at_least_float32, explained, explained_values, log_probs, token_vectors
-from heat.memory import in_parts
-from heat.state import eager_attention, frozen, hooked, in_float32
+from heat.internals.activations import fused_activations
+from heat.internals.attention import block_input, decoder_blocks
+from heat.internals.forward import at_least_float32, explained, explained_values, log_probs, token_vectors
+from heat.internals.memory import in_parts
+from heat.internals.state import eager_attention, frozen, hooked, in_float32
 
 Mode = Literal["row", "block"]
 Products = Literal["auto", "double-backward", "batched", "forward-over-reverse", "finite-difference"]

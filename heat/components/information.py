@@ -9,7 +9,6 @@ from torch import Tensor
 from torch.nn.functional import kl_div
 from transformers import PreTrainedModel
 
-from heat.activations import fused_activations
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.components.prefix import (
     KeysAndValues,
@@ -22,9 +21,10 @@ from heat.components.prefix import (
     suffix_parts,
 )
 from heat.errors import ConfigError
-from heat.forward import at_targets, log_probs, replacement, token_vectors
-from heat.memory import in_parts
-from heat.state import frozen
+from heat.internals.activations import fused_activations
+from heat.internals.forward import at_targets, log_probs, replacement, token_vectors
+from heat.internals.memory import in_parts
+from heat.internals.state import frozen
 
 Mask = Literal["zero", "mean", "attention", "pad"]
 

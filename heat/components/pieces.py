@@ -14,9 +14,9 @@ from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
 
 from heat.errors import UnsupportedModelError
-from heat.forward import token_vectors
-from heat.probe import everywhere, once, two_texts
-from heat.state import frozen
+from heat.internals.forward import token_vectors
+from heat.internals.probe import everywhere, once, two_texts
+from heat.internals.state import frozen
 
 Tape = list[tuple[str, Any]]
 

@@ -7,9 +7,9 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
-from heat.forward import token_vectors
-from heat.probe import alike, at_end, once, reason, two_texts
-from heat.state import frozen
+from heat.internals.forward import token_vectors
+from heat.internals.probe import alike, at_end, once, reason, two_texts
+from heat.internals.state import frozen
 
 KeysAndValues = list[tuple[Tensor, Tensor]]
 

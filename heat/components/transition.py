@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from heat.attention import BlockAttention, capture_attention
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.errors import UnsupportedModelError
-from heat.forward import at_least_float32, explained_values, token_vectors
-from heat.memory import in_parts
-from heat.state import frozen
+from heat.internals.attention import BlockAttention, capture_attention
+from heat.internals.forward import at_least_float32, explained_values, token_vectors
+from heat.internals.memory import in_parts
+from heat.internals.state import frozen
 
 Kind = Literal["value", "gradient", "uniform"]
 Residual = Literal["full", "half", "without-self", "relevance"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from labelled import make_paragraph
 
 from annotate.words import WORD_RULE, WORD_RULES, is_content, rule_for, split_words
-from heat.words import split_words as heat_words
+from heat.show.words import split_words as heat_words
 
 
 def words(text: str) -> list[str]:

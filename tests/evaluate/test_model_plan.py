@@ -64,7 +64,7 @@ def test_twice_the_speed_is_half_the_time_and_twice_the_gpus_no_more_time() -> N
 def test_calibration_times_the_model_that_ships(monkeypatch: pytest.MonkeyPatch) -> None:
     from heat.shipped import shipped
 
-    monkeypatch.setattr("heat.plan.CALIBRATION_SECONDS", 0.0)
+    monkeypatch.setattr("heat.cost.plan.CALIBRATION_SECONDS", 0.0)
     found = plan_model(str(shipped("reader")), n_tokens=64, measure=True, memory="4GB")
     assert found.rate.single > 0
     assert found.variants[0].dtype == "float32"

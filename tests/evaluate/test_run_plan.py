@@ -10,7 +10,7 @@ from evaluate.cli import app
 
 def test_a_plan_names_every_part_and_computes_nothing(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("heat.plan.CALIBRATION_SECONDS", 0.0)
+    monkeypatch.setattr("heat.cost.plan.CALIBRATION_SECONDS", 0.0)
     arguments = ["alignment", "--method", "heat", "--method", "random", "--limit", "4", "--plan", "--json"]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.output
@@ -25,7 +25,7 @@ def test_a_plan_names_every_part_and_computes_nothing(tmp_path, monkeypatch: pyt
 
 def test_what_is_read_off_another_method_takes_nothing(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("heat.plan.CALIBRATION_SECONDS", 0.0)
+    monkeypatch.setattr("heat.cost.plan.CALIBRATION_SECONDS", 0.0)
     names = ["hessian-only", "heat", "no-gate"]
     arguments = ["alignment", *(word for name in names for word in ("--method", name)), "--limit", "2"]
     done = CliRunner().invoke(app, [*arguments, "--plan", "--json"])

@@ -6,7 +6,7 @@ from fakes.tiny_models import FAMILIES, tiny_model
 from torch import Tensor, nn
 from transformers import PreTrainedModel, activations
 
-from heat.activations import _FUSED, fused_activations
+from heat.internals.activations import _FUSED, fused_activations
 
 
 class One(nn.Module):

@@ -114,7 +114,7 @@ def test_weights_made_some_queries_at_a_time_change_nothing(
 ) -> None:
     whole = heat.attribute(lm, IDS, [TARGET, 9], method)
     # Two queries at a time, of four heads and eight tokens.
-    monkeypatch.setattr("heat.attention.WEIGHTS_AT_ONCE", 2 * 4 * (len(IDS) + 2))
+    monkeypatch.setattr("heat.internals.attention.WEIGHTS_AT_ONCE", 2 * 4 * (len(IDS) + 2))
     parts = heat.attribute(lm, IDS, [TARGET, 9], method)
     torch.testing.assert_close(parts.scores, whole.scores, rtol=1e-4, atol=1e-6)
 

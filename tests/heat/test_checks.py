@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 import heat
-from heat.attention import attention_modules, capture_attention, projection_of
 from heat.batch import Batch
 from heat.checks import attention_obstacle, check, gradient_obstacle, whole_obstacle
 from heat.components import curvature, transition
@@ -17,9 +16,10 @@ from heat.components import prefix as prefix_module
 from heat.components.information import information
 from heat.components.prefix import keeps_prefixes
 from heat.errors import PromptTooLongError, UnsupportedModelError
-from heat.forward import at_targets, embed, replacement, target_log_probs, token_vectors
+from heat.internals.attention import attention_modules, capture_attention, projection_of
+from heat.internals.forward import at_targets, embed, replacement, target_log_probs, token_vectors
+from heat.internals.state import frozen
 from heat.model import LanguageModel
-from heat.state import frozen
 
 IDS = [40, 7, 199, 250, 31, 88, 120, 5, 301, 64]
 BLOCK_PARTS = ["gemma3n_text", "gemma4_text"]

@@ -12,8 +12,8 @@ from heat.batch import Batch
 from heat.components import curvature, rademacher
 from heat.components.curvature import _at_positions, _finite_difference
 from heat.errors import PrecisionError, UnsupportedModelError
-from heat.forward import embed, explained, target_log_probs
-from heat.state import eager_attention
+from heat.internals.forward import embed, explained, target_log_probs
+from heat.internals.state import eager_attention
 
 N = 6
 

@@ -8,10 +8,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import heat
 from heat.api import _warn_of_collapse
-from heat.attention import capture_attention
 from heat.batch import Batch
 from heat.components.transition import collapsed, transition
-from heat.forward import embed
+from heat.internals.attention import capture_attention
+from heat.internals.forward import embed
 from heat.model import LanguageModel
 
 BLOCKS = 30

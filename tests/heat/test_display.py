@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from heat.attribution import Attribution
-from heat.display import show
+from heat.show.display import show
 
 TEXT = "The gate :smile: is\n\n\nof iron yes"
 SPANS = [(0, 3), (3, 8), (8, 16), (16, 19), (19, 24), (24, 29), (29, 33)]

@@ -12,7 +12,7 @@ import transformers
 from torch import Tensor
 
 from heat.errors import UnsupportedModelError
-from heat.forward import embed as token_embeddings
+from heat.internals.forward import embed as token_embeddings
 
 ROOT = Path(__file__).parents[2]
 EXPECTED = {

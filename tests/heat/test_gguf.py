@@ -19,10 +19,10 @@ from transformers import PreTrainedModel
 
 import heat
 from heat import cli
-from heat.convert import convert
+from heat.cost.shape import load_config, shape_of
 from heat.errors import HeatError, ModelNotFoundError, TokenizerError, UnsupportedModelError
-from heat.gguf import read_header
-from heat.shape import load_config, shape_of
+from heat.loading.convert import convert
+from heat.loading.gguf import read_header
 
 Run = Callable[..., tuple[int, str, str]]
 TEXT = "The gate is made of iron. Answer:"

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from heat.batch import Batch
 from heat.components import information
 from heat.components.information import _kl
-from heat.forward import embed
+from heat.internals.forward import embed
 
 MASKS = ["zero", "mean", "attention", "pad"]
 

@@ -5,9 +5,9 @@ import torch
 from fakes.tiny_models import FAMILIES, tiny_model
 from torch import Tensor
 
-from heat.forward import log_probs
-from heat.last_block import _last_mlp, last_mlp_at
-from heat.state import eager_attention, frozen
+from heat.internals.forward import log_probs
+from heat.internals.last_block import _last_mlp, last_mlp_at
+from heat.internals.state import eager_attention, frozen
 
 WHOLE = {"opt", "bloom"}
 

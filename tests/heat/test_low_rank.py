@@ -11,8 +11,8 @@ from heat.batch import Batch
 from heat.components import curvature
 from heat.components.low_rank import lanczos, low_rank_size
 from heat.errors import ConfigError
-from heat.forward import embed, explained
-from heat.state import eager_attention
+from heat.internals.forward import embed, explained
+from heat.internals.state import eager_attention
 
 N = 4
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from heat.errors import OutOfMemoryError
-from heat.memory import in_parts
+from heat.internals.memory import in_parts
 
 
 @pytest.mark.parametrize(

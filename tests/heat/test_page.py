@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import heat
-from heat.colours import (
+from heat.show.colours import (
     AGAINST,
     DARK_INK,
     DARK_PAPER,
@@ -26,8 +26,8 @@ from heat.colours import (
     STRENGTH,
     background,
 )
-from heat.page import page
-from heat.words import visible_lines
+from heat.show.page import page
+from heat.show.words import visible_lines
 
 VOID = {"meta", "input"}
 

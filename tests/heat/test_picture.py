@@ -6,8 +6,8 @@ import pytest
 from fakes.attributions import made
 from matplotlib.image import imread
 
-from heat.colours import background
-from heat.picture import DPI, WIDTH, picture
+from heat.show.colours import background
+from heat.show.picture import DPI, WIDTH, picture
 
 
 def pixels(content: bytes) -> np.ndarray:

@@ -4,7 +4,7 @@ import pytest
 from fakes.tiny_models import FAMILIES, tiny_lm
 
 import heat
-from heat.plan import Speed, calibrate, plan
+from heat.cost.plan import Speed, calibrate, plan
 
 PROMPT = "The gate is made of iron. Answer:"
 

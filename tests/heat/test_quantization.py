@@ -8,7 +8,7 @@ from fakes.tiny_models import tiny_tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import heat
-from heat.attention import decoder_blocks, output_projection
+from heat.internals.attention import decoder_blocks, output_projection
 
 bitsandbytes = pytest.importorskip("bitsandbytes", reason="needs the extra 'quantization'")
 

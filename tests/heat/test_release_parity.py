@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from heat.batch import Batch
 from heat.components import curvature, information
-from heat.forward import embed, target_log_probs
+from heat.internals.forward import embed, target_log_probs
 
 FAMILIES = ["gpt2", "gpt_neox", "gptj", "llama_gqa", "phi3", "qwen2"]
 

@@ -8,8 +8,8 @@ from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GraniteMoeHybridC
 
 import heat
 from heat.checks import attention_obstacle, gradient_obstacle, whole_obstacle
-from heat.shape import shape_of
-from heat.variants import Rate, variant
+from heat.cost.shape import shape_of
+from heat.cost.variants import Rate, variant
 
 N_TOKENS = 24
 EXPERTS = {

@@ -11,8 +11,8 @@ import heat
 from heat.batch import Batch, collate
 from heat.components import curvature, information, rademacher
 from heat.components.low_rank import lanczos
-from heat.forward import at_targets, embed, explained
-from heat.state import eager_attention
+from heat.internals.forward import at_targets, embed, explained
+from heat.internals.state import eager_attention
 
 N, D = 3, 4  # so few that all 2^12 probes can be tried, and an expectation is a sum
 SIZE = N * D

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import heat
-from heat.attention import BlockAttention, attention_modules, capture_attention
 from heat.batch import Batch
 from heat.components import transition
 from heat.components.transition import _relevance_walk, shares
-from heat.forward import embed, target_log_probs
+from heat.internals.attention import BlockAttention, attention_modules, capture_attention
+from heat.internals.forward import embed, target_log_probs
 from heat.model import LanguageModel
 
 PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense")
@@ -88,7 +88,7 @@ def fake_blocks(*matrices: list[list[float]]) -> list[BlockAttention]:
 
 @pytest.mark.parametrize("at_once", [1 << 24, 2])
 def test_a_walk_through_two_blocks_by_hand(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heat.attention.WEIGHTS_AT_ONCE", at_once)
+    monkeypatch.setattr("heat.internals.attention.WEIGHTS_AT_ONCE", at_once)
     # Two tokens, target position 1. Block 2 (on top): token 1 looks half at 0, half at 1; block 1: all at 0.
     blocks = fake_blocks([[1.0, 0.0], [1.0, 0.0]], [[1.0, 0.0], [0.5, 0.5]])
     # V and the gradient of A V are 1, so the relevance is A itself. Chefer: (0, 1) + (½, ½) = (½, 1½); then
@@ -115,7 +115,7 @@ def test_a_walk_through_two_blocks_by_hand(at_once: int, monkeypatch: pytest.Mon
 def test_blockwise_equals_dense(family: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, batch = tiny_model(family), one_text(24)
     dense = transition(model, batch, kind=kind)
-    monkeypatch.setattr("heat.attention.WEIGHTS_AT_ONCE", 5 * 4 * 24)
+    monkeypatch.setattr("heat.internals.attention.WEIGHTS_AT_ONCE", 5 * 4 * 24)
     torch.testing.assert_close(transition(model, batch, kind=kind), dense, atol=1e-6, rtol=1e-4)
 
 
@@ -204,7 +204,7 @@ def test_half_and_relevance_equal_the_dense_walk(family: str, residual: str) -> 
 
 @pytest.mark.parametrize("at_once", [1 << 24, 1])
 def test_rows_of_half_sum_to_one_by_hand(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heat.attention.WEIGHTS_AT_ONCE", at_once)
+    monkeypatch.setattr("heat.internals.attention.WEIGHTS_AT_ONCE", at_once)
     # The gradient makes 3 A of A, which is no matter once each row is divided by its sum; token 0 has no relevance.
     blocks = fake_blocks([[1.0, 0.0], [0.25, 0.75]])
     upstream = [torch.tensor([[[-1.0], [3.0]]])]

@@ -16,7 +16,6 @@ from fakes.tiny_models import tiny_model, tiny_tokenizer
 from safetensors.torch import load_file, save_file
 
 import heat
-from heat import weights as weights_module
 from heat.errors import (
     HeatError,
     MissingExtraError,
@@ -24,6 +23,7 @@ from heat.errors import (
     OutOfMemoryError,
     UnsupportedModelError,
 )
+from heat.loading import weights as weights_module
 
 Weights = dict[str, torch.Tensor]
 UP = "model.layers.1.mlp.up_proj.weight"

@@ -8,8 +8,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from heat.batch import Batch
-from heat.last_block import last_mlp_at
-from heat.state import text_decoder
+from heat.internals.last_block import last_mlp_at
+from heat.internals.state import text_decoder
 
 Replacement = Literal["zero", "mean", "pad"]
 

@@ -21,8 +21,8 @@ from transformers.masking_utils import sdpa_mask
 
 from heat.batch import Batch
 from heat.errors import UnsupportedModelError
-from heat.forward import at_least_float32, at_targets
-from heat.state import attention_implementation, eager_attention, hooked, text_decoder
+from heat.internals.forward import at_least_float32, at_targets
+from heat.internals.state import attention_implementation, eager_attention, hooked, text_decoder
 
 _PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense", "Wo")
 _CROSS = ("encoder_attn", "crossattention", "cross_attn")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from heat.colours import INK, as_hex, background
-from heat.words import SCORE, Reading, excerpt, read, visible
+from heat.show.colours import INK, as_hex, background
+from heat.show.words import SCORE, Reading, excerpt, read, visible
 
 if TYPE_CHECKING:
     from heat.attribution import Attribution

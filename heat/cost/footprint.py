@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from heat.attention import WEIGHTS_AT_ONCE
 from heat.batch import DEFAULT_BATCH_TOKENS, rows_within
 from heat.components.curvature import strategy_at
 from heat.components.prefix import suffix_rows
+from heat.cost.shape import Shape
+from heat.internals.attention import WEIGHTS_AT_ONCE
 from heat.method import Method
-from heat.shape import Shape
 from heat.shipped import shipped
 
 # Families whose passes were measured, and those that stand nearest to each.

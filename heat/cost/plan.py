@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, collate, rows_within
+from heat.cost.footprint import footprints
+from heat.cost.shape import shape_of
 from heat.encoding import Encoded
-from heat.footprint import footprints
-from heat.forward import target_log_probs, token_vectors
+from heat.internals.forward import target_log_probs, token_vectors
+from heat.internals.state import frozen
 from heat.method import Method
 from heat.model import LanguageModel
-from heat.shape import shape_of
-from heat.state import frozen
 
 CALIBRATION_SECONDS = 2.0
 # Parts that pass a text through the model alone; the others fill a batch.
@@ -44,7 +44,7 @@ class Plan:
         n_targets: Number of target tokens.
         forward_equivalents: Part to forward passes over the text; a backward pass counts 1.
         seconds: Part to estimated seconds.
-        peak_bytes: Peak of memory, weights included; see `heat.footprint`.
+        peak_bytes: Peak of memory, weights included; see `heat.cost.footprint`.
     """
 
     method: str

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 
-from heat import gguf
 from heat.errors import ModelNotFoundError
 from heat.files import write_whole
+from heat.loading import gguf
 from heat.model import folder_revision, load, no_progress_bars
 
 

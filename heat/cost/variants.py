@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from heat.batch import DEFAULT_BATCH_TOKENS
-from heat.footprint import Footprint, footprints, window_width
+from heat.cost.footprint import Footprint, footprints, window_width
+from heat.cost.plan import ONE_BY_ONE
+from heat.cost.shape import Shape
 from heat.method import Method
-from heat.plan import ONE_BY_ONE
-from heat.shape import Shape
 
 # What is left where HEAT is refused, nearest to it first.
 OTHERS = ("no-gate", "kl-only", "integrated-gradients", "occlusion")
@@ -141,7 +141,7 @@ def fitted(
 ) -> Variant:
     """The same as `variant` on as few devices as hold it (1, 2, 4, ...), and there with as full passes as fit.
 
-    What runs out of memory is halved and goes on (`heat.memory`), so passes down to an eighth of the usual are tried.
+    What runs out of memory is halved and goes on, so passes down to an eighth of the usual are tried.
 
     Args:
         shape: The model's sizes.

@@ -13,7 +13,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from heat.errors import ModelNotFoundError, OutOfMemoryError, UnsupportedModelError
-from heat.memory import is_out_of_memory
+from heat.internals.memory import is_out_of_memory
 
 # Causal masks that older checkpoints keep beside the weights; the model makes its own.
 _MASKS = re.compile(r"\.(attn|attention|self_attn)\.(bias|masked_bias)$|\.inv_freq$")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from heat.colours import AGAINST, DARK_STRENGTH, FOR
-from heat.display import LIMIT, notes, show
-from heat.words import SCORE, Reading, excerpt, read, visible, visible_lines
+from heat.show.colours import AGAINST, DARK_STRENGTH, FOR
+from heat.show.display import LIMIT, notes, show
+from heat.show.words import SCORE, Reading, excerpt, read, visible, visible_lines
 
 if TYPE_CHECKING:
     from heat.attribution import Attribution

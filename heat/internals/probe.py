@@ -11,8 +11,8 @@ from transformers import PreTrainedModel
 
 from heat.batch import Batch
 from heat.errors import HeatError
-from heat.forward import at_least_float32, log_probs
-from heat.memory import is_out_of_memory
+from heat.internals.forward import at_least_float32, log_probs
+from heat.internals.memory import is_out_of_memory
 
 T = TypeVar("T")
 

@@ -14,12 +14,12 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from heat import gguf
-from heat.attention import one_attention_a_block
 from heat.errors import ModelNotFoundError, UnsupportedModelError
+from heat.internals.attention import one_attention_a_block
+from heat.internals.state import text_decoder
+from heat.loading import gguf
 from heat.model import UNLOADABLE, check_reachable, first_line
 from heat.shipped import shipped
-from heat.state import text_decoder
 
 # How many experts a token passes through, by the names that configs give it.
 _CHOSEN = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_top_k", "moe_k", "top_k_experts")

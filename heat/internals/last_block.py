@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from heat.state import text_decoder
+from heat.internals.state import text_decoder
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""What an attribution costs in passes, time and memory, before anything is loaded."""

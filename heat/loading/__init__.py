@@ -1,0 +1,1 @@
+"""Where models come from: folders, adapters, GGUF files, and whether their weights are whole."""

@@ -1,0 +1,1 @@
+"""An attribution for people: in a terminal, a notebook, a page, a picture."""
