@@ -210,11 +210,15 @@ def test_a_model_from_a_file_can_be_cast_and_saved(file: Path, tmp_path: Path) -
 @pytest.mark.parametrize("method", ["heat", "gradient-norm", "kl-only"])
 def test_scores_are_those_of_the_converted_folder(file: Path, tmp_path: Path, method: str) -> None:
     convert(file, tmp_path / "folder")
-    one = heat.attribute(str(file), TEXT, " iron", method)
-    other = heat.attribute(str(tmp_path / "folder"), TEXT, " iron", method)
-    assert torch.equal(one.scores, other.scores)
-    assert one.log_probs.tolist() == other.log_probs.tolist()
-    assert one.revision != other.revision
+    one, other = heat.load(str(file)), heat.load(str(tmp_path / "folder"))
+    weights = dict(other.model.named_parameters())
+    for name, weight in one.model.named_parameters():
+        assert torch.equal(weight, weights[name]), name
+    found, expected = (heat.attribute(lm, TEXT, " iron", method) for lm in (one, other))
+    # To rounding: some processors take another kernel for weights that lie elsewhere in memory.
+    torch.testing.assert_close(found.scores, expected.scores, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(found.log_probs, expected.log_probs, rtol=1e-6, atol=1e-6)
+    assert found.revision != expected.revision
 
 
 def test_conversion_writes_an_ordinary_folder_and_how_it_was_made(

@@ -10,6 +10,8 @@ from heat.internals.last_block import _last_mlp, last_mlp_at
 from heat.internals.state import eager_attention, frozen
 
 WHOLE = {"opt", "bloom"}
+# Their attention is computed in float32, whatever the model's dtype.
+IN_FLOAT32 = {"gptj", "gpt_neo"}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -30,7 +32,8 @@ def test_predictions_and_second_derivatives_are_those_of_the_whole(family: str) 
         point = embeddings.clone().requires_grad_()
         expected = both(model(inputs_embeds=point).logits.log_softmax(-1)[rows, positions], point)
     for a, b in zip(found, expected, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+        bound = 1e-4 if family in IN_FLOAT32 else 1e-9
+        torch.testing.assert_close(a, b, rtol=bound, atol=bound * float(b.abs().max()))
 
 
 @pytest.mark.parametrize("family", FAMILIES)
