@@ -94,11 +94,10 @@ def main(
 
 def check(name: str, n: int, method: str) -> dict[str, object]:
     """Predicted and measured peak of one method on a random prompt of n tokens."""
-    from heat.measure import LiveBytes, counted_passes
-
     import heat
     from heat.cost.footprint import footprints
     from heat.cost.shape import shape_of
+    from heat.measure import LiveBytes, counted_passes
 
     family, options = MODELS[name]
     built = build(family, options)
@@ -157,9 +156,8 @@ def write_fit(path: Path, families: list[str], designs: int, seed: int) -> None:
 
 def measured(family: str, designs: int, seed: int) -> Iterator[tuple[str, dict[str, float], float]]:
     """Part, its terms, and the numbers (float32) that it held."""
-    from heat.measure import LiveBytes
-
     from heat.cost.shape import shape_of
+    from heat.measure import LiveBytes
 
     draw = random.Random(seed)
     for _ in range(designs):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from fakes.tiny_models import FAMILIES, tiny_lm, tiny_model
-from heat.measure import LiveBytes
 
 import heat
 from heat.cost.footprint import Footprint, footprints, weight_bytes
@@ -14,6 +13,7 @@ from heat.cost.plan import ONE_BY_ONE
 from heat.cost.shape import known_configs, load_config, shape_of
 from heat.cost.variants import HEAT_FORMS, Rate, cheapest, fitted, variant
 from heat.errors import ModelNotFoundError, UnsupportedModelError
+from heat.measure import LiveBytes
 
 # Published numbers of weights, from the checkpoints' own indices.
 PUBLISHED = {
