@@ -14,6 +14,8 @@ import typer
 
 from annotate.console import command_line, print_json, progress, run
 from annotate.errors import AnnotateError, LabelError
+from annotate.online import DEFAULT_URL
+from annotate.online.limits import DEFAULT_LIMITS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -49,7 +51,6 @@ AnnotatorsOption = Annotated[
 BaseUrlOption = Annotated[
     str, typer.Option(envvar="OPENAI_BASE_URL", help="Endpoint of openai: annotators, up to and with /v1.")
 ]
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
 ConcurrencyOption = Annotated[int, typer.Option(min=1, max=256, help="Most attempts in flight.")]
 MaxCostOption = Annotated[
     float | None,
@@ -148,13 +149,19 @@ def label(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Ask again what was answered; the ledger keeps both.")
     ] = False,
-    base_url: BaseUrlOption = DEFAULT_BASE_URL,
-    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds until an attempt is given up.")] = 120.0,
-    concurrency: ConcurrencyOption = 8,
+    base_url: BaseUrlOption = DEFAULT_URL,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds until an attempt is given up.")
+    ] = DEFAULT_LIMITS.timeout_s,
+    concurrency: ConcurrencyOption = DEFAULT_LIMITS.concurrency,
     rpm: Annotated[float | None, typer.Option(min=0.001, help="Most requests a minute.")] = None,
     tpm: Annotated[float | None, typer.Option(min=0.001, help="Most tokens a minute.")] = None,
-    max_attempts: Annotated[int, typer.Option(min=1, help="Attempts until a request is given up.")] = 8,
-    max_time: Annotated[float, typer.Option(min=0, help="Seconds until a request is given up.")] = 3600.0,
+    max_attempts: Annotated[
+        int, typer.Option(min=1, help="Attempts until a request is given up.")
+    ] = DEFAULT_LIMITS.max_attempts,
+    max_time: Annotated[
+        float, typer.Option(min=0, help="Seconds until a request is given up.")
+    ] = DEFAULT_LIMITS.max_time_s,
     max_cost: MaxCostOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would be asked and cost; ask nothing, need no key.")
@@ -379,8 +386,8 @@ def pilot(
     formats: Annotated[str, typer.Option(help="Formats to compare, with commas.")] = "quotes,indexed,tags",
     paragraphs: Annotated[int, typer.Option("-n", "--paragraphs", min=1, help="How many to ask about.")] = 50,
     seed: Annotated[int, typer.Option(min=0, help="Seed that draws the paragraphs.")] = 0,
-    base_url: BaseUrlOption = DEFAULT_BASE_URL,
-    concurrency: ConcurrencyOption = 8,
+    base_url: BaseUrlOption = DEFAULT_URL,
+    concurrency: ConcurrencyOption = DEFAULT_LIMITS.concurrency,
     max_cost: MaxCostOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from annotate.cli import DEFAULT_BASE_URL, ConcurrencyOption, MaxCostOption
+from annotate.cli import ConcurrencyOption, MaxCostOption
 from annotate.console import command_line, print_json, progress, run
 from annotate.errors import AnnotateError
+from annotate.online import DEFAULT_URL
+from annotate.online.limits import DEFAULT_LIMITS
 from evaluate.errors import EvaluateError
 from evaluate.faithfulness.options import Erasure, Options
 from evaluate.options import (
@@ -211,8 +213,8 @@ def robustness_command(
     base_url: Annotated[
         str,
         typer.Option(envvar="OPENAI_BASE_URL", help="Endpoint of openai: paraphrasers, up to and with /v1."),
-    ] = DEFAULT_BASE_URL,
-    concurrency: ConcurrencyOption = 8,
+    ] = DEFAULT_URL,
+    concurrency: ConcurrencyOption = DEFAULT_LIMITS.concurrency,
     max_cost: MaxCostOption = None,
     plan: PlanOption = False,
     output: OutputOptions = OutputOptions(),

@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
+from urllib.parse import urlsplit
 
 from annotate.annotators.options import number, parse_options, whole
 from annotate.errors import LabelError, UnknownNameError
 from annotate.formats import DEFAULT_FORMAT, FormatError, Message, ResponseFormat, make_format
+from annotate.online import DEFAULT_URL
 from annotate.online.completion import read_completion
 from annotate.online.profiles import ModelProfile, cost_usd, profile, profile_place, retirement
 from annotate.online.transport import Endpoint
 from annotate.protocol import Outcome, Reading, Request, Response, Usage
 from annotate.schema import LabelSpan, Paragraph, Status
 
-DEFAULT_HOST = "api.openai.com"
+DEFAULT_HOST = urlsplit(DEFAULT_URL).hostname
 CAP = 1024
 CAP_REASONING = 4096
 RAISE = 4

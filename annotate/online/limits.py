@@ -16,6 +16,7 @@ class Limits:
         max_attempts: Attempts at one request before it is given up.
         max_time_s: Seconds from the first attempt at a request after which it is given up.
         max_cost: US dollars this run may spend; no limit when ``None``.
+        timeout_s: Seconds after which an attempt is given up.
     """
 
     concurrency: int = 8
@@ -24,6 +25,7 @@ class Limits:
     max_attempts: int = 8
     max_time_s: float = 3600.0
     max_cost: float | None = None
+    timeout_s: float = 120.0
 
 
 DEFAULT_LIMITS = Limits()

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from annotate.errors import LabelError
+from annotate.online import DEFAULT_URL
 from annotate.online.completion import shorten
 from annotate.online.faults import retry_after
+from annotate.online.limits import DEFAULT_LIMITS
 from annotate.online.recorded import read_body
 from annotate.protocol import Outcome, Response
 
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from openai._legacy_response import LegacyAPIResponse
     from openai.types.chat import ChatCompletion
 
-DEFAULT_URL = "https://api.openai.com/v1"
 KEY = "OPENAI_API_KEY"
 
 _NOT_SENT = frozenset(
@@ -44,7 +45,7 @@ class Endpoint:
     """
 
     base_url: str = DEFAULT_URL
-    timeout_s: float = 120.0
+    timeout_s: float = DEFAULT_LIMITS.timeout_s
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.base_url)

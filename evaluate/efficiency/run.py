@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from annotate.files import canonical_hash, read_records, repair_tail, write_atomic
+from annotate.files import append_records, canonical_hash, read_records, repair_tail, write_atomic
 from evaluate.efficiency.prompts import prompt_of_length
 from evaluate.efficiency.result import Cost, Efficiency
 from evaluate.pipeline.runner import Progress, default_config, no_progress, settings_of
@@ -77,8 +77,7 @@ def efficiency(
             key = _key(lm, text, names, repeats, budget, seed)
             if not all((key, name) in known for name in names):
                 found = _measure(lm, text, names, key, repeats, budget, seed, on_progress)
-                with path.open("ab") as stream:
-                    stream.write("".join(row.model_dump_json() + "\n" for row in found).encode())
+                append_records(path, found)
                 known |= {(row.key, row.method): row for row in found}
             rows += sorted((known[key, name] for name in names), key=lambda row: row.seconds_per_1000 or 0.0)
     result = Efficiency(
