@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from annotate.errors import LabelError
-from annotate.files import read_records, repair_tail, sweep, take_lock
+from annotate.exclusive import ExclusiveLog
+from annotate.files import read_records, sweep
 from annotate.protocol import Request, Response
 from annotate.schema import Paragraph
 
@@ -120,11 +119,8 @@ def read_existing_ledger(path: Path) -> Attempts:
     return read_ledger(path)
 
 
-class Ledger:
+class Ledger(ExclusiveLog):
     """A ledger opened for writing by this process alone; a context manager.
-
-    A line is written whole or, when the disk is full, taken back. It survives the death of the process at
-    once and the death of the machine after :meth:`sync`.
 
     Args:
         path: The ledger file, made if missing; a torn last line is cut off, and what a killed run left
@@ -137,58 +133,19 @@ class Ledger:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            self._lock()
-            repair_tail(path)
-            for folder in (path.parent, path.parent / "labels"):
-                sweep(folder)
-            self.attempts = read_ledger(path)
-        except BaseException:
-            os.close(self._handle)
-            raise
+        busy = f"another process is writing to {path}; wait for it to end or use another --benchmark"
+        super().__init__(path, LabelError(busy))
 
-    def _lock(self) -> None:
-        if not take_lock(self._handle):
-            raise LabelError(
-                f"another process is writing to {self.path}; wait for it to end or use another --benchmark"
-            )
+    def _load(self) -> None:
+        for folder in (self.path.parent, self.path.parent / "labels"):
+            sweep(folder)
+        self.attempts = read_ledger(self.path)
 
     def append(self, row: Attempt) -> None:
-        """Write one attempt as one line.
+        """Write one attempt as one line; on the disk after :meth:`sync`.
 
         Raises:
             OSError: It could not be written whole; the ledger is then as it was.
         """
-        line = row.model_dump_json(exclude_defaults=True).encode("utf-8") + b"\n"
-        size = os.fstat(self._handle).st_size
-        try:
-            written = 0
-            while written < len(line):
-                written += os.write(self._handle, line[written:])
-        except OSError as error:
-            os.ftruncate(self._handle, size)
-            error.filename = str(self.path)
-            raise
+        self._write(row.model_dump_json(exclude_defaults=True), sync=False)
         self.attempts.add(row)
-
-    def sync(self) -> None:
-        """Wait until every line written is on the disk."""
-        os.fsync(self._handle)
-
-    def close(self) -> None:
-        """Sync, give up the lock and close."""
-        try:
-            self.sync()
-        finally:
-            os.close(self._handle)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

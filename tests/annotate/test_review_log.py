@@ -17,7 +17,6 @@ from labelled import make_paragraphs
 
 from annotate.errors import LabelError, StaleError
 from annotate.files import append_record
-from annotate.review import log as log_module
 from annotate.review.log import (
     Decision,
     History,
@@ -157,18 +156,22 @@ class TestLog:
     def test_a_full_disk_leaves_the_log_as_it_was(self, tmp_path, monkeypatch) -> None:
         path = tmp_path / "reviews.jsonl"
 
-        def half(path: Path, record: Review) -> None:
-            with path.open("ab") as stream:
-                stream.write(record.model_dump_json().encode()[:30])
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        real, calls = os.write, []
+
+        def half(handle: int, data: bytes) -> int:
+            calls.append(handle)
+            if len(calls) == 1:
+                return real(handle, data[:30])
+            raise OSError(errno.ENOSPC, "No space left on device")
 
         with ReviewLog(path, PARAGRAPHS) as log:
             log.append(make_review(ONE), 0)
             before = path.read_bytes()
             with monkeypatch.context() as patched:
-                patched.setattr(log_module, "append_record", half)
-                with pytest.raises(OSError, match="No space"):
+                patched.setattr(os, "write", half)
+                with pytest.raises(OSError, match="No space") as caught:
                     log.append(make_review(ONE, [2]), 1)
+            assert caught.value.filename == str(path)
             assert path.read_bytes() == before
             assert log.append(make_review(ONE, [2]), 1).seq == 2
 
