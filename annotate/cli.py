@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from annotate.benchmark import Benchmark
+    from annotate.ledger.questions import Selection
     from annotate.protocol import Annotator
 
 app = typer.Typer(
@@ -189,29 +190,29 @@ def label(
     from annotate.errors import IncompleteError
     from annotate.labelling.label import describe_held, label_benchmark
     from annotate.labelling.tables import describe_failures, describe_gold, describe_spent, label_table
+    from annotate.ledger.questions import Selection
     from annotate.online.limits import Limits
     from annotate.online.transport import Endpoint
     from annotate.protocol import OnlineAnnotator
 
     chosen = open_benchmark(benchmark)
     endpoint = Endpoint(base_url, timeout)
+    selection = Selection(limit, repeats, fresh)
     annotators = [make_annotator(spec, seed, endpoint) for spec in annotator or DEFAULT_ANNOTATORS]
     for online in annotators:
         for warning in online.warnings(date.today()) if isinstance(online, OnlineAnnotator) else ():
             _note(quiet, f"note: {warning}")
     if dry_run:
-        _dry_run(chosen, annotators, limit, repeats, fresh, json)
+        _dry_run(chosen, annotators, selection, json)
         return
     if batch:
-        _batch(chosen, batch, annotators, limit, repeats, fresh, max_cost, json)
+        _batch(chosen, batch, annotators, selection, max_cost, json)
         return
     with _tracked(quiet or json) as track:
         done = label_benchmark(
             chosen,
             annotators,
-            limit=limit,
-            repeats=repeats,
-            fresh=fresh,
+            selection,
             seed=seed,
             command=command_line(),
             limits=Limits(concurrency, rpm, tpm, max_attempts, max_time, max_cost),
@@ -555,15 +556,13 @@ def review(
     )
 
 
-def _dry_run(
-    chosen: Benchmark, annotators: list[Annotator], limit: int | None, repeats: int, fresh: bool, json: bool
-) -> None:
+def _dry_run(chosen: Benchmark, annotators: list[Annotator], selection: Selection, json: bool) -> None:
     from datetime import date
 
     from annotate.money.estimate import dry_run
     from annotate.money.tables import describe_estimate, describe_samples, describe_total, estimate_table
 
-    found = dry_run(chosen, annotators, date.today(), limit=limit, repeats=repeats, fresh=fresh)
+    found = dry_run(chosen, annotators, date.today(), selection)
     if json:
         print_json({"annotators": [one.model_dump(mode="json") for one in found]})
         return
@@ -580,9 +579,7 @@ def _batch(
     chosen: Benchmark,
     action: BatchAction,
     annotators: list[Annotator],
-    limit: int | None,
-    repeats: int,
-    fresh: bool,
+    selection: Selection,
     max_cost: float | None,
     json: bool,
 ) -> None:
@@ -594,7 +591,7 @@ def _batch(
     printed: list[Table | str] = []
     counts: dict[str, Any] = {}
     if action is BatchAction.SUBMIT:
-        done = submit(chosen, annotators, limit=limit, repeats=repeats, fresh=fresh, max_cost=max_cost)
+        done = submit(chosen, annotators, selection, max_cost=max_cost)
         states = list(done.states)
         counts = {"finished": done.finished, "held": done.held}
         printed = [f"{done.finished:,} need no request; {done.held:,} wait in earlier batches"]

@@ -14,8 +14,10 @@ from annotate.errors import LabelError
 from annotate.files import write_atomic
 from annotate.label_files import check_texts
 from annotate.labelling.label import Report, ask, distinct_names, summarize
-from annotate.ledger.derive import derive, recorded_answers
+from annotate.ledger.conversation import recorded
+from annotate.ledger.derive import derive
 from annotate.ledger.ledger import Attempts, Ledger
+from annotate.ledger.questions import Questions
 from annotate.money.cost import cost
 from annotate.online.limits import DEFAULT_LIMITS, Budget, Limits
 from annotate.protocol import Annotator
@@ -133,13 +135,14 @@ def run_pilot(
     distinct_names([annotator for _, annotator in annotators])
     everything = benchmark.paragraphs()
     paragraphs = draw(everything, count, seed)
+    questions = Questions(paragraphs, REPEATS)
     budget = Budget(limits.max_cost)
     with Ledger(pilot_ledger(benchmark)) as ledger:
         rows = [(row.paragraph_id, row.text_sha256) for row in ledger.attempts.rows]
         check_texts(ledger.path, everything, rows)
         for _, annotator in annotators:
-            report = track(annotator.name, len(paragraphs) * REPEATS)
-            _, stop = ask(paragraphs, annotator, ledger, limits, budget, report, REPEATS)
+            report = track(annotator.name, len(questions))
+            _, stop = ask(questions, annotator, ledger, limits, budget, report)
             if stop is not None:
                 raise stop
         trials = [
@@ -188,10 +191,9 @@ def _unplaced_first(
 ) -> float | None:
     rungs = [
         span.rung
-        for paragraph in paragraphs
-        for repeat in range(REPEATS)
-        if (answers := recorded_answers(annotator, paragraph, repeat, attempts))
-        for span in annotator.read(paragraph, answers[:1]).spans
+        for question in Questions(paragraphs, REPEATS)
+        if (answers := recorded(annotator, question, attempts).responses)
+        for span in annotator.read(question.paragraph, answers[:1]).spans
     ]
     return rungs.count("unresolved") / len(rungs) if rungs else None
 

@@ -16,7 +16,7 @@ from annotate.schema import Paragraph
 class ReplayAnnotator:
     """Makes the requests of ``inner`` and answers them from ``recorded``.
 
-    A request that was never made is ``missing``; since the file may grow, failures are looked up again.
+    A request that was never made is ``missing``; since the file may grow, errors are looked up again.
     """
 
     inner: Annotator

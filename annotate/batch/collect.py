@@ -16,7 +16,7 @@ from annotate.errors import IncompleteError
 from annotate.files import write_atomic
 from annotate.labelling.reparse import Reparsed, reparse
 from annotate.ledger.batches import BatchLog, Line, Note, Shard, now
-from annotate.ledger.ledger import Attempt, Ledger, read_ledger
+from annotate.ledger.ledger import Attempt, Ledger, make_attempt, read_ledger
 from annotate.online.profiles import cost_usd, profile
 from annotate.online.transport import Endpoint
 from annotate.protocol import Response
@@ -153,19 +153,9 @@ def _made_at(batch: Batch) -> datetime:
 
 
 def _attempt(ledger: Ledger, shard: Shard, line: Line, response: Response) -> Attempt:
-    annotator = shard.prepared.annotator
     price = cost_usd(response.usage, profile(shard.prepared.model), batch=True)
-    return Attempt(
-        **{name: getattr(response, name) for name in Response.model_fields} | {"cost_usd": price},
-        schema_version=1,
-        request_sha256=line.request_sha256,
-        annotator=annotator,
-        paragraph_id=line.paragraph_id,
-        text_sha256=line.text_sha256,
-        repeat=line.repeat,
-        attempt=ledger.attempts.count(annotator, line.request_sha256) + 1,
-        prompt_sha256=line.prompt_sha256,
-    )
+    priced = response.model_copy(update={"cost_usd": price})
+    return make_attempt(shard.prepared.annotator, line, priced, ledger.attempts)
 
 
 def _fetch(endpoint: Endpoint, file_id: str, path: Path, made_at: datetime) -> str:

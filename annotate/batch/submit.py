@@ -18,6 +18,7 @@ from annotate.label_files import check_texts
 from annotate.ledger.batches import BatchLog, Note, now
 from annotate.ledger.ledger import Ledger
 from annotate.ledger.pending import pending
+from annotate.ledger.questions import EVERYTHING, Selection
 from annotate.online.limits import Budget
 from annotate.online.profiles import cost_usd, profile_place
 from annotate.online.transport import Endpoint
@@ -51,10 +52,8 @@ class Submitted:
 def submit(
     benchmark: Benchmark,
     annotators: Sequence[Annotator],
+    selection: Selection = EVERYTHING,
     *,
-    limit: int | None = None,
-    repeats: int = 1,
-    fresh: bool = False,
     max_cost: float | None = None,
     most_lines: int = MOST_LINES,
     most_bytes: int = MOST_BYTES,
@@ -67,9 +66,7 @@ def submit(
     Args:
         benchmark: The benchmark.
         annotators: Whom to ask.
-        limit: Ask about the first ``limit`` paragraphs only.
-        repeats: How often each paragraph is asked about.
-        fresh: Ask again whatever the ledger holds.
+        selection: What to ask them about.
         max_cost: US dollars that this submit may spend, every answer being as long as it may be.
         most_lines: Most requests in a batch.
         most_bytes: Most bytes of its file.
@@ -92,9 +89,8 @@ def submit(
         log = BatchLog(benchmark.batches)
         states = settle_open(benchmark, log, cache(Endpoint))
         for annotator in asked:
-            todo = pending(
-                paragraphs[:limit], annotator, ledger.attempts, repeats, fresh, log.waiting(annotator.name)
-            )
+            questions = selection.questions(paragraphs, log.waiting(annotator.name))
+            todo = pending(questions, annotator, ledger.attempts)
             finished += todo.finished
             held += todo.held
             for part in cut(todo.asks, annotator.name, ledger.attempts, most_lines, most_bytes):

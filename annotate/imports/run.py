@@ -18,12 +18,12 @@ from annotate.imports import label_studio, word_list
 from annotate.imports.parsed import Answer
 from annotate.label_files import check_texts, manifest_file, write_labels
 from annotate.ledger.derive import derive
-from annotate.ledger.ledger import Attempt, Ledger
+from annotate.ledger.ledger import Ledger, make_attempt, request_record
 from annotate.manifest import write_manifest
 from annotate.schema import Rung, Status
 
 if TYPE_CHECKING:
-    from annotate.protocol import Annotator
+    from annotate.protocol import Annotator, Response
 
 FORMATS = (label_studio.FORMAT, word_list.FORMAT)
 """The kinds of files of labels."""
@@ -140,24 +140,12 @@ def _record(ledger: Ledger, annotator: Annotator, answer: Answer) -> bool:
     """Append an answer unless it is what the annotator said last; returns whether it was appended."""
     request = annotator.request(answer.paragraph, 0, [])
     assert request is not None  # the first of a conversation is never
-    sha256 = request.sha256
-    last = ledger.attempts.answer(annotator.name, sha256)
+    last = ledger.attempts.answer(annotator.name, request.sha256)
     if last is not None and last.raw == answer.raw:
         return False
-    ledger.append(
-        Attempt(
-            schema_version=1,
-            status="ok",
-            raw=answer.raw,
-            asked_at=answer.asked_at,
-            request_sha256=sha256,
-            annotator=annotator.name,
-            paragraph_id=answer.paragraph.id,
-            text_sha256=answer.paragraph.text_sha256,
-            repeat=0,
-            attempt=ledger.attempts.count(annotator.name, sha256) + 1,
-        )
-    )
+    response = Response(status="ok", raw=answer.raw, asked_at=answer.asked_at)
+    record = request_record(answer.paragraph, request)
+    ledger.append(make_attempt(annotator.name, record, response, ledger.attempts))
     return True
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import count
@@ -19,6 +19,7 @@ from annotate.labelling.collect import collect
 from annotate.ledger.batches import BatchLog
 from annotate.ledger.derive import derive
 from annotate.ledger.ledger import Attempts, Ledger
+from annotate.ledger.questions import EVERYTHING, Questions, Selection
 from annotate.manifest import write_manifest
 from annotate.online.limits import DEFAULT_LIMITS, Budget, Limits
 from annotate.online.scheduler import Tally, collect_online
@@ -113,10 +114,8 @@ class LabelRun:
 def label_benchmark(
     benchmark: Benchmark,
     annotators: Sequence[Annotator],
+    selection: Selection = EVERYTHING,
     *,
-    limit: int | None = None,
-    repeats: int = 1,
-    fresh: bool = False,
     seed: int = 0,
     command: str = "",
     limits: Limits = DEFAULT_LIMITS,
@@ -129,9 +128,7 @@ def label_benchmark(
     Args:
         benchmark: The benchmark; its ledger, ``labels/`` and ``gold.jsonl`` are written.
         annotators: Whom to ask, in order.
-        limit: Ask about the first ``limit`` paragraphs only; the others are ``missing`` until asked.
-        repeats: How often each paragraph is asked about.
-        fresh: Ask again whatever the ledger holds.
+        selection: What to ask them about; other paragraphs are ``missing`` until asked.
         seed: Noted in the manifests.
         command: The command line, noted in the manifests.
         limits: Limits for online annotators; the budget is one for all of them.
@@ -151,7 +148,6 @@ def label_benchmark(
     """
     names = distinct_names(annotators)
     paragraphs = benchmark.paragraphs()
-    chosen = paragraphs[:limit]
     summaries = []
     budget = Budget(limits.max_cost)
     with Ledger(benchmark.ledger) as ledger:
@@ -159,11 +155,9 @@ def label_benchmark(
         check_texts(benchmark.ledger, paragraphs, rows)
         log = BatchLog(benchmark.batches)
         for annotator in annotators:
-            report = track(annotator.name, len(chosen) * repeats)
-            waiting = log.waiting(annotator.name)
-            tally, stop = ask(
-                chosen, annotator, ledger, limits, budget, report, repeats, fresh=fresh, waiting=waiting
-            )
+            questions = selection.questions(paragraphs, log.waiting(annotator.name))
+            report = track(annotator.name, len(questions))
+            tally, stop = ask(questions, annotator, ledger, limits, budget, report)
             labels = derive(paragraphs, annotator, ledger.attempts)
             summary = summarize(paragraphs, labels, annotator.name, tally.attempts, tally.reused)
             if isinstance(annotator, OnlineAnnotator):
@@ -197,29 +191,22 @@ def distinct_names(annotators: Sequence[Annotator]) -> list[str]:
 
 
 def ask(
-    paragraphs: Sequence[Paragraph],
+    questions: Questions,
     annotator: Annotator,
     ledger: Ledger,
     limits: Limits,
     budget: Budget,
     report: Report,
-    repeats: int = 1,
-    *,
-    fresh: bool = False,
-    waiting: Collection[str] = frozenset(),
 ) -> tuple[Tally, AnnotateError | None]:
     """Ask one annotator, online or not, as far as the ledger does not hold its answers.
 
     Args:
-        paragraphs: What to label, in order.
+        questions: What is asked.
         annotator: Whom to ask.
         ledger: Where every attempt is written, before it is read.
         limits: How fast and how long, for an online annotator; so the budget.
         budget: What may be spent.
         report: Called with the number of steps done and a note on how it goes.
-        repeats: How often each paragraph is asked about.
-        fresh: Ask again whatever the ledger holds.
-        waiting: Checksums of requests that wait in a batch; they are not made online.
 
     Returns:
         The tally, and why the run ended early, if it did.
@@ -230,10 +217,10 @@ def ask(
     """
     if isinstance(annotator, OnlineAnnotator):
         show = partial(_show, report)
-        return collect_online(paragraphs, annotator, ledger, limits, budget, repeats, fresh, waiting, show)
+        return collect_online(questions, annotator, ledger, limits, budget, show)
     tally = Tally()
     advance = partial(_advance, report, count(1))
-    tally.attempts, tally.reused = collect(paragraphs, annotator, ledger, repeats, fresh, advance)
+    tally.attempts, tally.reused = collect(questions, annotator, ledger, advance)
     return tally, None
 
 

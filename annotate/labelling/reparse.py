@@ -16,8 +16,10 @@ from annotate.files import read_whole
 from annotate.gold import DEFAULT_RULE, gold_manifest, settle
 from annotate.label_files import check_texts, labels_file
 from annotate.labelling.label import chosen_rule, summarize, write_summary
-from annotate.ledger.derive import derive, recorded_conversation
+from annotate.ledger.conversation import recorded
+from annotate.ledger.derive import derive
 from annotate.ledger.ledger import Attempts, Ledger, read_existing_ledger
+from annotate.ledger.questions import Questions
 from annotate.protocol import Annotator
 from annotate.schema import Label, Manifest, Paragraph, Status
 
@@ -133,9 +135,8 @@ def _unread(annotator: Annotator, paragraphs: Sequence[Paragraph], attempts: Att
     repeats = 1 + max((row.repeat for row in rows), default=0)
     read = {
         request.sha256
-        for paragraph in paragraphs
-        for repeat in range(repeats)
-        for request, _ in recorded_conversation(annotator, paragraph, repeat, attempts)
+        for question in Questions(paragraphs, repeats)
+        for request in recorded(annotator, question, attempts).requests
     }
     return len({row.request_sha256 for row in rows} - read)
 

@@ -10,7 +10,7 @@ from annotate.errors import LabelError
 from annotate.exclusive import ExclusiveLog
 from annotate.files import read_records, sweep
 from annotate.protocol import Request, Response
-from annotate.schema import Paragraph
+from annotate.schema import Paragraph, Record
 
 
 class Attempt(Response):
@@ -67,28 +67,50 @@ class Attempts:
         return max(reversed(rows), key=lambda row: (row.status == "ok", row.answered))
 
 
-def make_attempt(
-    annotator: str, paragraph: Paragraph, request: Request, response: Response, attempts: Attempts
-) -> Attempt:
-    """The row that records ``response``, the next attempt at ``request``, to be appended to a ledger.
+class RequestRecord(Record):
+    """What an answer to a request is recorded as.
+
+    Attributes:
+        request_sha256: Identity of the request, `Request.sha256`.
+        paragraph_id: The paragraph asked about.
+        text_sha256: Checksum of its text.
+        repeat: Which repetition, from 0.
+        prompt_sha256: Checksum of the prompt file it is made with; empty where there is none.
+    """
+
+    request_sha256: str
+    paragraph_id: str
+    text_sha256: str
+    repeat: int
+    prompt_sha256: str = ""
+
+
+def request_record(paragraph: Paragraph, request: Request) -> RequestRecord:
+    """What the answer to ``request`` about ``paragraph`` is recorded as."""
+    return RequestRecord(
+        request_sha256=request.sha256,
+        paragraph_id=paragraph.id,
+        text_sha256=paragraph.text_sha256,
+        repeat=request.repeat,
+        prompt_sha256=request.origin.get("prompt_sha256", ""),
+    )
+
+
+def make_attempt(annotator: str, record: RequestRecord, response: Response, attempts: Attempts) -> Attempt:
+    """The row that records ``response``, the next attempt at a request, to be appended to a ledger.
 
     Args:
         annotator: Name of the annotator.
-        paragraph: The paragraph asked about.
-        request: What was asked.
+        record: What was asked.
         response: What came back.
         attempts: What was recorded before.
     """
     return Attempt(
         **{name: getattr(response, name) for name in Response.model_fields},
+        **{name: getattr(record, name) for name in RequestRecord.model_fields},
         schema_version=1,
-        request_sha256=request.sha256,
         annotator=annotator,
-        paragraph_id=paragraph.id,
-        text_sha256=paragraph.text_sha256,
-        repeat=request.repeat,
-        attempt=attempts.count(annotator, request.sha256) + 1,
-        prompt_sha256=request.origin.get("prompt_sha256", ""),
+        attempt=attempts.count(annotator, record.request_sha256) + 1,
     )
 
 

@@ -16,6 +16,7 @@ from annotate.labelling.label import distinct_names
 from annotate.ledger.batches import BatchLog
 from annotate.ledger.ledger import Attempts, read_ledger
 from annotate.ledger.pending import Ask, Pending, pending
+from annotate.ledger.questions import EVERYTHING, Selection
 from annotate.money.tokens import TokenCounter, token_counter
 from annotate.online.profiles import ModelProfile, cost_usd
 from annotate.protocol import Annotator, Usage
@@ -166,10 +167,7 @@ def dry_run(
     benchmark: Benchmark,
     annotators: Sequence[Annotator],
     today: date,
-    *,
-    limit: int | None = None,
-    repeats: int = 1,
-    fresh: bool = False,
+    selection: Selection = EVERYTHING,
 ) -> list[Estimate]:
     """Estimate what labelling a benchmark would still ask and cost. Reads, asks nobody, needs no key.
 
@@ -177,9 +175,7 @@ def dry_run(
         benchmark: The benchmark.
         annotators: Whom to ask.
         today: The day of the run.
-        limit: Ask about the first ``limit`` paragraphs only.
-        repeats: How often each paragraph is asked about.
-        fresh: Ask again whatever the ledger holds.
+        selection: What to ask them about.
 
     Raises:
         LabelError: An annotator is named twice, or the ledger is of another benchmark.
@@ -194,8 +190,8 @@ def dry_run(
     counter = token_counter()
     found = []
     for annotator in annotators:
-        waiting = log.waiting(annotator.name)
-        todo = pending(paragraphs[:limit], annotator, attempts, repeats, fresh, waiting)
+        questions = selection.questions(paragraphs, log.waiting(annotator.name))
+        todo = pending(questions, annotator, attempts)
         found.append(estimate(todo, paragraphs, attempts, counter, today))
     return found
 
