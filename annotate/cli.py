@@ -59,7 +59,6 @@ MaxCostOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 @app.command(
@@ -95,7 +94,6 @@ def build_dataset(
     ] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Mix narratives and science questions into a benchmark folder.
 
@@ -175,7 +173,6 @@ def label(
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Have annotators mark the words that matter, and settle the gold.
 
@@ -253,7 +250,6 @@ def agreement(
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Measure how far annotators agree on words, with 95 percent intervals.
 
@@ -302,7 +298,6 @@ def adjudicate(
     annotator: AnnotatorsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Settle which words are gold, by a rule, with the origin of every word."""
     from annotate.benchmark import open_benchmark
@@ -322,7 +317,6 @@ def adjudicate(
 def cost(
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Sum what the ledger cost: attempts, tokens and dollars.
 
@@ -352,7 +346,6 @@ def reparse(
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Make all labels again from the ledger: no network, no key, no cost.
 
@@ -392,7 +385,6 @@ def pilot(
     max_cost: MaxCostOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Compare label formats on some paragraphs, each asked about twice.
 
@@ -444,7 +436,6 @@ def export(
     annotator: AnnotatorsOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Write paragraphs, labels and gold for others to read. Nothing is sent anywhere."""
     from annotate.benchmark import open_benchmark
@@ -485,7 +476,6 @@ def import_(
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Import labels that were made elsewhere. All of a file, or nothing.
 
@@ -531,7 +521,6 @@ def review(
         str, typer.Option(help="Secret in the address. Default: drawn anew. Keeps open pages going.")
     ] = "",
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the browser.")] = False,
-    debug: DebugOption = False,
 ) -> None:
     """Look at the marks, correct them and decide, on a local page in the browser.
 

@@ -87,7 +87,6 @@ EraseOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
 
 @app.callback(epilog="Example: evaluate alignment --method heat --limit 50")
@@ -309,7 +308,6 @@ def sanity_command(
     ] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Check that methods look at the model, repeat themselves, and add up where they promise to.
 
@@ -465,7 +463,6 @@ def merge_command(
     parts: Annotated[list[Path], typer.Argument(help="Results folders of parts, as --shard leaves them.")],
     out: OutOption = Path("results"),
     json: JsonOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Put the work of several results folders into one.
 
@@ -489,7 +486,6 @@ def merge_command(
 def methods(
     tokens: Annotated[int, typer.Option(min=1, help="Length of the prompt that costs are given for.")] = 100,
     json: JsonOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """List all methods with what they cost and need.
 
@@ -541,7 +537,6 @@ def plan_of_model(
         bool, typer.Option("--calibrate", help="Load the model and time it here; needs its weights.")
     ] = False,
     json: JsonOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Say what a model will cost in memory and time, and which form of HEAT fits.
 
@@ -588,7 +583,6 @@ def report(
             help="Folder for figures and tables. Default: report, or comparison, in the last folder."
         ),
     ] = None,
-    debug: DebugOption = False,
 ) -> None:
     """Write one self-contained HTML page on a finished run, or on two, and print its path.
 

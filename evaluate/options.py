@@ -154,7 +154,6 @@ class OutputOptions:
     )
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")] = False
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")] = False
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False
 
     @property
     def silent(self) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from heat.console import run
-from heat.errors import ConfigError
+from heat.errors import ConfigError, HeatError
 
 if TYPE_CHECKING:
     from heat.attribution import Attribution
@@ -167,7 +167,7 @@ def convert(
 
 def main() -> None:
     """Entry point of the console script."""
-    run(app)
+    run(app, (HeatError,))
 
 
 def _show_plan(lm: "LanguageModel", encoded: "Encoded", method: "Method", *, as_json: bool) -> None:

@@ -225,11 +225,6 @@ class TestBadInput:
         assert done.stdout == ""
         assert files(folder) == before
 
-    def test_debug_shows_the_traceback(self, folder) -> None:
-        done = annotate(folder, "label", "--annotator", "gpt", "--debug")
-        assert done.returncode != 0
-        assert "Traceback" in done.stderr
-
     def test_two_writers(self, folder) -> None:
         with Ledger(folder / "curated" / "ledger.jsonl"):
             done = annotate(folder, "label")

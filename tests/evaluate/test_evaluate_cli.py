@@ -200,12 +200,6 @@ def test_torn_gold_is_not_less_gold(evaluate: Evaluate, benchmark_of: Benchmark,
     assert f"error: {gold} is torn: it ends within a line; make it again with: annotate" in run.stderr
 
 
-def test_debug_shows_the_traceback(evaluate: Evaluate) -> None:
-    assert evaluate("report", "nowhere").code == 1
-    with pytest.raises(Exception, match=r"holds no alignment\.json"):
-        evaluate("report", "nowhere", "--debug")
-
-
 def test_killed_and_run_again_gives_the_same_bytes(
     make_benchmark: Callable[..., Benchmark], lm_folder: Path, tmp_path: Path
 ) -> None:

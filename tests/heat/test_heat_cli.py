@@ -183,13 +183,6 @@ def test_bad_prompts_are_one_line(run: Run, folder: Path, arguments: list[str], 
     assert says in err
 
 
-def test_debug_anywhere_shows_the_traceback(run: Run) -> None:
-    for arguments in (["--debug", "explain", PROMPT], ["explain", PROMPT, "--debug"]):
-        code, _, err = run(*arguments, "--method", "deeplift")
-        assert code == 1
-        assert "Traceback" in err
-
-
 def test_a_wrong_command_line_exits_2(run: Run) -> None:
     assert run("explain")[0] == 2
     assert run("explain", PROMPT, "--prompt-file", "p.txt")[0] == 2
