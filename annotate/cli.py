@@ -5,17 +5,38 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from annotate.bundles import bundled
 from annotate.console import command_line, print_json, progress, run
 from annotate.errors import AnnotateError, LabelError
 from annotate.online import DEFAULT_URL
 from annotate.online.limits import DEFAULT_LIMITS
+from annotate.options import (
+    AnnotatorsOption,
+    BaseUrlOption,
+    BatchAction,
+    BenchmarkOption,
+    BuildOptions,
+    ConcurrencyOption,
+    DrawOptions,
+    EndpointOptions,
+    JsonOption,
+    LengthOptions,
+    LimitOptions,
+    MaxCostOption,
+    OutputOptions,
+    PageOptions,
+    PassageOptions,
+    QuestionOptions,
+    TrialOptions,
+    ViewOptions,
+    WayOptions,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,66 +55,20 @@ app = typer.Typer(
 )
 
 
-class BatchAction(StrEnum):
-    """What to do with the Batch API."""
-
-    SUBMIT = "submit"
-    STATUS = "status"
-    COLLECT = "collect"
-
-
-BenchmarkOption = Annotated[
-    Path | None, typer.Option("--benchmark", help="Benchmark folder. Default: ./curated.")
-]
-AnnotatorsOption = Annotated[
-    list[str] | None,
-    typer.Option("--annotator", help="Use the labels of this annotator; repeat for several. Default: all."),
-]
-BaseUrlOption = Annotated[
-    str, typer.Option(envvar="OPENAI_BASE_URL", help="Endpoint of openai: annotators, up to and with /v1.")
-]
-ConcurrencyOption = Annotated[int, typer.Option(min=1, max=256, help="Most attempts in flight.")]
-MaxCostOption = Annotated[
-    float | None,
-    typer.Option(min=0, help="US dollars this run may spend, counting what is in flight at its worst."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
-
-
 @app.command(
     epilog="\b\nExamples:\n"
     "  annotate build-dataset\n"
     "  annotate build-dataset --narrativeqa nqa.parquet --sciq sciq.parquet --size 600 --out real\n"
     "  annotate build-dataset --source hub --split validation --out validation"
 )
+@bundled
 def build_dataset(
-    source: Annotated[
-        str | None,
-        typer.Option(help="sample, hub or local. Default: local if files are given, else sample."),
-    ] = None,
-    narrativeqa: Annotated[
-        Path | None,
-        typer.Option(help="NarrativeQA in the hub's schema: .parquet, .jsonl, .json or a folder of them."),
-    ] = None,
-    sciq: Annotated[
-        Path | None,
-        typer.Option(help="SciQ in the hub's schema: .parquet, .jsonl, .json or a folder of them."),
-    ] = None,
-    size: Annotated[int, typer.Option(min=1, help="Number of paragraphs.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 0,
-    split: Annotated[str, typer.Option(help="Split of the source.")] = "test",
+    passages: PassageOptions = PassageOptions(),
+    draw: DrawOptions = DrawOptions(),
     out: Annotated[Path, typer.Option(help="Benchmark folder to make.")] = Path("curated"),
-    min_words: Annotated[int, typer.Option(min=1, help="Least words of a paragraph, with punctuation.")] = 40,
-    max_words: Annotated[int, typer.Option(min=1, help="Most words of a paragraph, with punctuation.")] = 140,
-    allow_fewer: Annotated[
-        bool, typer.Option("--allow-fewer", help="Accept fewer paragraphs than asked, but not none.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over another build; labels are never written over.")
-    ] = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    length: LengthOptions = LengthOptions(),
+    accept: BuildOptions = BuildOptions(),
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Mix narratives and science questions into a benchmark folder.
 
@@ -107,19 +82,28 @@ def build_dataset(
     from annotate.dataset.tables import describe_built, drop_table
     from annotate.sources import open_source
 
-    given = {"--narrativeqa": narrativeqa, "--sciq": sciq}
-    files = {option: path for option, path in given.items() if path is not None}
-    opened = open_source(source or ("local" if files else "sample"), narrativeqa, sciq)
-    options = MixOptions(size=size, seed=seed, min_words=min_words, max_words=max_words)
-    with Console(stderr=True, quiet=quiet or json, emoji=False).status(
-        f"mixing {size:,} paragraphs from {opened.name}"
+    files = passages.files
+    source = open_source(
+        passages.source or ("local" if files else "sample"), passages.narrativeqa, passages.sciq
+    )
+    options = MixOptions(
+        size=draw.size, seed=draw.seed, min_words=length.min_words, max_words=length.max_words
+    )
+    with Console(stderr=True, quiet=output.silent, emoji=False).status(
+        f"mixing {draw.size:,} paragraphs from {source.name}"
     ):
         built = build_benchmark(
-            opened, options, split, out, allow_fewer=allow_fewer, force=force, files=files
+            source,
+            options,
+            draw.split,
+            out,
+            allow_fewer=accept.allow_fewer,
+            force=accept.force,
+            files=files,
         )
-    if json:
+    if output.json:
         print_json(built.as_json())
-    elif not quiet:
+    elif not output.quiet:
         _print(drop_table(built.report))
         for line in describe_built(built):
             _print(line)
@@ -133,6 +117,7 @@ def build_dataset(
     "  annotate label --annotator openai:gpt-5.2 --dry-run\n"
     "  annotate label --annotator openai:gpt-5.2 --batch submit && annotate label --batch collect"
 )
+@bundled
 def label(
     benchmark: BenchmarkOption = None,
     annotator: Annotated[
@@ -142,37 +127,11 @@ def label(
             "Default: overlap and clause."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Label the first N paragraphs only.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="How often to ask about each paragraph.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of annotators that draw and are given none.")] = 0,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Ask again what was answered; the ledger keeps both.")
-    ] = False,
-    base_url: BaseUrlOption = DEFAULT_URL,
-    timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds until an attempt is given up.")
-    ] = DEFAULT_LIMITS.timeout_s,
-    concurrency: ConcurrencyOption = DEFAULT_LIMITS.concurrency,
-    rpm: Annotated[float | None, typer.Option(min=0.001, help="Most requests a minute.")] = None,
-    tpm: Annotated[float | None, typer.Option(min=0.001, help="Most tokens a minute.")] = None,
-    max_attempts: Annotated[
-        int, typer.Option(min=1, help="Attempts until a request is given up.")
-    ] = DEFAULT_LIMITS.max_attempts,
-    max_time: Annotated[
-        float, typer.Option(min=0, help="Seconds until a request is given up.")
-    ] = DEFAULT_LIMITS.max_time_s,
-    max_cost: MaxCostOption = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be asked and cost; ask nothing, need no key.")
-    ] = False,
-    batch: Annotated[
-        BatchAction | None,
-        typer.Option(
-            help="Use the Batch API, at half the price: submit requests, show their status, collect answers."
-        ),
-    ] = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    questions: QuestionOptions = QuestionOptions(),
+    endpoint: EndpointOptions = EndpointOptions(),
+    limits: LimitOptions = LimitOptions(),
+    way: WayOptions = WayOptions(),
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Have annotators mark the words that matter, and settle the gold.
 
@@ -188,34 +147,33 @@ def label(
     from annotate.labelling.label import describe_held, label_benchmark
     from annotate.labelling.tables import describe_failures, describe_gold, describe_spent, label_table
     from annotate.ledger.questions import Selection
-    from annotate.online.limits import Limits
     from annotate.online.transport import Endpoint
     from annotate.protocol import OnlineAnnotator
 
     chosen = open_benchmark(benchmark)
-    endpoint = Endpoint(base_url, timeout)
-    selection = Selection(limit, repeats, fresh)
-    annotators = [make_annotator(spec, seed, endpoint) for spec in annotator or DEFAULT_ANNOTATORS]
+    asked_at = Endpoint(endpoint.base_url, endpoint.timeout)
+    selection = Selection(questions.limit, questions.repeats, questions.fresh)
+    annotators = [make_annotator(spec, questions.seed, asked_at) for spec in annotator or DEFAULT_ANNOTATORS]
     for online in annotators:
         for warning in online.warnings(date.today()) if isinstance(online, OnlineAnnotator) else ():
-            _note(quiet, f"note: {warning}")
-    if dry_run:
-        _dry_run(chosen, annotators, selection, json)
+            _note(output.quiet, f"note: {warning}")
+    if way.dry_run:
+        _dry_run(chosen, annotators, selection, output.json)
         return
-    if batch:
-        _batch(chosen, batch, annotators, selection, max_cost, json)
+    if way.batch:
+        _batch(chosen, way.batch, annotators, selection, limits.max_cost, output.json)
         return
-    with _tracked(quiet or json) as track:
+    with _tracked(output.silent) as track:
         done = label_benchmark(
             chosen,
             annotators,
             selection,
-            seed=seed,
+            seed=questions.seed,
             command=command_line(),
-            limits=Limits(concurrency, rpm, tpm, max_attempts, max_time, max_cost),
+            limits=limits.limits,
             track=track,
         )
-    if json:
+    if output.json:
         print_json(done.as_json() | {"benchmark": str(chosen.path)})
     else:
         _print(label_table(done.summaries))
@@ -224,7 +182,7 @@ def label(
                 _print(line)
         kept = f"gold: left as it was chosen ({done.kept_rule}); annotate adjudicate settles it anew"
         _print(describe_gold(done.gold) if done.gold else kept)
-        _note(quiet, f"written to {chosen.path}; next: annotate agreement")
+        _note(output.quiet, f"written to {chosen.path}; next: annotate agreement")
     if done.unfinished:
         raise IncompleteError(f"{done.unfinished:,} got no answer; the same command asks about them again")
     if done.held:
@@ -236,6 +194,7 @@ def label(
     "  annotate agreement\n"
     "  annotate agreement --benchmark real --annotator overlap --annotator clause --json"
 )
+@bundled
 def agreement(
     benchmark: BenchmarkOption = None,
     annotator: AnnotatorsOption = None,
@@ -248,8 +207,7 @@ def agreement(
             "Default: agreement.csv in the benchmark folder."
         ),
     ] = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Measure how far annotators agree on words, with 95 percent intervals.
 
@@ -270,15 +228,15 @@ def agreement(
     path = out or chosen.path / "agreement.csv"
     sentence = paper_sentence(chosen, result)
     files = write_agreement(chosen, result, sentence, path, command_line())
-    if json:
+    if output.json:
         print_json(agreement_json(result, sentence))
         return
     for shown in agreement_tables(result):
         _print(shown)
     _print(f"For a paper: {sentence}")
     for line in result.conventions:
-        _note(quiet, line)
-    _note(quiet, f"{bootstrap:,} replicates, seed {seed}; written to {', '.join(map(str, files))}")
+        _note(output.quiet, line)
+    _note(output.quiet, f"{bootstrap:,} replicates, seed {seed}; written to {', '.join(map(str, files))}")
 
 
 @app.command(
@@ -286,6 +244,7 @@ def agreement(
     "  annotate adjudicate --rule union\n"
     "  annotate adjudicate --benchmark real --rule intersection --annotator overlap --annotator clause"
 )
+@bundled
 def adjudicate(
     benchmark: BenchmarkOption = None,
     rule: Annotated[
@@ -296,8 +255,7 @@ def adjudicate(
         ),
     ] = "intersection",
     annotator: AnnotatorsOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Settle which words are gold, by a rule, with the origin of every word."""
     from annotate.benchmark import open_benchmark
@@ -306,11 +264,11 @@ def adjudicate(
 
     chosen = open_benchmark(benchmark)
     settled = settle(chosen, rule, annotator or (), command=command_line())
-    if json:
+    if output.json:
         print_json(settled.as_json() | {"benchmark": str(chosen.path)})
         return
     _print(describe_gold(settled))
-    _note(quiet, f"written to {chosen.gold_path}")
+    _note(output.quiet, f"written to {chosen.gold_path}")
 
 
 @app.command(epilog="\b\nExamples:\n  annotate cost\n  annotate cost --benchmark real --json")
@@ -342,10 +300,10 @@ def cost(
 
 
 @app.command(epilog="\b\nExamples:\n  annotate reparse\n  annotate reparse --benchmark real --json")
+@bundled
 def reparse(
     benchmark: BenchmarkOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Make all labels again from the ledger: no network, no key, no cost.
 
@@ -358,13 +316,13 @@ def reparse(
 
     chosen = open_benchmark(benchmark)
     done = make_again(chosen, command=command_line())
-    if json:
+    if output.json:
         print_json(done.as_json() | {"benchmark": str(chosen.path)})
         return
     _print(reparse_table(done))
     for line in describe_reparse(done):
         _print(line)
-    _note(quiet, f"written to {chosen.path}; next: annotate agreement")
+    _note(output.quiet, f"written to {chosen.path}; next: annotate agreement")
 
 
 @app.command(
@@ -372,19 +330,17 @@ def reparse(
     "  annotate pilot --annotator openai:gpt-5.2\n"
     "  annotate pilot --annotator openai:gpt-5.2 --formats quotes,tags -n 20 --max-cost 1"
 )
+@bundled
 def pilot(
     annotator: Annotated[
         list[str], typer.Option(help="An annotator that takes format=...; repeat for several.")
     ],
     benchmark: BenchmarkOption = None,
-    formats: Annotated[str, typer.Option(help="Formats to compare, with commas.")] = "quotes,indexed,tags",
-    paragraphs: Annotated[int, typer.Option("-n", "--paragraphs", min=1, help="How many to ask about.")] = 50,
-    seed: Annotated[int, typer.Option(min=0, help="Seed that draws the paragraphs.")] = 0,
+    trial: TrialOptions = TrialOptions(),
     base_url: BaseUrlOption = DEFAULT_URL,
     concurrency: ConcurrencyOption = DEFAULT_LIMITS.concurrency,
     max_cost: MaxCostOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Compare label formats on some paragraphs, each asked about twice.
 
@@ -401,20 +357,23 @@ def pilot(
     chosen = open_benchmark(benchmark)
     endpoint = Endpoint(base_url)
     trials = [
-        (name, make_annotator(with_format(spec, name), seed, endpoint))
+        (name, make_annotator(with_format(spec, name), trial.seed, endpoint))
         for spec in annotator
-        for name in formats.split(",")
+        for name in trial.formats.split(",")
     ]
     limits = Limits(concurrency=concurrency, max_cost=max_cost)
-    with _tracked(quiet or json) as track:
-        found = run_pilot(chosen, trials, count=paragraphs, seed=seed, limits=limits, track=track)
-    if json:
+    with _tracked(output.silent) as track:
+        found = run_pilot(chosen, trials, count=trial.paragraphs, seed=trial.seed, limits=limits, track=track)
+    if output.json:
         print_json(found.model_dump(mode="json"))
         return
     _print(pilot_table(found))
     for line in describe_pilot(found):
         _print(line)
-    _note(quiet, f"written to {pilot_ledger(chosen).parent}; next: annotate label --annotator ...,format=...")
+    _note(
+        output.quiet,
+        f"written to {pilot_ledger(chosen).parent}; next: annotate label --annotator ...,format=...",
+    )
 
 
 @app.command(
@@ -423,6 +382,7 @@ def pilot(
     "  annotate export --format hf --out dataset --benchmark real\n"
     "  annotate export --format label-studio --out tasks.json --annotator clause"
 )
+@bundled
 def export(
     format: Annotated[
         str,
@@ -434,15 +394,14 @@ def export(
     out: Annotated[Path, typer.Option(help="File to write; for hf, the folder.")],
     benchmark: BenchmarkOption = None,
     annotator: AnnotatorsOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Write paragraphs, labels and gold for others to read. Nothing is sent anywhere."""
     from annotate.benchmark import open_benchmark
     from annotate.export import export as write
 
     files = write(open_benchmark(benchmark), format, out, annotator or ())
-    if json:
+    if output.json:
         print_json({"files": [str(file) for file in files]})
     else:
         _print(f"written: {', '.join(str(file) for file in files)}")
@@ -455,6 +414,7 @@ def export(
     "  annotate import --format label-studio --annotator human:bob --completed-by 2 two_people.json\n"
     "  annotate import --format word-list --annotator import:released words.jsonl --benchmark new",
 )
+@bundled
 def import_(
     file: Annotated[Path, typer.Argument(help="The file of labels.")],
     format: Annotated[
@@ -474,8 +434,7 @@ def import_(
             "shared the work. Needed where the file holds several people's."
         ),
     ] = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Import labels that were made elsewhere. All of a file, or nothing.
 
@@ -486,12 +445,12 @@ def import_(
     from annotate.labelling.tables import describe_imported
 
     done = import_labels(benchmark, format, file, annotator, command_line(), completed_by or ())
-    if json:
+    if output.json:
         print_json(done.as_json())
         return
     for line in describe_imported(done):
         _print(line)
-    _note(quiet, f"written to {done.benchmark}; next: annotate agreement")
+    _note(output.quiet, f"written to {done.benchmark}; next: annotate agreement")
 
 
 @app.command(
@@ -500,27 +459,12 @@ def import_(
     "  annotate review --benchmark real --annotator overlap --annotator clause --blind --reviewer mira\n"
     "  annotate review --audit --reviewer mira"
 )
+@bundled
 def review(
     benchmark: BenchmarkOption = None,
     annotator: AnnotatorsOption = None,
-    blind: Annotated[
-        bool, typer.Option("--blind", help="Hide the names and swap the sides by seed.")
-    ] = False,
-    audit: Annotated[
-        bool, typer.Option("--audit", help="Show no marks: a person annotates from scratch.")
-    ] = False,
-    show: Annotated[
-        str, typer.Option("--filter", help="Listed at first: pending, done, flagged, unresolved or all.")
-    ] = "pending",
-    reviewer: Annotated[str, typer.Option(help="Your name, noted with every action.")] = "reviewer",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the swap of sides and of an audit's order.")] = 0,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1. Default: any free one.")
-    ] = 0,
-    token: Annotated[
-        str, typer.Option(help="Secret in the address. Default: drawn anew. Keeps open pages going.")
-    ] = "",
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the browser.")] = False,
+    view: ViewOptions = ViewOptions(),
+    page: PageOptions = PageOptions(),
 ) -> None:
     """Look at the marks, correct them and decide, on a local page in the browser.
 
@@ -529,18 +473,18 @@ def review(
     from annotate.benchmark import open_benchmark
     from annotate.review.command import review as serve
 
-    if blind and audit:
+    if view.blind and view.audit:
         raise typer.BadParameter("--blind and --audit exclude each other")
     serve(
         open_benchmark(benchmark),
         annotator or (),
-        mode="audit" if audit else "blind" if blind else "review",
-        shown=show,
-        reviewer=reviewer,
-        seed=seed,
-        port=port,
-        token=token,
-        browser=not no_browser,
+        mode="audit" if view.audit else "blind" if view.blind else "review",
+        shown=view.show,
+        reviewer=view.reviewer,
+        seed=view.seed,
+        port=page.port,
+        token=page.token,
+        browser=not page.no_browser,
         tell=partial(print, flush=True),
     )
 

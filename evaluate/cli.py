@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from annotate.cli import ConcurrencyOption, MaxCostOption
+from annotate.bundles import bundled
 from annotate.console import command_line, print_json, progress, run
 from annotate.errors import AnnotateError
 from annotate.online import DEFAULT_URL
 from annotate.online.limits import DEFAULT_LIMITS
+from annotate.options import ConcurrencyOption, MaxCostOption
 from evaluate.errors import EvaluateError
 from evaluate.faithfulness.options import Erasure, Options
 from evaluate.options import (
@@ -28,7 +29,6 @@ from evaluate.options import (
     SeedOption,
     SourceOption,
     TaskOptions,
-    bundled,
 )
 from evaluate.reader.cli import app as reader
 from evaluate.robustness.options import Options as RobustnessOptions

@@ -20,10 +20,11 @@ from annotate.label_files import check_texts, manifest_file, write_labels
 from annotate.ledger.derive import derive
 from annotate.ledger.ledger import Ledger, make_attempt, request_record
 from annotate.manifest import write_manifest
+from annotate.protocol import Response
 from annotate.schema import Rung, Status
 
 if TYPE_CHECKING:
-    from annotate.protocol import Annotator, Response
+    from annotate.protocol import Annotator
 
 FORMATS = (label_studio.FORMAT, word_list.FORMAT)
 """The kinds of files of labels."""
