@@ -91,7 +91,7 @@ def command_of(app: typer.Typer) -> Callable[..., object]:
 def _lacks_memory(error: BaseException) -> bool:
     """Whether an error says that there is too little memory, also where libraries are loaded."""
     text = str(error).lower()
-    said = isinstance(error, (ImportError, RuntimeError)) and any(words in text for words in _OF_MEMORY)
+    said = isinstance(error, (ImportError, RuntimeError)) and any(phrase in text for phrase in _OF_MEMORY)
     return said or isinstance(error, MemoryError)
 
 

@@ -91,7 +91,7 @@ def lacks_memory(error: BaseException) -> bool:
         Whether it does.
     """
     text = str(error).lower()
-    said = isinstance(error, (ImportError, RuntimeError)) and any(words in text for words in _OF_MEMORY)
+    said = isinstance(error, (ImportError, RuntimeError)) and any(phrase in text for phrase in _OF_MEMORY)
     return said or isinstance(error, MemoryError)
 
 
