@@ -135,8 +135,8 @@ def label(
 ) -> None:
     """Have annotators mark the words that matter, and settle the gold.
 
-    Every answer goes to the ledger first. What was answered is never asked
-    again, so the same command goes on where it was stopped.
+    Every answer is written to the ledger first, and what was answered is never
+    asked again: re-run the command to resume.
     Exit codes: 0 done, 3 incomplete (run it again), 4 --max-cost reached, 5 refused (quota, key, model).
     """
     from datetime import date
@@ -180,11 +180,11 @@ def label(
         for summary in done.summaries:
             for line in describe_failures(summary.annotator, summary.statuses) + describe_spent(summary):
                 _print(line)
-        kept = f"gold: left as it was chosen ({done.kept_rule}); annotate adjudicate settles it anew"
-        _print(describe_gold(done.gold) if done.gold else kept)
+        unchanged = f"gold: left as it was chosen ({done.kept_rule}); annotate adjudicate settles it anew"
+        _print(describe_gold(done.gold) if done.gold else unchanged)
         _note(output.quiet, f"written to {chosen.path}; next: annotate agreement")
     if done.unfinished:
-        raise IncompleteError(f"{done.unfinished:,} got no answer; the same command asks about them again")
+        raise IncompleteError(f"{done.unfinished:,} got no answer; re-run the command to ask again")
     if done.held:
         raise IncompleteError(describe_held(done.held))
 
@@ -345,7 +345,7 @@ def pilot(
     """Compare label formats on some paragraphs, each asked about twice.
 
     Everything goes to the folder pilot of the benchmark; its labels are left
-    alone, and the same command goes on where it was stopped.
+    alone. Re-run the command to resume.
     """
     from annotate.annotators import make_annotator
     from annotate.benchmark import open_benchmark
@@ -363,12 +363,14 @@ def pilot(
     ]
     limits = Limits(concurrency=concurrency, max_cost=max_cost)
     with _tracked(output.silent) as track:
-        found = run_pilot(chosen, trials, count=trial.paragraphs, seed=trial.seed, limits=limits, track=track)
+        result = run_pilot(
+            chosen, trials, count=trial.paragraphs, seed=trial.seed, limits=limits, track=track
+        )
     if output.json:
-        print_json(found.model_dump(mode="json"))
+        print_json(result.model_dump(mode="json"))
         return
-    _print(pilot_table(found))
-    for line in describe_pilot(found):
+    _print(pilot_table(result))
+    for line in describe_pilot(result):
         _print(line)
     _note(
         output.quiet,
@@ -495,16 +497,16 @@ def _dry_run(chosen: Benchmark, annotators: list[Annotator], selection: Selectio
     from annotate.money.estimate import dry_run
     from annotate.money.tables import describe_estimate, describe_samples, describe_total, estimate_table
 
-    found = dry_run(chosen, annotators, date.today(), selection)
+    estimates = dry_run(chosen, annotators, date.today(), selection)
     if json:
-        print_json({"annotators": [one.model_dump(mode="json") for one in found]})
+        print_json({"annotators": [one.model_dump(mode="json") for one in estimates]})
         return
-    for one in found:
+    for one in estimates:
         for line in describe_estimate(one):
             _print(line)
         if one.efforts and one.requests:
             _print(estimate_table(one))
-    for line in describe_total(found) + describe_samples(found):
+    for line in describe_total(estimates) + describe_samples(estimates):
         _print(line)
 
 

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 _NO_MEMORY = "there is not enough memory; end other programs, or raise the limit (ulimit -v)"
 _OF_MEMORY = ("out of memory", "allocate memory", "failed to map segment", "can't start new thread")
-_INTERRUPTED = "interrupted; what was finished is kept, the same command goes on"
-_FULL = "; what was finished is kept: make room, then run the same command again"
+_INTERRUPTED = "interrupted; finished work is kept, re-run the command to resume"
+_FULL = "; finished work is kept: make room, then re-run the command"
 
 
 def run(app: typer.Typer, errors: tuple[type[Exception], ...]) -> None:

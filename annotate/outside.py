@@ -30,7 +30,7 @@ def is_whole(text: str) -> bool:
 
 def mend_json(text: str) -> str:
     """A JSON text with U+FFFD in place of each half of a surrogate pair, escaped or not."""
-    escaped = _ESCAPE.sub(lambda found: r"\ufffd" if found.group(1) else found.group(), text)
+    escaped = _ESCAPE.sub(lambda match: r"\ufffd" if match.group(1) else match.group(), text)
     return whole_characters(escaped)
 
 

@@ -114,7 +114,7 @@ def run_pilot(
 ) -> Pilot:
     """Ask every annotator twice about the same few paragraphs, and compare what comes of it.
 
-    Every attempt goes to ``pilot/ledger.jsonl`` in the benchmark's folder, so the same call goes on where it was
+    Every attempt goes to ``pilot/ledger.jsonl`` in the benchmark's folder, so the same call resumes where it
     stopped and pays for nothing twice; the labels of the benchmark are left alone.
 
     Args:
@@ -148,9 +148,9 @@ def run_pilot(
         trials = [
             _trial(name, annotator, paragraphs, ledger.attempts, seed) for name, annotator in annotators
         ]
-    found = Pilot(paragraphs=len(paragraphs), repeats=REPEATS, seed=seed, trials=tuple(trials))
-    write_atomic(pilot_ledger(benchmark).with_name("pilot.json"), found.model_dump_json(indent=2) + "\n")
-    return found
+    pilot = Pilot(paragraphs=len(paragraphs), repeats=REPEATS, seed=seed, trials=tuple(trials))
+    write_atomic(pilot_ledger(benchmark).with_name("pilot.json"), pilot.model_dump_json(indent=2) + "\n")
+    return pilot
 
 
 def pilot_ledger(benchmark: Benchmark) -> Path:

@@ -14,7 +14,7 @@ from annotate.batch.server import BatchState, Connect, batch_state, look, patien
 from annotate.batch.submit import batch_folder, settle_open
 from annotate.errors import IncompleteError
 from annotate.files import write_atomic
-from annotate.labelling.reparse import Reparsed, reparse
+from annotate.labelling.reparse import ReparseResult, reparse
 from annotate.ledger.batches import BatchLog, Line, Note, Shard, now
 from annotate.ledger.ledger import Attempt, Ledger, make_attempt, read_ledger
 from annotate.online.profiles import cost_usd, profile
@@ -43,7 +43,7 @@ def collect(benchmark: Benchmark) -> list[BatchState]:
 
     Raises:
         LabelError: The server refuses, or another process is labelling.
-        IncompleteError: The connection broke; the same call goes on.
+        IncompleteError: The connection broke; the same call resumes.
     """
     states = []
     with Ledger(benchmark.ledger) as ledger:
@@ -70,7 +70,7 @@ def collect(benchmark: Benchmark) -> list[BatchState]:
     return states
 
 
-def collect_labels(benchmark: Benchmark, command: str = "") -> tuple[list[BatchState], Reparsed | None]:
+def collect_labels(benchmark: Benchmark, command: str = "") -> tuple[list[BatchState], ReparseResult | None]:
     """Collect, then make the labels again and settle gold from the annotators that batches asked.
 
     Args:

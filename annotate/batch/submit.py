@@ -35,7 +35,7 @@ SHARD_KEY = "annotate_shard"
 
 
 @dataclass(frozen=True)
-class Submitted:
+class Submission:
     """What a submit did.
 
     Attributes:
@@ -57,7 +57,7 @@ def submit(
     max_cost: float | None = None,
     most_lines: int = MOST_LINES,
     most_bytes: int = MOST_BYTES,
-) -> Submitted:
+) -> Submission:
     """Hand every request that is not answered and does not wait to the Batch API.
 
     A shard is noted on the disk before it is sent and carries its name to the server: where a killed process
@@ -77,7 +77,7 @@ def submit(
     Raises:
         LabelError: An annotator cannot be asked in batches, the server refuses, or another process is labelling.
         BudgetError: The next batch could cost more than may be spent; those before it are submitted.
-        IncompleteError: The connection broke; the same call goes on.
+        IncompleteError: The connection broke; the same call resumes.
     """
     asked = [_batchable(annotator) for annotator in annotators]
     paragraphs = benchmark.paragraphs()
@@ -96,7 +96,7 @@ def submit(
             for part in cut(todo.asks, annotator.name, ledger.attempts, most_lines, most_bytes):
                 _check_budget(budget, annotator, part)
                 states.append(_send(benchmark, log, annotator, part))
-    return Submitted(tuple(states), finished, held)
+    return Submission(tuple(states), finished, held)
 
 
 def _check_budget(budget: Budget, annotator: OpenAIAnnotator, part: Part) -> None:
@@ -152,7 +152,7 @@ def settle_open(benchmark: Benchmark, log: BatchLog, connect: Connect) -> list[B
 
     One that the server does not know is abandoned, which makes its requests free again.
     """
-    found = []
+    states = []
     for shard in log.open_shards():
         if shard.batch_id:
             continue
@@ -161,9 +161,9 @@ def settle_open(benchmark: Benchmark, log: BatchLog, connect: Connect) -> list[B
             log.append(Note(event="abandoned", shard=shard.name, at=now(), detail="no batch was made of it"))
         else:
             log.append(Note(event="submitted", shard=shard.name, at=now(), batch_id=batch.id))
-            found.append(batch_state(log.shards[shard.name], batch))
+            states.append(batch_state(log.shards[shard.name], batch))
         _input_file(benchmark, shard.name).unlink(missing_ok=True)
-    return found
+    return states
 
 
 def _find(endpoint: Endpoint, shard: str) -> Batch | None:

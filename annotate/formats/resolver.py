@@ -104,7 +104,7 @@ def _choose(places: Places, quote: Quote) -> _Choice:
         loose = places.loose(quote.text)
         return _Choice(quote.text, "ambiguous" if loose else "unresolved", loose)
     rung, options = verbatim[0]
-    everywhere = tuple(sorted({place for _, found in verbatim for place in found}))
+    everywhere = tuple(sorted({place for _, of_rung in verbatim for place in of_rung}))
     if quote.before:
         return _untold(quote, rung, options, everywhere)
     choice = _counted(places, quote, rung, options, everywhere)

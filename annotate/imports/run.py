@@ -15,7 +15,7 @@ from annotate.benchmark import DEFAULT, Benchmark, open_benchmark
 from annotate.errors import LabelError, UnknownNameError
 from annotate.files import write_records
 from annotate.imports import label_studio, word_list
-from annotate.imports.parsed import Answer
+from annotate.imports.answers import Answer
 from annotate.label_files import check_texts, manifest_file, write_labels
 from annotate.ledger.derive import derive
 from annotate.ledger.ledger import Ledger, make_attempt, request_record
@@ -31,7 +31,7 @@ FORMATS = (label_studio.FORMAT, word_list.FORMAT)
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportResult:
     """What an import came to.
 
     Attributes:
@@ -64,7 +64,7 @@ def import_labels(
     annotator: str,
     command: str = "",
     completed_by: Sequence[str] = (),
-) -> Imported:
+) -> ImportResult:
     """Import a file of labels into a benchmark. Nothing is imported unless the whole file fits.
 
     What is imported goes to the ledger as the answers of ``annotator``: importing a corrected file adds to
@@ -115,7 +115,7 @@ def import_labels(
         ledger.sync()
         labels = derive(paragraphs, reader, ledger.attempts)
         file = write_labels(benchmark.labels_dir, annotator, labels)
-    imported = Imported(
+    imported = ImportResult(
         benchmark=str(benchmark.path),
         annotator=annotator,
         new=new,

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from annotate.errors import AnnotateError, IncompleteError, LabelError
 from annotate.files import read_records
-from annotate.gold import DEFAULT_RULE, Settled, gold_manifest, settle
+from annotate.gold import DEFAULT_RULE, Settlement, gold_manifest, settle
 from annotate.label_files import check_texts, manifest_file, write_labels
 from annotate.labelling.collect import collect
 from annotate.ledger.batches import BatchLog
@@ -35,7 +35,7 @@ Report = Callable[[int, str], object]
 
 
 @dataclass(frozen=True)
-class Spent:
+class RunCost:
     """What one online annotator cost this run.
 
     Attributes:
@@ -76,7 +76,7 @@ class LabelSummary:
     marked_share: float | None
     asked: int
     reused: int
-    spent: Spent | None = None
+    spent: RunCost | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class LabelRun:
     """
 
     summaries: tuple[LabelSummary, ...]
-    gold: Settled | None
+    gold: Settlement | None
     kept_rule: str
 
     @property
@@ -144,7 +144,7 @@ def label_benchmark(
         BudgetError: The next request could cost more than may be spent.
         EndpointError: The endpoint will not serve this run.
         IncompleteError: The run was interrupted, or the endpoint is down.
-        OSError: Something cannot be written; what was written before is kept, and the same call goes on.
+        OSError: A file cannot be written; what was written before is kept, and the same call resumes.
     """
     names = distinct_names(annotators)
     paragraphs = benchmark.paragraphs()
@@ -171,11 +171,11 @@ def label_benchmark(
                 failure = IncompleteError if tally.unfinished else LabelError
                 raise failure(_failed(labels, summary))
             summaries.append(summary)
-        kept = chosen_rule(benchmark)
+        kept_rule = chosen_rule(benchmark)
         gold = None
-        if not kept:
+        if not kept_rule:
             gold = settle(benchmark, DEFAULT_RULE, names, chosen=False, seed=seed, command=command)
-    return LabelRun(tuple(summaries), gold, kept)
+    return LabelRun(tuple(summaries), gold, kept_rule)
 
 
 def distinct_names(annotators: Sequence[Annotator]) -> list[str]:
@@ -230,13 +230,13 @@ def _advance(report: Report, steps: Iterator[int]) -> None:
 
 def _show(report: Report, tally: Tally) -> None:
     cost = "" if tally.unpriced else f", ${tally.cost_usd:.2f}"
-    waiting = f", told to wait {tally.waiting_s:,.0f} s" if tally.waiting_s >= 1 else ""
+    waiting = f", waiting {tally.waiting_s:,.0f} s for the server" if tally.waiting_s >= 1 else ""
     report(tally.done, f"{tally.failed:,} failed{cost}{waiting}")
 
 
-def _spent(annotator: OnlineAnnotator, tally: Tally, labels: Sequence[Label], attempts: Attempts) -> Spent:
+def _spent(annotator: OnlineAnnotator, tally: Tally, labels: Sequence[Label], attempts: Attempts) -> RunCost:
     prompts = Counter(row.prompt_sha256 for row in attempts.rows if row.annotator == annotator.name)
-    return Spent(
+    return RunCost(
         cost_usd=None if tally.unpriced else tally.cost_usd,
         retries=tally.retries,
         lost=tally.lost,
@@ -252,7 +252,7 @@ def _stopped(stop: AnnotateError, summary: LabelSummary) -> AnnotateError:
     ok = summary.statuses.get("ok", 0)
     return type(stop)(
         f"{summary.annotator}: {stop}; {ok:,} of {sum(summary.statuses.values()):,} are labelled so far;"
-        " what was answered is kept, the same command goes on"
+        " answers are kept, re-run the command to resume"
     )
 
 

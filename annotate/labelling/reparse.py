@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Reread:
+class LabelChanges:
     """What reading one annotator's answers again brought.
 
     Attributes:
@@ -56,7 +56,7 @@ class Reread:
 
 
 @dataclass(frozen=True)
-class Reparsed:
+class ReparseResult:
     """What making all labels again brought.
 
     Attributes:
@@ -65,7 +65,7 @@ class Reparsed:
             labelled anything.
     """
 
-    annotators: tuple[Reread, ...]
+    annotators: tuple[LabelChanges, ...]
     gold: str
 
     def as_json(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Reparsed:
 
 def reparse(
     benchmark: Benchmark, gold_from: Sequence[str] = (), *, seed: int = 0, command: str = ""
-) -> Reparsed:
+) -> ReparseResult:
     """Make ``labels/`` again from the ledger, for every annotator in it. Asks nobody, costs nothing.
 
     Gold that `annotate label` settled is settled anew; gold that someone chose stays.
@@ -107,15 +107,15 @@ def reparse(
         unread = [_unread(annotator, paragraphs, attempts) for annotator in annotators]
         for (annotator, labels), lost in zip(made, unread, strict=True):
             _refuse_loss(annotator.name, labels, lost)
-        found = []
+        changes = []
         for (annotator, labels), lost in zip(made, unread, strict=True):
             before = _labels_before(benchmark, annotator.name)
             summary = summarize(paragraphs, labels, annotator.name, 0, 0)
             write_summary(benchmark, labels, summary, seed, command)
-            found.append(_compare(annotator.name, summary.statuses, before, labels, lost))
-        answered = {reread.annotator for reread in found if reread.statuses.get("ok")}
+            changes.append(_compare(annotator.name, summary.statuses, before, labels, lost))
+        answered = {reread.annotator for reread in changes if reread.statuses.get("ok")}
         names = [name for name in gold_from or _gold_annotators(benchmark, names) if name in answered]
-        return Reparsed(tuple(found), _settle_again(benchmark, names, seed, command))
+        return ReparseResult(tuple(changes), _settle_again(benchmark, names, seed, command))
 
 
 def stored_annotator(name: str) -> Annotator:
@@ -164,11 +164,11 @@ def _compare(
     before: dict[tuple[str, int], Label],
     labels: Sequence[Label],
     unread: int,
-) -> Reread:
+) -> LabelChanges:
     after = {(label.paragraph_id, label.repeat): label for label in labels}
     pairs = [(before[key], after[key]) for key in after if key in before]
     moves = Counter(f"{old.status} > {new.status}" for old, new in pairs if old.status != new.status)
-    return Reread(
+    return LabelChanges(
         annotator=annotator,
         statuses=statuses,
         new=len(after.keys() - before.keys()),

@@ -188,12 +188,12 @@ def dry_run(
     check_texts(benchmark.ledger, paragraphs, rows)
     log = BatchLog(benchmark.batches)
     counter = token_counter()
-    found = []
+    estimates = []
     for annotator in annotators:
         questions = selection.questions(paragraphs, log.waiting(annotator.name))
         todo = pending(questions, annotator, attempts)
-        found.append(estimate(todo, paragraphs, attempts, counter, today))
-    return found
+        estimates.append(estimate(todo, paragraphs, attempts, counter, today))
+    return estimates
 
 
 def _efforts(

@@ -168,7 +168,7 @@ def _stopped(stop: AnnotateError, name: str, statuses: Counter[Status]) -> Annot
     """The error that ends the run, with how far it came."""
     return type(stop)(
         f"{name}: {stop}; {statuses['ok']:,} of {statuses.total():,} texts are paraphrased so far;"
-        " what was answered is kept, the same command goes on"
+        " answers are kept, re-run the command to resume"
     )
 
 

@@ -94,7 +94,7 @@ class TestStopped:
         process.send_signal(number)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 130
-        assert err.splitlines()[-1].startswith("interrupted; what was finished is kept")
+        assert err.splitlines()[-1].startswith("interrupted; finished work is kept")
         assert "Traceback" not in err
         assert annotate(folder, *SLOW).returncode == 0
         assert files(folder) == unbroken
@@ -116,8 +116,8 @@ class TestStopped:
     def test_a_full_disk_says_what_to_do(self) -> None:
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "curated/ledger.jsonl")
         assert describe(full) == (
-            "No space left on device (curated/ledger.jsonl); what was finished is kept: "
-            "make room, then run the same command again"
+            "No space left on device (curated/ledger.jsonl); finished work is kept: "
+            "make room, then re-run the command"
         )
 
     @pytest.mark.parametrize("torn", ["labels/clause.jsonl", "gold.jsonl"])

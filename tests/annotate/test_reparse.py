@@ -17,7 +17,7 @@ from annotate.benchmark import Benchmark
 from annotate.errors import LabelError
 from annotate.gold import settle
 from annotate.labelling.label import label_benchmark
-from annotate.labelling.reparse import Reread, reparse
+from annotate.labelling.reparse import LabelChanges, reparse
 from annotate.ledger.questions import Selection
 from annotate.protocol import Reading
 
@@ -87,7 +87,7 @@ class TestAgain:
             label_benchmark(benchmark, [changing])
         changing.spans_read = 2
         assert reparse(benchmark).annotators == (
-            Reread(
+            LabelChanges(
                 annotator="changing",
                 statuses={"ok": 12},
                 new=0,
