@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.components.component import Component
+from heat.cost.terms import Workload, held_bytes, transition_terms
 from heat.errors import UnsupportedModelError
 from heat.internals.attention import BlockAttention, capture_attention
 from heat.internals.forward import at_least_float32, explained_values, token_vectors
@@ -109,6 +110,16 @@ class Transition(Component):
         if self.layers is not None and n_layers is not None:
             share = min(1.0, self.layers / n_layers)
         return 1.0 + share * n_targets
+
+    @override
+    def memory(self, work: Workload) -> dict[str, float]:
+        texts = min(work.n_texts, rows_within(work.batch_tokens, work.n_tokens))
+        terms = transition_terms(work.shape, texts, work.n_tokens)
+        held = held_bytes(work.shape, "transition", terms, work.itemsize)
+        if self.kind == "value":
+            # Without a graph; the blocks' values and streams are kept all the same.
+            held["graph"] *= 0.5
+        return held
 
 
 def flow(
