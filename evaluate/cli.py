@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from annotate.bundles import bundled
 from annotate.console import command_line, print_json, progress, run
 from annotate.errors import AnnotateError
 from annotate.online import DEFAULT_URL
@@ -34,6 +33,7 @@ from evaluate.reader.cli import app as reader
 from evaluate.robustness.options import Options as RobustnessOptions
 from evaluate.robustness.options import Probe
 from evaluate.tasks.task import Target
+from heat.bundles import bundled
 from heat.errors import HeatError
 
 if TYPE_CHECKING:
