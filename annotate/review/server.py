@@ -27,11 +27,29 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 MAX_BODY = 256 * 1024
 """Bytes of the longest message taken; an action on a paragraph of thousands of words fits."""
+MODULES = (
+    "commands.js",
+    "decisions.js",
+    "dom.js",
+    "keys.js",
+    "messages.js",
+    "navigation.js",
+    "outbox.js",
+    "queue.js",
+    "review.js",
+    "server.js",
+    "sheet.js",
+    "state.js",
+    "vocabulary.js",
+    "watch.js",
+    "words.js",
+)
+"""Scripts of the page, one idea each; ``review.js`` is the one that the page names."""
 STATIC = {
     "": ("review.html", "text/html; charset=utf-8"),
-    "review.js": ("review.js", "text/javascript; charset=utf-8"),
     "review.css": ("review.css", "text/css; charset=utf-8"),
     "icon.svg": ("icon.svg", "image/svg+xml"),
+    **{name: (name, "text/javascript; charset=utf-8") for name in MODULES},
 }
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
