@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labelled import make_benchmark, make_paragraphs
-from test_label_cli import annotate, files
+from fakes.benchmarks import make_benchmark, make_paragraphs
+from fakes.command_line import annotate, files
 
 from annotate.annotators import make_annotator
 from annotate.batch.collect import collect

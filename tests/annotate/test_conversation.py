@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
+from fakes.benchmarks import make_paragraphs
 from fakes.online import Clock, InlinePool, ScriptedOnline, failed
-from labelled import make_paragraphs
 
 from annotate.labelling.collect import collect
 from annotate.ledger.conversation import KnownAnswers, follow, recorded

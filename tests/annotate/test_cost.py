@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from labelled import make_benchmark, make_paragraphs
-from test_label_cli import annotate
+from fakes.benchmarks import make_benchmark, make_paragraphs
+from fakes.command_line import annotate
 
 from annotate.ledger.ledger import Attempt, Ledger
 from annotate.money.cost import CostRow, Spending, cost

@@ -5,9 +5,9 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
+from fakes.marked import texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from marked import texts
 
 from annotate.formats.folding import FoldedText, casefold, letters, normalize
 

@@ -22,10 +22,10 @@ from fakes.annotations import (
     truthful_words,
     uncurl,
 )
+from fakes.benchmarks import make_paragraph
+from fakes.marked import marked, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labelled import make_paragraph
-from marked import marked, texts
 
 from annotate.dataset.mixing import MixOptions, build_dataset
 from annotate.errors import UnknownNameError

@@ -9,53 +9,18 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
 import pytest
-from labelled import make_benchmark, make_paragraphs
+from fakes.benchmarks import make_benchmark, make_paragraphs
+from fakes.command_line import ROOT, annotate, files, lines, start, wait_for_lines
 
 from annotate.benchmark import Benchmark
 from annotate.console import describe
 from annotate.ledger.ledger import Ledger
 
-ROOT = Path(__file__).resolve().parents[2]
 SLOW = ("label", "--annotator", "mock:noise=0.2,fail=0.1,delay=0.004", "--annotator", "clause", "--quiet")
-
-
-def start(folder: Path, *arguments: str, **options) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "annotate.cli", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-
-
-def annotate(folder: Path, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
-    process = start(folder, *arguments, **options)
-    out, err = process.communicate(timeout=60)
-    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def wait_for_lines(process: subprocess.Popen[str], path: Path, count: int) -> None:
-    deadline = time.monotonic() + 30
-    while lines(path) < count:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from labelled import make_benchmark, make_paragraphs
-from test_label_cli import annotate, files
+from fakes.benchmarks import make_benchmark, make_paragraphs
+from fakes.command_line import annotate, files
 
 import annotate.annotators as registry
 from annotate.annotators import make_annotator

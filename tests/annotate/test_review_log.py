@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakes.benchmarks import make_paragraphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labelled import make_paragraphs
 
 from annotate.errors import LabelError, StaleError
 from annotate.files import append_record
@@ -178,17 +178,18 @@ class TestLog:
     def test_a_killed_process_loses_nothing_it_confirmed_and_frees_the_lock(self, tmp_path) -> None:
         path = tmp_path / "reviews.jsonl"
         code = (
-            "import sys, time; sys.path[:0] = sys.argv[1:3]\n"
+            "import sys; sys.path[:0] = sys.argv[1:4]\n"
             "from pathlib import Path\n"
             "from test_review_log import PARAGRAPHS, ReviewLog, make_review\n"
-            "log = ReviewLog(Path(sys.argv[3]), PARAGRAPHS); base = 0\n"
+            "log = ReviewLog(Path(sys.argv[4]), PARAGRAPHS); base = 0\n"
             "while True:\n"
             "    base = log.append(make_review(words=[base % 5]), base).seq\n"
             "    print(base, flush=True)\n"
         )
         here = Path(__file__).parent
         process = subprocess.Popen(
-            [sys.executable, "-c", code, str(here), str(here.parents[1]), str(path)], stdout=subprocess.PIPE
+            [sys.executable, "-c", code, *map(str, (here, here.parents[0], here.parents[1])), str(path)],
+            stdout=subprocess.PIPE,
         )
         confirmed = [int(process.stdout.readline()) for _ in range(20)]
         process.send_signal(signal.SIGKILL)

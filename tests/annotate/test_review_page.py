@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from labelled import make_benchmark, make_label, make_paragraph, make_paragraphs
-from reviewing import Reviewing
+from fakes.benchmarks import make_benchmark, make_label, make_paragraph, make_paragraphs
+from fakes.reviewing import Reviewing
 
 from annotate.gold import settle
 from annotate.label_files import write_labels

@@ -16,8 +16,8 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from labelled import make_benchmark, make_label, make_paragraphs
-from reviewing import TOKEN, Reviewing
+from fakes.benchmarks import make_benchmark, make_label, make_paragraphs
+from fakes.reviewing import TOKEN, Reviewing
 
 from annotate.errors import AnnotateError
 from annotate.label_files import write_labels

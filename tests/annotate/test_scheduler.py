@@ -7,8 +7,8 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from fakes.benchmarks import make_paragraph, make_paragraphs
 from fakes.online import Clock, InlinePool, ScriptedOnline, answered, failed, stopped
-from labelled import make_paragraph, make_paragraphs
 
 from annotate.errors import BudgetError, EndpointError, IncompleteError, LabelError
 from annotate.ledger.ledger import Ledger, read_ledger

@@ -4,12 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from fakes import benchmarks
+from fakes.benchmarks import make_gold
 from fakes.tiny_models import tiny_lm
 
-from annotate.benchmark import Benchmark, open_benchmark
-from annotate.files import file_hash, write_atomic, write_records
-from annotate.schema import Gold, GoldWord, Label, Manifest, Paragraph, Segment, text_hash
-from annotate.words import split_words
+from annotate.benchmark import Benchmark
+from annotate.schema import Gold, Label, Paragraph
 from evaluate.alignment.run import alignment
 from evaluate.pipeline.run import RunConfig
 from evaluate.tasks.curated import curated
@@ -28,71 +28,9 @@ ROWS = [
 
 def make_paragraph(row: int, narrative: str, support: str, question: str, answer: str) -> Paragraph:
     """Narrative, support and question in one line each; evidence is the answer in the support."""
-    segments, start = [], 0
-    for role, part in (("narrative", narrative), ("support", support), ("question", question)):
-        segments.append(
-            Segment(role=role, start=start, end=start + len(part), source="made", split="test", row=row)
-        )
-        start += len(part) + 1
-    text = "\n".join((narrative, support, question))
-    words = split_words(text)
-    evidence = [i for i, (a, b) in enumerate(words) if text[a:b].lower() == answer]
-    return Paragraph(
-        id=f"p{row}",
-        text=text,
-        segments=segments,
-        question=question,
-        answer=answer,
-        words=words,
-        word_rule="regex-1",
-        evidence=evidence,
-        text_sha256=text_hash(text),
-    )
-
-
-def make_gold(paragraph: Paragraph, words: Sequence[int], rule: str = "intersection") -> Gold:
-    """Gold as two offline annotators would have left it."""
-    return Gold(
-        paragraph_id=paragraph.id,
-        text_sha256=paragraph.text_sha256,
-        rule=rule,
-        annotators=("overlap", "clause"),
-        words=[GoldWord(index=i, origin="agreed") for i in words],
-    )
-
-
-def make_label(paragraph: Paragraph, annotator: str, words: Sequence[int]) -> Label:
-    """A label that succeeded."""
-    return Label(
-        paragraph_id=paragraph.id,
-        text_sha256=paragraph.text_sha256,
-        annotator=annotator,
-        status="ok",
-        words=words,
-    )
-
-
-def write_benchmark(
-    folder: Path, paragraphs: Sequence[Paragraph], gold: Sequence[Gold] = (), labels: Sequence[Label] = ()
-) -> Benchmark:
-    """A benchmark folder as `annotate` would leave it."""
-    write_records(folder / "paragraphs.jsonl", paragraphs)
-    manifest = Manifest(
-        command="made by hand",
-        seed=0,
-        config={},
-        inputs={},
-        files={"paragraphs.jsonl": file_hash(folder / "paragraphs.jsonl")},
-        report={},
-        versions={},
-    )
-    write_atomic(folder / "manifest.json", manifest.model_dump_json())
-    if gold:
-        write_records(folder / "gold.jsonl", gold)
-    for annotator in {label.annotator for label in labels}:
-        own = [label for label in labels if label.annotator == annotator]
-        write_records(folder / "labels" / f"{annotator.replace(':', '-')}.jsonl", own)
-    return open_benchmark(folder)
+    paragraph = benchmarks.make_paragraph(f"p{row}", support, question, answer, narrative)
+    evidence = tuple(i for i, word in enumerate(paragraph.word_texts()) if word.lower() == answer)
+    return paragraph.model_copy(update={"evidence": evidence})
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +48,7 @@ def make_benchmark(tmp_path: Path) -> Callable[..., Benchmark]:
         labels: Sequence[Label] = (),
         name: str = "benchmark",
     ) -> Benchmark:
-        return write_benchmark(tmp_path / name, paragraphs, gold, labels)
+        return benchmarks.make_benchmark(tmp_path / name, paragraphs, gold, labels)
 
     return make
 
@@ -148,7 +86,7 @@ def finished(
     """A results folder of HEAT, two baselines and random on the five paragraphs; copy it to change it."""
     folder = tmp_path_factory.mktemp("finished")
     gold = [make_gold(p, p.evidence or ()) for p in paragraphs]
-    task = curated(write_benchmark(folder / "benchmark", paragraphs, gold))
+    task = curated(benchmarks.make_benchmark(folder / "benchmark", paragraphs, gold))
     methods = ["random", "input-x-gradient", "gradient-norm", "heat"]
     alignment(task, lm, methods, RunConfig(folder / "out", command="evaluate alignment -x"))
     return folder / "out"
