@@ -401,6 +401,7 @@ class TestQueue:
         page = visit(serve("--filter", "all"), 0)
         page.keyboard.press("x")
         page.keyboard.press("Enter")
+        expect(page.locator("#place")).to_contain_text("p00001")
         page.keyboard.press("Enter")
         saved(page)
         counts = page.locator("#filters button").all_text_contents()
