@@ -15,6 +15,7 @@ from typing import Any
 from heat.batch import DEFAULT_BATCH_TOKENS, rows_within
 from heat.components.curvature import strategy_at
 from heat.components.prefix import suffix_rows
+from heat.components.transition import FORWARD_ONLY
 from heat.cost.shape import Shape
 from heat.internals.attention import WEIGHTS_AT_ONCE
 from heat.method import Method
@@ -65,7 +66,7 @@ class Footprint:
     """What one part of a method holds at its peak, in bytes, by component.
 
     Attributes:
-        part: `curvature`, `information`, `transition`, `gradients`, `attention` or `forward`.
+        part: `curvature`, `information`, `transition`, `gradients`, `attention`, `matrices` or `forward`.
         components: `weights`, `graph` (what the backward passes need), `activations`, `attention` (weights n × n),
             `products`, `KV cache`, `logits`, `low-rank factors`, `weights in float32`.
     """
@@ -328,7 +329,7 @@ def _transition(
 ) -> dict[str, float]:
     texts = min(rows, rows_within(batch_tokens, n_tokens))
     held = _components(shape, "transition", transition_terms(shape, texts, n_tokens), number)
-    if "gradients" not in method.needs or method.config().get("transition") == "value":
+    if "gradients" not in method.needs or method.config().get("transition") in FORWARD_ONLY:
         # Without a graph; the blocks' values and streams are kept all the same.
         held["graph"] *= 0.5
     return held
@@ -370,6 +371,7 @@ _PARTS = {
     "transition": _transition,
     "relevance": _transition,
     "attention": _transition,
+    "matrices": _transition,
     "gradients": _gradients,
 }
 
