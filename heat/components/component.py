@@ -6,6 +6,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from heat.batch import Batch
+from heat.cost.terms import Workload
 
 
 class Component(Protocol):
@@ -36,5 +37,16 @@ class Component(Protocol):
             n_tokens: Length of the context.
             n_targets: Number of targets.
             n_layers: Number of the model's blocks; None for no more than the component goes through.
+        """
+        ...
+
+    def memory(self, work: Workload) -> dict[str, float]:
+        """What is held at once, beside the weights.
+
+        Args:
+            work: The model's sizes, the texts and the dtype.
+
+        Returns:
+            Bytes by what they are: `graph`, `activations`, `attention`, `products`, `KV cache`, `logits`, ...
         """
         ...

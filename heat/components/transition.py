@@ -14,6 +14,7 @@ from heat.components.alti import alti_flow, token_cost
 from heat.components.alti_logit import alti_logit_flow
 from heat.components.component import Component
 from heat.components.ifr import direct_cost, direct_flow, head_cost, ifr_flow
+from heat.cost.terms import Workload, held_bytes, transition_terms
 from heat.errors import UnsupportedModelError
 from heat.internals.attention import BlockAttention, capture_attention
 from heat.internals.forward import at_least_float32, explained_values, token_vectors
@@ -125,6 +126,16 @@ class Transition(Component):
         if self.layers is not None and n_layers is not None:
             share = min(1.0, self.layers / n_layers)
         return 1.0 + share * n_targets
+
+    @override
+    def memory(self, work: Workload) -> dict[str, float]:
+        texts = min(work.n_texts, rows_within(work.batch_tokens, work.n_tokens))
+        terms = transition_terms(work.shape, texts, work.n_tokens)
+        held = held_bytes(work.shape, "transition", terms, work.itemsize)
+        if self.kind in FORWARD_ONLY:
+            # Without a graph; the blocks' values and streams are kept all the same.
+            held["graph"] *= 0.5
+        return held
 
 
 def flow(
