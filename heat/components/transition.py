@@ -9,15 +9,16 @@ from torch import Tensor
 from transformers import PreTrainedModel
 from typing_extensions import override
 
-from heat.batch import DEFAULT_BATCH_TOKENS, Batch
+from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.components.alti import alti_flow, token_cost
 from heat.components.alti_logit import alti_logit_flow
 from heat.components.component import Component
+from heat.components.graph import Graph, GraphPart
 from heat.components.ifr import direct_cost, direct_flow, head_cost, ifr_flow
 from heat.cost.terms import Workload, held_bytes, transition_terms
 from heat.errors import UnsupportedModelError
 from heat.internals.attention import BlockAttention, capture_attention
-from heat.internals.forward import at_least_float32, explained_values, token_vectors
+from heat.internals.forward import at_least_float32, token_vectors
 from heat.internals.memory import by_sequences
 from heat.internals.state import frozen
 
@@ -32,7 +33,7 @@ _CONTRIBUTIONS = {
     "alti-logit": (alti_logit_flow, token_cost),
 }
 # Kinds that take no gradient.
-FORWARD_ONLY = frozenset({"value", "uniform", *_CONTRIBUTIONS})
+_FORWARD_ONLY = frozenset({"value", "uniform", *_CONTRIBUTIONS})
 
 # More of M than this on the first two tokens is a collapse, in texts of at least this many tokens.
 COLLAPSE = 0.9
@@ -116,6 +117,11 @@ class Transition(Component):
         )
 
     @override
+    def graph_part(self) -> GraphPart | None:
+        whole = self.kind == "gradient" and self.layers is None and self.residual != "relevance"
+        return _Walk(self.residual) if whole else None
+
+    @override
     def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
         if self.kind in _CONTRIBUTIONS:
             return 1.0 + _CONTRIBUTIONS[self.kind][1](n_tokens)
@@ -132,7 +138,7 @@ class Transition(Component):
         texts = min(work.n_texts, rows_within(work.batch_tokens, work.n_tokens))
         terms = transition_terms(work.shape, texts, work.n_tokens)
         held = held_bytes(work.shape, "transition", terms, work.itemsize)
-        if self.kind in FORWARD_ONLY:
+        if self.kind in _FORWARD_ONLY:
             # Without a graph; the blocks' values and streams are kept all the same.
             held["graph"] *= 0.5
         return held
@@ -217,29 +223,46 @@ def _value_flow(model: PreTrainedModel, batch: Batch, residual: Residual, layers
 
 def _gradient_flow(model: PreTrainedModel, batch: Batch, residual: Residual, layers: int | None) -> Tensor:
     with frozen(model), torch.enable_grad():
-        values, blocks = capture_attention(model, batch, token_vectors(model, batch).requires_grad_())
-        blocks = _top(blocks, layers)
-        g = explained_values(batch, values)
-        result = torch.zeros(len(g), batch.token_ids.shape[1], dtype=g.dtype, device=g.device)
-        # The sequences of a batch do not meet, so the first targets of all of them share a backward pass, and so on.
-        turns = _turns(batch.rows)
-        for turn in range(int(turns.max()) + 1):
-            chosen = (turns == turn).nonzero()[:, 0]
-            wanted = [block.mixed for block in blocks]
-            if residual == "relevance":
-                if any(block.residual.dim() != 3 for block in blocks):
-                    raise UnsupportedModelError(
-                        "this model's blocks do not hand on one vector a token; use another residual"
-                    )
-                wanted += [block.residual for block in blocks]
-            gradients = torch.autograd.grad(
-                g[chosen.to(g.device)].sum(), wanted, retain_graph=True, allow_unused=True
+        return _walked(Graph(model, batch, attention=True), residual, layers)
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """The `gradient` transition through all blocks, read off a graph that other components share."""
+
+    residual: Residual
+
+    @property
+    def needs_attention(self) -> bool:
+        return True
+
+    @property
+    def of_gradient(self) -> bool:
+        return True
+
+    def read(self, graph: Graph, seed: int) -> Tensor:
+        return shares(_walked(graph, self.residual, None, shared=True), graph.batch)
+
+
+def _walked(graph: Graph, residual: Residual, layers: int | None, *, shared: bool = False) -> Tensor:
+    """The walk of every target, [R, T]; `shared` where others ask the graph for the same gradients."""
+    blocks, batch = _top(graph.blocks, layers), graph.batch
+    if residual == "relevance" and any(block.residual.dim() != 3 for block in blocks):
+        raise UnsupportedModelError(
+            "this model's blocks do not hand on one vector a token; use another residual"
+        )
+    result = graph.empty()
+    for turn, targets in graph.by_turn():
+        if shared:
+            gradients = graph.gradients(turn, targets)[1:]
+        else:
+            streams = [block.residual for block in blocks] if residual == "relevance" else []
+            gradients = graph.gradients_of(targets, [*(block.mixed for block in blocks), *streams])
+        with torch.no_grad():
+            walked = _relevance_walk(
+                blocks, gradients, batch.rows[targets], batch.positions[targets], residual
             )
-            with torch.no_grad():
-                walked = _relevance_walk(
-                    blocks, gradients, batch.rows[chosen], batch.positions[chosen], residual
-                )
-            result[chosen.to(g.device)] = walked.to(result)
+        result[targets.to(result.device)] = walked.to(result)
     return result
 
 
@@ -292,12 +315,6 @@ def _relevance_walk(
 
 def _top(blocks: list[BlockAttention], layers: int | None) -> list[BlockAttention]:
     return blocks if layers is None else blocks[-layers:]
-
-
-def _turns(rows: Tensor) -> Tensor:
-    """How many targets of the same sequence stand before each, int64 [R]."""
-    earlier = (rows[:, None] == rows[None, :]).tril(-1)
-    return earlier.sum(-1)
 
 
 def _positive(tensor: Tensor) -> Tensor:
