@@ -165,10 +165,13 @@ class Method(ABC):
 
     def config(self) -> dict[str, Any]:
         """The options as a plain dict, without those at a value that changes nothing (`neutral`)."""
+        neutral: dict[str, Any] = {}
+        for base in type(self).__mro__:
+            neutral |= vars(base).get("neutral", {})
         return {
             name: value
             for name, value in asdict(self).items()
-            if name not in self.neutral or self.neutral[name] != value
+            if name not in neutral or neutral[name] != value
         }
 
 
