@@ -389,7 +389,7 @@ def export(
     format: Annotated[
         str,
         typer.Option(
-            help="jsonl, parquet: one row a paragraph. hf: a Hugging Face dataset folder with card. "
+            help="jsonl, parquet: one row per paragraph. hf: a Hugging Face dataset folder with card. "
             "label-studio: tasks with the labels as predictions."
         ),
     ],

@@ -91,7 +91,7 @@ def sweep(folder: Path, pattern: str = f".*{_UNFINISHED}") -> None:
 
 
 def write_records(path: Path, records: Iterable[BaseModel]) -> None:
-    """Write ``records`` to ``path`` atomically, one JSON object a line."""
+    """Write ``records`` to ``path`` atomically, one JSON object per line."""
     write_atomic(path, "".join(record.model_dump_json() + "\n" for record in records))
 
 

@@ -28,7 +28,7 @@ class Settlement:
     Attributes:
         rule: The rule.
         annotators: Whose labels were used.
-        gold: One row a paragraph that could be settled, in paragraph order.
+        gold: One row per paragraph that could be settled, in paragraph order.
         unsettled: Ids of the paragraphs without gold, in paragraph order.
     """
 

@@ -1,4 +1,4 @@
-"""The folder ``labels/`` of a benchmark: one file an annotator, one label a paragraph and repetition."""
+"""The folder ``labels/`` of a benchmark: one file per annotator, one label per paragraph and repetition."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def read_json(source: str | bytes, *, mend: bool = False, keep: bool = False) ->
         The value; a whole number of more than 4,000 digits is read as ``None``.
 
     Raises:
-        ValueError: It is no JSON, nested too deep, or holds half a surrogate pair.
+        ValueError: It is not JSON, nested too deep, or holds half a surrogate pair.
     """
     text = source if isinstance(source, str) else source.decode(json.detect_encoding(source), "surrogatepass")
     mended = text if keep else mend_json(text)

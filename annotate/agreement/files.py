@@ -38,7 +38,7 @@ COLUMNS = (
 
 
 def agreement_csv(result: Agreement) -> str:
-    """One row a pair of annotators and paragraph, columns ``COLUMNS``; no counts unless both are ok."""
+    """One row per pair of annotators and paragraph, columns ``COLUMNS``; no counts unless both are ok."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -84,7 +84,7 @@ def agreement_markdown(result: Agreement, sentence: str) -> str:
 
 
 def agreement_table(result: Agreement) -> str:
-    """One Markdown row a pair, pairs of people, of people and models and so on together."""
+    """One Markdown row per pair, pairs of people, of people and models and so on together."""
     headings = ("group", "annotators", "both labelled", "word F1", "IoU", "kappa", "negative", "marked share")
     rows = [
         (

@@ -43,7 +43,7 @@ def agreement_tables(result: Agreement) -> list[Table | str]:
 
 
 def annotator_table(result: Agreement) -> Table:
-    """One row an annotator: who it is, what became of its labels, how much it marks."""
+    """One row per annotator: who it is, the status of its labels, how much it marks."""
     table = Table(title="annotators", title_justify="left")
     table.add_column("annotator", overflow="fold")
     for heading in ("kind", "answered as"):
@@ -65,7 +65,7 @@ def annotator_table(result: Agreement) -> Table:
 
 
 def overview_table(pairs: Sequence[PairAgreement]) -> Table:
-    """One row a pair, pairs of people, of people and models and so on together."""
+    """One row per pair, pairs of people, of people and models and so on together."""
     table = Table("group", title="pairs side by side", title_justify="left")
     table.add_column("pair", overflow="fold")
     for heading in ("both", "word F1", "kappa", "negative"):

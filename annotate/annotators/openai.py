@@ -119,7 +119,7 @@ class OpenAIAnnotator:
         return self._follow(paragraph, answers)[1]
 
     def worst_usage(self, request: Request) -> Usage:
-        """One input token a byte, since no token is shorter, and the whole cap."""
+        """One input token per byte, since no token is shorter, and the whole cap."""
         sent = json.dumps(request.body, ensure_ascii=False).encode("utf-8")
         return Usage(input_tokens=len(sent), output_tokens=int(request.body[self.profile.cap_param]))
 

@@ -36,7 +36,7 @@ SHARD_KEY = "annotate_shard"
 
 @dataclass(frozen=True)
 class Submission:
-    """What a submit did.
+    """The result of submitting.
 
     Attributes:
         states: The batches made, and those a killed process had made before.

@@ -25,7 +25,7 @@ class BuildResult:
 
     Attributes:
         benchmark: Its folder.
-        report: What became of the passages.
+        report: How many passages were used and left out.
         already_there: Whether it was there before, made by the same options from the same inputs.
     """
 

@@ -37,7 +37,7 @@ class MixOptions(Record):
 
 
 class MixReport(Record):
-    """What became of the passages.
+    """How many passages were used and left out.
 
     Attributes:
         asked: Paragraphs wanted.

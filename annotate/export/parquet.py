@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def write_parquet(source: LabelledBenchmark, out: Path) -> list[Path]:
-    """Write one row a paragraph; nested fields as in the JSONL.
+    """Write one row per paragraph; nested fields as in the JSONL.
 
     Raises:
         OSError: It cannot be written.

@@ -1,4 +1,4 @@
-"""One row a paragraph: text, words, the labels of every annotator and the gold."""
+"""One row per paragraph: text, words, the labels of every annotator and the gold."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class LabelledBenchmark:
     gold: list[Gold]
 
     def rows(self) -> list[Row]:
-        """One row a paragraph, in paragraph order."""
+        """One row per paragraph, in paragraph order."""
         return rows(self.paragraphs, self.labels, self.gold)
 
 
@@ -119,7 +119,7 @@ def rows(paragraphs: Iterable[Paragraph], labels: dict[str, list[Label]], gold: 
 
 
 def write_jsonl(source: LabelledBenchmark, out: Path) -> list[Path]:
-    """Write one JSON object a paragraph.
+    """Write one JSON object per paragraph.
 
     Raises:
         OSError: It cannot be written.

@@ -67,7 +67,7 @@ class Indexed(PromptedFormat):
         """Read numbers and words; a word that is not at its number is looked for.
 
         Raises:
-            FormatError: The answer is no list of numbers and words.
+            FormatError: The answer is not a list of numbers and words.
         """
         answer = parse_answer(_Answer, content)
         words = [trim(word) for word in paragraph.word_texts()]

@@ -57,7 +57,7 @@ class Quotes(PromptedFormat):
         """Place the quotes of an answer.
 
         Raises:
-            FormatError: The answer is no list of quotes.
+            FormatError: The answer is not a list of quotes.
         """
         answer = parse_answer(_Answer, content)
         return resolve(

@@ -38,7 +38,7 @@ class Tags(PromptedFormat):
         """Place the marks of a tagged copy; a part of the text that is not copied is unresolved too.
 
         Raises:
-            FormatError: Tags are not in pairs, or the answer is no copy of the text.
+            FormatError: Tags are not in pairs, or the answer is not a copy of the text.
         """
         said = without_thoughts(content, paragraph.text)
         copy, marks = split_tags(said, tag_name(paragraph.text))

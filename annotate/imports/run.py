@@ -32,7 +32,7 @@ FORMATS = (label_studio.FORMAT, word_list.FORMAT)
 
 @dataclass(frozen=True)
 class ImportResult:
-    """What an import came to.
+    """The result of an import.
 
     Attributes:
         benchmark: The folder of the benchmark.
@@ -159,7 +159,7 @@ def make_benchmark(path: Path, folder: Path, command: str = "") -> Benchmark:
         command: The command line, noted in the manifest.
 
     Raises:
-        LabelError: The file is no such file.
+        LabelError: The file is not such a file.
         OSError: Something cannot be read or written.
     """
     items = word_list.read_items(path)

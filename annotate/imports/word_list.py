@@ -163,7 +163,7 @@ def place_words(paragraph: Paragraph, listed: Sequence[str]) -> tuple[LabelSpan,
         listed: Words, or phrases of several, as often as they were named.
 
     Returns:
-        A span a place: ``exact``, ``normalized`` (without punctuation) or ``casefold`` where a word is named
+        A span per place: ``exact``, ``normalized`` (without punctuation) or ``casefold`` where a word is named
         as often as it stands there, ``ambiguous`` for the first places where it stands there more often; and
         ``unresolved`` without words where it stands nowhere.
     """

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from annotate.benchmark import Benchmark
 
 Report = Callable[[int, str], object]
-"""Told the number of steps done so far and a note on how it goes."""
+"""Progress callback: number of steps done so far, and a note."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class RunCost:
 
 @dataclass(frozen=True)
 class LabelSummary:
-    """What one annotator's labels amount to.
+    """Summary of one annotator's labels.
 
     Attributes:
         annotator: Its name.
@@ -81,7 +81,7 @@ class LabelSummary:
 
 @dataclass(frozen=True)
 class LabelRun:
-    """What labelling a benchmark came to.
+    """The result of labelling a benchmark.
 
     Attributes:
         summaries: One an annotator, in the order asked.
@@ -273,7 +273,7 @@ def write_summary(
 
 
 def describe_held(held: int) -> str:
-    """What became of requests that were not made because they wait in a batch."""
+    """Why requests were not made: they wait in a batch."""
     return f"{held:,} wait in a batch and were not asked again: annotate label --batch collect"
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabelChanges:
-    """What reading one annotator's answers again brought.
+    """How one annotator's labels changed when its answers were read again.
 
     Attributes:
         annotator: Its name.
@@ -57,7 +57,7 @@ class LabelChanges:
 
 @dataclass(frozen=True)
 class ReparseResult:
-    """What making all labels again brought.
+    """The result of making all labels again.
 
     Attributes:
         annotators: One an annotator of the ledger, sorted by name.

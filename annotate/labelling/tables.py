@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def label_table(summaries: Sequence[LabelSummary]) -> Table:
-    """One row an annotator: labels ok and not, share of words marked, what was asked and what was known."""
+    """One row per annotator: labels ok and not, share of words marked, what was asked and what was known."""
     table = Table(title="labels", title_justify="left")
     table.add_column("annotator", overflow="fold")
     for heading in ("ok", "not ok", "marked share", "asked", "known"):
@@ -76,7 +76,7 @@ def describe_gold(settled: Settlement) -> str:
 
 
 def describe_imported(done: ImportResult) -> list[str]:
-    """What an import brought, how places were found, and what was left out."""
+    """The answers that were imported, how they were placed, and what was left out."""
     statuses = ", ".join(f"{count:,} {status}" for status, count in done.statuses.items())
     lines = [f"{done.annotator}: {done.new:,} new, {done.known:,} known before; labels: {statuses}."]
     if done.rungs:

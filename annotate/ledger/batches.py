@@ -100,7 +100,7 @@ class BatchLog:
         path: The file; a missing one is an empty log.
 
     Raises:
-        BenchmarkError: A line is no note.
+        BenchmarkError: A line is not a note.
     """
 
     def __init__(self, path: Path) -> None:

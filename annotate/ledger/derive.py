@@ -20,7 +20,7 @@ def derive(paragraphs: Sequence[Paragraph], annotator: Annotator, attempts: Atte
         attempts: What was recorded.
 
     Returns:
-        One label a paragraph and repetition (as many repetitions as were ever recorded, at least one), in
+        One label per paragraph and repetition (as many repetitions as were ever recorded, at least one), in
         paragraph order; ``missing`` where nothing is recorded.
     """
     repeats = 1 + max((row.repeat for row in attempts.rows if row.annotator == annotator.name), default=0)

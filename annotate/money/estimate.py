@@ -89,7 +89,7 @@ class Estimate(Record):
         counted_by: How tokens were counted.
         fitted_on: Paragraphs and repetitions in the ledger that the chosen effort's figures rest on; 0 where
             they are assumptions.
-        efforts: One entry an effort that the model knows, the chosen one included.
+        efforts: One entry per effort that the model knows, the chosen one included.
         prices_of: Day of the prices, or ``None`` where the model is not known.
         warnings: What to know before money is spent, for instance that the model is being shut down.
         sample: Messages of the first request; empty where there is none.

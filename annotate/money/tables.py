@@ -1,4 +1,4 @@
-"""What was spent, and what reading answers again brought, as tables and sentences for the terminal."""
+"""Costs and re-read labels, as tables and sentences for the terminal."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def describe_cost(cost: Cost, pilot: Cost) -> list[str]:
 
 
 def reparse_table(reparsed: ReparseResult) -> Table:
-    """One row an annotator: its labels, and how they differ from those before."""
+    """One row per annotator: its labels, and how they differ from those before."""
     table = Table(title="labels made again", title_justify="left")
     table.add_column("annotator", overflow="fold")
     for heading in ("ok", "not ok", "new", "gone", "changed", "words added", "removed"):
@@ -107,7 +107,7 @@ def reparse_table(reparsed: ReparseResult) -> Table:
 
 
 def describe_reparse(reparsed: ReparseResult) -> list[str]:
-    """Changes of status, requests that were not read, and what became of the gold."""
+    """Changes of status, requests that were not read, and whether the gold was settled again."""
     lines = [line for reread in reparsed.annotators for line in _describe_reread(reread)]
     gold = {
         "settled": "gold: settled anew",
@@ -129,7 +129,7 @@ def _describe_reread(reread: LabelChanges) -> list[str]:
 
 
 def estimate_table(estimate: Estimate) -> Table:
-    """One row an effort: tokens and dollars, low to high; the effort that would be run is marked."""
+    """One row per effort: tokens and dollars, low to high; the effort that would be run is marked."""
     table = Table(title=estimate.annotator, title_justify="left")
     table.add_column("effort")
     for heading in ("tokens in", "tokens out", "USD online", "USD batch"):
@@ -209,7 +209,7 @@ def describe_samples(estimates: Sequence[Estimate]) -> list[str]:
 
 
 def batch_table(states: Sequence[BatchState]) -> Table:
-    """One row a batch."""
+    """One row per batch."""
     table = Table(title="batches", title_justify="left")
     for heading in ("batch", "annotator", "status"):
         table.add_column(heading, overflow="fold")
@@ -227,7 +227,7 @@ def describe_batches(states: Sequence[BatchState]) -> list[str]:
 
 
 def pilot_table(pilot: Pilot) -> Table:
-    """One row an annotator and format."""
+    """One row per annotator and format."""
     table = Table(title="pilot", title_justify="left")
     table.add_column("annotator", overflow="fold")
     headings = ("ok", "not ok", "not placed at first", "at last", "retest F1", "marked", "USD / 1,000")

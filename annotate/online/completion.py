@@ -25,7 +25,7 @@ _MOST_TOKENS = 10**12
 
 
 class CompletionError(ValueError):
-    """A body is no chat completion; the text says why."""
+    """A body is not a chat completion; the text says why."""
 
 
 @dataclass(frozen=True)

@@ -54,7 +54,7 @@ class Job:
 
 @dataclass
 class Tally:
-    """What a run has come to so far.
+    """The counts of a run so far.
 
     Attributes:
         done: Conversations that are finished, well or not.

@@ -56,7 +56,7 @@ def read_change(body: bytes) -> Change:
     """Read an action.
 
     Raises:
-        WireError: It is no JSON, or does not fit.
+        WireError: It is not JSON, or does not fit.
     """
     try:
         return Change.model_validate_json(body, strict=True)
