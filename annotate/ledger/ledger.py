@@ -6,6 +6,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Literal
 
+from typing_extensions import override
+
 from annotate.errors import LabelError
 from annotate.exclusive import ExclusiveLog
 from annotate.files import read_records, sweep
@@ -158,6 +160,7 @@ class Ledger(ExclusiveLog):
         busy = f"another process is writing to {path}; wait for it to end or use another --benchmark"
         super().__init__(path, LabelError(busy))
 
+    @override
     def _load(self) -> None:
         for folder in (self.path.parent, self.path.parent / "labels"):
             sweep(folder)

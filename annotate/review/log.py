@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from typing_extensions import override
+
 from annotate.errors import LabelError, StaleError
 from annotate.exclusive import ExclusiveLog
 from annotate.files import read_records
@@ -201,6 +203,7 @@ class ReviewLog(ExclusiveLog):
         busy = f"another `annotate review` is writing to {path}; use its page, or stop it first"
         super().__init__(path, LabelError(busy))
 
+    @override
     def _load(self) -> None:
         for review in read_log(self.path, self._paragraphs):
             self._add(review)
