@@ -199,7 +199,7 @@ def _gradient_flow(model: PreTrainedModel, batch: Batch, residual: Residual, lay
         g = explained_values(batch, values)
         result = torch.zeros(len(g), batch.token_ids.shape[1], dtype=g.dtype, device=g.device)
         # The sequences of a batch do not meet, so the first targets of all of them share a backward pass, and so on.
-        turns = _turns(batch.rows)
+        turns = batch.turns
         for turn in range(int(turns.max()) + 1):
             chosen = (turns == turn).nonzero()[:, 0]
             wanted = [block.mixed for block in blocks]
@@ -267,12 +267,6 @@ def _relevance_walk(
 
 def _top(blocks: list[BlockAttention], layers: int | None) -> list[BlockAttention]:
     return blocks if layers is None else blocks[-layers:]
-
-
-def _turns(rows: Tensor) -> Tensor:
-    """How many targets of the same sequence stand before each, int64 [R]."""
-    earlier = (rows[:, None] == rows[None, :]).tril(-1)
-    return earlier.sum(-1)
 
 
 def _positive(tensor: Tensor) -> Tensor:
