@@ -10,6 +10,7 @@ import regex
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from heat.algorithms.draws import generator_of
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
@@ -60,10 +61,10 @@ class ContextCite(Method):
     alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
     keep: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         scores = torch.zeros(batch.context.shape)
         for target, inside in enumerate(batch.context.cpu()):
             token_ids = batch.token_ids[batch.rows[target]].cpu()[inside]
@@ -85,8 +86,9 @@ class ContextCite(Method):
             scores[target, inside] = torch.where(source_of >= 0, shared[source_of.clamp_min(0)], 0.0)
         return Scores(scores)
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`. A pass over a share of the tokens counts as that share.
+        """Forward-equivalents; a pass over a share of the tokens counts as that share.
 
         An estimate: the texts of a pass are padded to the longest of them, about √(2 ln m) standard deviations above
         the mean of m binomials.

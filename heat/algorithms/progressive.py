@@ -6,6 +6,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from heat.algorithms.draws import generator_of
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
@@ -95,16 +96,16 @@ class ProgressiveInference(Method):
     needs = ("forward",)
     signed = True
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
             target, foil = along(lm, batch, token_vectors(lm.model, batch), batch_tokens)
         return Scores(forward_steps(target.exp() - foil.exp(), batch))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"predictions": 1.0}
 
 
@@ -137,10 +138,10 @@ class ProgressiveInferenceMulti(Method):
     n_copies: Annotated[int, Field(ge=1)] = 16
     mask: Replacement = "pad"
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         rows = batch.one_target_per_row()
         n_targets, n_copies = len(batch.rows), self.n_copies + 2
         kept = torch.ones(n_copies, *batch.context.shape, dtype=torch.bool)
@@ -168,8 +169,8 @@ class ProgressiveInferenceMulti(Method):
             ).float()
         return Scores(scores)
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"predictions": (self.n_copies + 2.0) * n_targets}
 
 

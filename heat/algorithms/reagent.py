@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerBase
+from typing_extensions import override
 
 from heat.algorithms.draws import generator_of
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
@@ -68,10 +69,11 @@ class ReAGent(Method):
     n_probes: Annotated[int, Field(ge=1)] = 3
     max_steps: Annotated[int, Field(ge=1)] = 150
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`.
+        """Score every context token.
 
         Raises:
             TokenizerError: `masked-lm` and the explained model share no tokens, or one has no tokenizer.
@@ -85,8 +87,9 @@ class ReAGent(Method):
                 scores[target, inside] = self._learn(lm, one, generator, batch_tokens).float()
         return Scores(scores)
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`. An upper bound: no probe stops before `max_steps`."""
+        """Forward-equivalents, an upper bound: no probe stops before `max_steps`."""
         return {"replacements": (2.0 + 2.0 * self.n_probes * self.max_steps) * n_targets}
 
     def _learn(self, lm: LanguageModel, one: Batch, generator: torch.Generator, batch_tokens: int) -> Tensor:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from heat.algorithms.progressive import NUMBERS_AT_ONCE, along, first, forward_steps, preference
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
@@ -149,16 +150,16 @@ class TddForward(Method):
     needs = ("forward",)
     signed = True
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
             values = along(lm, batch, token_vectors(lm.model, batch), batch_tokens)
         return Scores(forward_steps(preference(*values), batch))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"predictions": 1.0}
 
 
@@ -175,15 +176,16 @@ class TddBackward(_Backward):
     needs = ("forward",)
     signed = True
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
             return Scores(self._steps(lm, batch, self._preference_of(batch), batch_tokens))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`. A suffix serves all targets behind it."""
+        """Forward-equivalents; a suffix serves all targets behind it."""
         return {"suffixes": self._sweep_cost(n_tokens, n_targets)}
 
 
@@ -197,18 +199,18 @@ class TddBidirectional(_Backward):
     needs = ("forward",)
     signed = True
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
             backward = self._steps(lm, batch, self._preference_of(batch), batch_tokens)
             values = along(lm, batch, token_vectors(lm.model, batch), batch_tokens)
         forward = forward_steps(preference(*values), batch).to(backward.device)
         return Scores((forward + backward) / 2, {"forward": forward, "backward": backward})
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"suffixes": self._sweep_cost(n_tokens, n_targets), "predictions": 1.0}
 
 
@@ -229,10 +231,10 @@ class ContextLengthProbing(_Backward):
     needs = ("forward",)
     signed = True
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
             full = log_probs(
                 lm.model,
@@ -254,6 +256,7 @@ class ContextLengthProbing(_Backward):
 
             return Scores(self._steps(lm, batch, read, batch_tokens))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`. A suffix serves all targets behind it."""
+        """Forward-equivalents; a suffix serves all targets behind it."""
         return {"suffixes": 1.0 + self._sweep_cost(n_tokens, n_targets)}

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
+from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
+from heat.components.component import Component
 from heat.components.low_rank import low_rank_size
 from heat.components.pieces import Tape, has_pieces, held, recorded
 from heat.components.prefix import (
@@ -115,7 +117,7 @@ def curvature(
 
 
 @dataclass(frozen=True)
-class Curvature:
+class Curvature(Component):
     """S as a component of a method; the options are those of `curvature`.
 
     Attributes:
@@ -132,16 +134,16 @@ class Curvature:
     rank: int | None = None
     layers: int | None = None
 
+    @override
     def key(self) -> dict[str, Any]:
-        """What its numbers depend on."""
         return asdict(self) | {"n_probes": self.n_probes if self.rank is None else None}
 
+    @override
     def compute(self, model: PreTrainedModel, batch: Batch, *, seed: int, batch_tokens: int) -> Tensor:
-        """S of every token, [R, T]; see `curvature`."""
         return curvature(model, batch, **asdict(self), seed=seed, batch_tokens=batch_tokens)
 
+    @override
     def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
-        """Forward-equivalents; see `heat.method.Component`."""
         strategy = strategy_at(self.products, n_tokens)
         if self.rank is not None:
             n_products = self.rank

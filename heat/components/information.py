@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import kl_div
 from transformers import PreTrainedModel
+from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
+from heat.components.component import Component
 from heat.components.prefix import (
     KeysAndValues,
     empty_cache,
@@ -87,7 +89,7 @@ def information(
 
 
 @dataclass(frozen=True)
-class Information:
+class Information(Component):
     """I as a component of a method; the options are those of `information`.
 
     Attributes:
@@ -96,16 +98,16 @@ class Information:
 
     mask: Mask = "zero"
 
+    @override
     def key(self) -> dict[str, Any]:
-        """What its numbers depend on."""
         return {"mask": self.mask}
 
+    @override
     def compute(self, model: PreTrainedModel, batch: Batch, *, seed: int, batch_tokens: int) -> Tensor:
-        """I of every token, [R, T]; see `information`."""
         return information(model, batch, mask=self.mask, batch_tokens=batch_tokens)
 
+    @override
     def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
-        """Forward-equivalents; see `heat.method.Component`."""
         # One unmasked pass, which leaves the prefixes too, and what stands behind them.
         if self.mask == "mean":
             alone = [suffix_cost(n_tokens, each, DEFAULT_BATCH_TOKENS) for each in range(1, n_targets + 1)]
