@@ -23,6 +23,7 @@ class _Propagated(Method):
 
     needs = ("forward", "gradients")
     signed = True
+    float16 = True  # a logit's derivatives without those of norms: none is small
     rules: ClassVar[Rules]
 
     @override

@@ -3,7 +3,7 @@
 Relevance that every operation hands on in proportion to z_i / z is gradient × input of a network in which some
 derivatives are others (Achtibat et al. 2024, section 3). A `TorchFunctionMode` sees every torch function of one forward
 pass and gives it that derivative, so no class is patched, no weight is read, and nothing stays in the model: quantized
-and dispatched weights do not notice. Operations inside an `autograd.Function` (kernels of other libraries) are not seen.
+and dispatched weights do not notice. Operations inside an `autograd.Function` (kernels of other libraries) go unseen.
 """
 
 import re
@@ -114,13 +114,17 @@ def line(x: Tensor, y: Tensor, at_zero: Tensor | float = 0.0, kind: type[_Line] 
     """
     with torch.no_grad():
         wide = at_least_float32(x)
-        slope = torch.where(wide == 0, 0.0, (at_least_float32(y) - at_zero) / torch.where(wide == 0, 1.0, wide))
+        slope = torch.where(
+            wide == 0, 0.0, (at_least_float32(y) - at_zero) / torch.where(wide == 0, 1.0, wide)
+        )
         slope = slope.to(y.dtype)
-    result: Tensor = kind.apply(x, y.detach(), slope)
+    result: Tensor = kind.apply(x, y.detach(), slope)  # type: ignore[no-untyped-call]
     return result
 
 
-def _elementwise(func: Callable[..., Tensor], input: Tensor, *args: Any, kind: type[_Line] = _Line, **kwargs: Any) -> Tensor:
+def _elementwise(
+    func: Callable[..., Tensor], input: Tensor, *args: Any, kind: type[_Line] = _Line, **kwargs: Any
+) -> Tensor:
     if "inplace" in kwargs:
         kwargs["inplace"] = False
     with torch.no_grad():
@@ -189,12 +193,21 @@ def _product_in_sum(func: Callable[..., Tensor], input: Tensor, *args: Any, **kw
     if len(factors) < 2:
         return func(input, *args, **kwargs)
     for factor in factors:
-        args, kwargs = _replaced(args, factor, _shared(factor, 2)), _replaced(kwargs, factor, _shared(factor, 2))
+        args, kwargs = (
+            _replaced(args, factor, _shared(factor, 2)),
+            _replaced(kwargs, factor, _shared(factor, 2)),
+        )
     return func(input, *args, **kwargs)
 
 
 def _attention(
-    rules: Rules, func: Callable[..., Tensor], query: Tensor, key: Tensor, value: Tensor, *args: Any, **kwargs: Any
+    rules: Rules,
+    func: Callable[..., Tensor],
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *args: Any,
+    **kwargs: Any,
 ) -> Tensor:
     """Two products: of queries and keys, whose scores go through a softmax, and of the weights and values."""
     if rules == "cp":
@@ -229,7 +242,9 @@ def _rms_norm(
     return _scaled(at_least_float32(input), axes, weight, None, smallest).to(input.dtype)
 
 
-def _scaled(x: Tensor, axes: tuple[int, ...], weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+def _scaled(
+    x: Tensor, axes: tuple[int, ...], weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
     """X over its root mean square, which is a constant."""
     y = x * (x.detach().square().mean(axes, keepdim=True) + eps).rsqrt()
     y = y if weight is None else y * weight
@@ -237,9 +252,15 @@ def _scaled(x: Tensor, axes: tuple[int, ...], weight: Tensor | None, bias: Tenso
 
 
 def _normalize(
-    func: Callable[..., Tensor], input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, **kwargs: Any
+    func: Callable[..., Tensor],
+    input: Tensor,
+    p: float = 2.0,
+    dim: int = 1,
+    eps: float = 1e-12,
+    **kwargs: Any,
 ) -> Tensor:
-    return input / torch.linalg.vector_norm(input.detach(), p, dim, keepdim=True).clamp_min(eps)
+    length: Tensor = torch.linalg.vector_norm(input.detach(), p, dim, keepdim=True)
+    return input / length.clamp_min(eps)
 
 
 def _comes_from(tensor: Tensor, x: Tensor | None = None) -> bool:
@@ -312,10 +333,36 @@ def _visible_attention(model: PreTrainedModel) -> Any:
 _ELEMENTWISE_PRODUCTS = ("mul", "multiply", "__mul__", "__rmul__")
 _PRODUCTS = (
     *_ELEMENTWISE_PRODUCTS,
-    *("mul_", "__imul__", "matmul", "__matmul__", "__rmatmul__", "bmm", "mm", "mv", "dot", "einsum", "linear", "outer"),
+    *(
+        "mul_",
+        "__imul__",
+        "matmul",
+        "__matmul__",
+        "__rmatmul__",
+        "bmm",
+        "mm",
+        "mv",
+        "dot",
+        "einsum",
+        "linear",
+        "outer",
+    ),
 )
 _ACTIVATIONS = (
-    *("silu", "gelu", "relu", "relu6", "leaky_relu", "elu", "selu", "celu", "mish", "softplus", "sigmoid", "logsigmoid"),
+    *(
+        "silu",
+        "gelu",
+        "relu",
+        "relu6",
+        "leaky_relu",
+        "elu",
+        "selu",
+        "celu",
+        "mish",
+        "softplus",
+        "sigmoid",
+        "logsigmoid",
+    ),
     *("hardswish", "hardsigmoid", "hardtanh", "softsign", "tanh", "square", "exp", "expm1", "erf", "abs"),
 )
 _ROOTS = ("rsqrt", "sqrt", "reciprocal", "__rtruediv__", "__rdiv__", "norm", "vector_norm", "std")
