@@ -219,19 +219,21 @@ def max_flows(capacities: Tensor) -> Tensor:
         shape=((n_layers + 1) * n_tokens,) * 2,
     )
     source = (n_layers + 1) * n_tokens - 1
-    found = [maximum_flow(graph, source, sink).flow_value for sink in range(n_tokens)]
-    return torch.tensor(found, dtype=torch.float64) / scale
+    flow_values = [maximum_flow(graph, source, sink).flow_value for sink in range(n_tokens)]
+    return torch.tensor(flow_values, dtype=torch.float64) / scale
 
 
 def _target_rows(block: BlockAttention, batch: Batch) -> Tensor:
     """A of each target's position, at least float32 [R, H, T]."""
     device = block.values.device
     rows, positions = batch.rows.to(device), batch.positions.to(device)
-    found = at_least_float32(block.values).new_zeros(len(rows), block.n_heads, batch.token_ids.shape[1])
+    weights_at_targets = at_least_float32(block.values).new_zeros(
+        len(rows), block.n_heads, batch.token_ids.shape[1]
+    )
     for queries, weights in block.by_queries():
         here = (positions >= queries.start) & (positions < queries.stop)
-        found[here] = weights[rows[here], :, positions[here] - queries.start]
-    return found
+        weights_at_targets[here] = weights[rows[here], :, positions[here] - queries.start]
+    return weights_at_targets
 
 
 def _moved_norms(block: BlockAttention, batch: Batch) -> Tensor:

@@ -112,24 +112,24 @@ def sources_of(lm: LanguageModel, token_ids: list[int], kind: Sources) -> list[i
     Returns:
         Sources counted from 0, and -1 for a beginning-of-text token at the start, which is none.
     """
-    kept = int(token_ids[0] == lm.bos_token_id)
-    own = token_ids[kept:]
+    n_bos = int(token_ids[0] == lm.bos_token_id)
+    text_ids = token_ids[n_bos:]
     if lm.tokenizer is None:
-        return [-1] * kept + list(range(len(own)))
+        return [-1] * n_bos + list(range(len(text_ids)))
     tokenizer = lm.tokenizer
-    text = decode(tokenizer, own)
-    spans = spans_by_decoding(lambda length: decode(tokenizer, own[:length]), len(own), text)
+    text = decode(tokenizer, text_ids)
+    spans = spans_by_decoding(lambda length: decode(tokenizer, text_ids[:length]), len(text_ids), text)
     parts = split_words(text) if kind == "words" else [match.span() for match in _SENTENCE.finditer(text)]
     at = [-1] * len(text)
     for index, (start, end) in enumerate(parts):
         at[start:end] = [index] * (end - start)
-    found, numbers = [], dict[int, int]()
+    sources, numbers = [], dict[int, int]()
     latest = 0
     for start, end in spans:
         latest = next((part for part in at[start:end] if part >= 0), latest)
         # Counted by the tokens that open them: a part whose tokens all belong to the one before has no number.
-        found.append(numbers.setdefault(latest, len(numbers)))
-    return [-1] * kept + found
+        sources.append(numbers.setdefault(latest, len(numbers)))
+    return [-1] * n_bos + sources
 
 
 def fit(masks: np.ndarray, outcomes: np.ndarray, alpha: float) -> np.ndarray:
@@ -172,17 +172,17 @@ def _log_odds(lm: LanguageModel, one: Batch, token_ids: Tensor, left_in: Tensor,
         [J], float32 (float64 for a float64 model).
     """
 
-    def work(some: Tensor) -> Tensor:
+    def work(masks: Tensor) -> Tensor:
         # A stable sort brings what is left to the front, in order.
-        order = (~some).long().argsort(dim=-1, stable=True)[:, : int(some.sum(-1).max())]
-        rows = torch.arange(len(some))
-        foils = None if one.foil_ids is None else one.foil_ids.expand(len(some))
+        order = (~masks).long().argsort(dim=-1, stable=True)[:, : int(masks.sum(-1).max())]
+        rows = torch.arange(len(masks))
+        foils = None if one.foil_ids is None else one.foil_ids.expand(len(masks))
         part = Batch(
             token_ids=token_ids[order].to(lm.device),
-            attention_mask=some.gather(1, order).long().to(lm.device),
+            attention_mask=masks.gather(1, order).long().to(lm.device),
             rows=rows.to(lm.device),
-            positions=(some.sum(-1) - 1).to(lm.device),
-            target_ids=one.target_ids.expand(len(some)),
+            positions=(masks.sum(-1) - 1).to(lm.device),
+            target_ids=one.target_ids.expand(len(masks)),
             foil_ids=foils,
         )
         values = at_targets(lm.model, part, token_vectors(lm.model, part))

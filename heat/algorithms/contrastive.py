@@ -35,8 +35,8 @@ class ContrastiveGradient(Method):
     ) -> Scores:
         rows = batch.one_target_per_row()
 
-        def work(some: Tensor) -> Tensor:
-            part, _ = rows.of_rows(some)
+        def work(chosen: Tensor) -> Tensor:
+            part, _ = rows.of_rows(chosen)
             embeddings = token_vectors(lm.model, part).requires_grad_()
             values = at_targets(lm.model, part, embeddings)
             targets = part.target_ids.to(values.device)[:, None]

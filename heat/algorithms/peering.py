@@ -64,8 +64,8 @@ class Peering(Method):
             at_targets(lm.model, batch, token_vectors(lm.model, batch))
         unit = torch.nn.functional.normalize(states[0], dim=-1)
         rows = batch.rows.to(unit.device)
-        own = unit[rows, batch.positions.to(unit.device) + 1]
-        return Scores(torch.einsum("rtd,rd->rt", unit[rows], own))
+        target_states = unit[rows, batch.positions.to(unit.device) + 1]
+        return Scores(torch.einsum("rtd,rd->rt", unit[rows], target_states))
 
     @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:

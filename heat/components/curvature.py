@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -24,6 +24,7 @@ from heat.components.prefix import (
     suffix_cost,
     suffix_parts,
 )
+from heat.cost.terms import FLOAT32, Workload, gradient_terms, held_bytes, second_terms
 from heat.errors import ConfigError, UnsupportedModelError
 from heat.internals.activations import fused_activations
 from heat.internals.attention import block_input, decoder_blocks
@@ -106,13 +107,13 @@ def curvature(
         for way, chosen in _strategies(products, lengths).items():
             size = rows_within(batch_tokens, rows.token_ids.shape[1] * len(probes))
 
-            def work(some: Tensor, way: Products = way) -> tuple[Tensor, Tensor]:
-                part, _ = rows.of_rows(some)
-                return some, _sizes(model, part, probes, mode, way, rank, layers, seed, batch_tokens)
+            def work(targets: Tensor, way: Products = way) -> tuple[Tensor, Tensor]:
+                part, _ = rows.of_rows(targets)
+                return targets, _sizes(model, part, probes, mode, way, rank, layers, seed, batch_tokens)
 
-            for some, found in in_parts(chosen, size, work):
-                result = result.to(found)
-                result[some] = found
+            for targets, sizes in in_parts(chosen, size, work):
+                result = result.to(sizes)
+                result[targets] = sizes
     return torch.where(batch.context.to(result.device), result, 0.0)
 
 
@@ -160,8 +161,37 @@ class Curvature(Component):
             return n_targets * _products_cost(strategy, n_products)
         # A pass for the prefixes; a gradient and m products for each token, through the text behind it alone.
         budget = max(1, DEFAULT_BATCH_TOKENS // self.n_probes)
-        suffixes = sum(suffix_cost(n_tokens, each, budget) for each in range(1, n_targets + 1))
+        suffixes = sum(suffix_cost(n_tokens, n, budget) for n in range(1, n_targets + 1))
         return n_targets + suffixes * (2.0 + 2.0 * self.n_probes)
+
+    @override
+    def memory(self, work: Workload) -> dict[str, float]:
+        shape = work.shape
+        if self.layers is not None:
+            # The graph begins at the input of the lowest block taken.
+            shape = replace(shape, n_layers=min(shape.n_layers, self.layers))
+        n_probes = 1 if self.rank is not None else self.n_probes
+        itemsize = max(work.itemsize, FLOAT32)
+        texts = min(work.n_texts * work.n_targets, rows_within(work.batch_tokens, work.n_tokens * n_probes))
+        together = min(n_probes, rows_within(work.batch_tokens, texts * work.n_tokens))
+        strategy = strategy_at(self.products, work.n_tokens - 1)
+        graph: dict[str, float] = {}  # what outlives a product
+        if strategy == "finite-difference":
+            terms = gradient_terms(shape, texts * together, work.n_tokens)
+            held = held_bytes(shape, "difference", terms, itemsize)
+        else:
+            together = 1 if strategy == "double-backward" else together
+            graph = held_bytes(shape, "second", second_terms(shape, texts, work.n_tokens, 0), itemsize)
+            held = held_bytes(shape, "second", second_terms(shape, texts, work.n_tokens, together), itemsize)
+        if self.rank is not None:
+            # Q while products are made; and when they are done Q, Q T, and its squares.
+            factors = itemsize * texts * work.n_tokens * shape.width * self.rank
+            spent = sum(held.values()) - sum(graph.values())
+            held["low-rank factors"] = factors + max(0.0, 2.0 * factors - spent)
+        if work.dtype == "bfloat16":
+            upcast = shape.parameters - (0 if work.quantization is None else shape.linear)
+            held["weights in float32"] = float(FLOAT32 * upcast)
+        return held
 
 
 def _products_cost(strategy: Products, n_products: int, share: float = 1.0) -> float:
@@ -213,7 +243,7 @@ def _strategies(products: Products, lengths: Tensor) -> dict[Products, Tensor]:
     chosen = [strategy_at(products, int(length)) for length in lengths]
     return {
         strategy: torch.tensor(
-            [at for at, each in enumerate(chosen) if each == strategy], device=lengths.device
+            [at for at, of_text in enumerate(chosen) if of_text == strategy], device=lengths.device
         )
         for strategy in dict.fromkeys(chosen)
     }
@@ -265,8 +295,8 @@ def _sizes(
 
 
 def _row_size(product: Product, batch: Batch, probes: Tensor, n_vectors: int) -> Tensor:
-    def work(some: Tensor) -> Tensor:
-        return product(_at_positions(some, batch)).abs().sum(-1).sum(0)
+    def work(vectors: Tensor) -> Tensor:
+        return product(_at_positions(vectors, batch)).abs().sum(-1).sum(0)
 
     return torch.stack(list(in_parts(probes, n_vectors, work))).sum(0) / len(probes)
 
@@ -276,8 +306,8 @@ def _block_size(product: Product, batch: Batch, probes: Tensor, n_vectors: int) 
     n_tokens = batch.token_ids.shape[1]
     pairs = torch.cartesian_prod(torch.arange(len(probes)), torch.arange(n_tokens))
 
-    def work(some: Tensor) -> Tensor:
-        chosen, token = some.to(batch.token_ids.device).unbind(1)
+    def work(part: Tensor) -> Tensor:
+        chosen, token = part.to(batch.token_ids.device).unbind(1)
         vectors = _at_positions(probes[chosen.cpu()], batch)
         only = torch.nn.functional.one_hot(token, n_tokens)[:, None, :, None]
         return (product(vectors * only).abs().sum(-1) * only[..., 0]).sum(0)
@@ -308,12 +338,12 @@ def _suffix_block_size(model: PreTrainedModel, batch: Batch, probes: Tensor, bat
         whole = keys_and_values(cache)
         tokens = batch.context[row].nonzero()[:, 0]
         end = int(batch.positions[row]) + 1
-        for some in suffix_parts(tokens, end, max(1, batch_tokens // len(probes))):
+        for columns in suffix_parts(tokens, end, max(1, batch_tokens // len(probes))):
 
             def work(part: Tensor, row: int = row, whole: Any = whole) -> tuple[Tensor, Tensor]:
                 return part, _blocks_of(model, batch, embeddings, row, part, whole, probes)
 
-            for part, sizes in in_parts(some, len(some), work):
+            for part, sizes in in_parts(columns, len(columns), work):
                 result[row, part] = sizes
     return result
 
@@ -333,9 +363,9 @@ def _blocks_of(
     prefix = prefix_before(whole, start)
     copies = batch.of_targets(torch.full_like(tokens, row))
     with torch.enable_grad():
-        own = embeddings[row, tokens].clone().requires_grad_()
+        varied = embeddings[row, tokens].clone().requires_grad_()
         suffix = embeddings[row, start:end].repeat(len(tokens), 1, 1)
-        suffix = suffix.index_put((place, tokens - start), own)
+        suffix = suffix.index_put((place, tokens - start), varied)
         values = log_probs(
             model,
             suffix,
@@ -345,9 +375,9 @@ def _blocks_of(
             copies.positions - start,
             **({"past_key_values": repeated_cache(prefix, len(tokens))} if prefix else {}),
         )
-        (gradient,) = torch.autograd.grad(explained_values(copies, values).sum(), own, create_graph=True)
-    vectors = probes.to(own.device)[:, batch.position_ids[row, tokens]].to(gradient.dtype)
-    (products,) = torch.autograd.grad(gradient, own, vectors, is_grads_batched=True)
+        (gradient,) = torch.autograd.grad(explained_values(copies, values).sum(), varied, create_graph=True)
+    vectors = probes.to(varied.device)[:, batch.position_ids[row, tokens]].to(gradient.dtype)
+    (products,) = torch.autograd.grad(gradient, varied, vectors, is_grads_batched=True)
     return products.abs().sum(-1).mean(0)
 
 
@@ -422,8 +452,10 @@ def _double_backward(g: Function, batch: Batch, point: Tensor, *, one_by_one: bo
     def product(vectors: Tensor) -> Tensor:
         vectors = vectors.to(gradient.dtype)
         if one_by_one:
-            found = [torch.autograd.grad(gradient, point, vector, retain_graph=True)[0] for vector in vectors]
-            return torch.stack(found)
+            products = [
+                torch.autograd.grad(gradient, point, vector, retain_graph=True)[0] for vector in vectors
+            ]
+            return torch.stack(products)
         (result,) = torch.autograd.grad(gradient, point, vectors, retain_graph=True, is_grads_batched=True)
         return result
 
@@ -436,14 +468,16 @@ def _forward_over_reverse(g: Function, batch: Batch, point: Tensor) -> Product:
 
     def product(vectors: Tensor) -> Tensor:
         try:
-            found = [torch.func.jvp(gradient, (point,), (vector.to(point.dtype),))[1] for vector in vectors]
+            products = [
+                torch.func.jvp(gradient, (point,), (vector.to(point.dtype),))[1] for vector in vectors
+            ]
         except RuntimeError as error:
             if "functorch" not in str(error) and "forward AD" not in str(error):
                 raise
             raise UnsupportedModelError(
                 "this model cannot be differentiated forwards; use products='batched' or 'finite-difference'"
             ) from error
-        return torch.stack(found)
+        return torch.stack(products)
 
     return product
 

@@ -1,8 +1,8 @@
 """Information I: how much the next-token distribution changes when a token is masked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,12 +21,17 @@ from heat.components.prefix import (
     repeated_cache,
     suffix_cost,
     suffix_parts,
+    suffix_rows,
 )
+from heat.cost.terms import FLOAT32, PLAIN, Terms, Workload, floats, held_bytes
 from heat.errors import ConfigError
 from heat.internals.activations import fused_activations
 from heat.internals.forward import at_targets, log_probs, replacement, token_vectors
 from heat.internals.memory import in_parts
 from heat.internals.state import frozen
+
+if TYPE_CHECKING:
+    from heat.cost.shape import Shape
 
 Mask = Literal["zero", "mean", "attention", "pad"]
 
@@ -110,9 +115,66 @@ class Information(Component):
     def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
         # One unmasked pass, which leaves the prefixes too, and what stands behind them.
         if self.mask == "mean":
-            alone = [suffix_cost(n_tokens, each, DEFAULT_BATCH_TOKENS) for each in range(1, n_targets + 1)]
+            alone = [suffix_cost(n_tokens, n, DEFAULT_BATCH_TOKENS) for n in range(1, n_targets + 1)]
             return n_targets + sum(alone)
         return 1.0 + suffix_cost(n_tokens, n_targets, DEFAULT_BATCH_TOKENS)
+
+    @override
+    def memory(self, work: Workload) -> dict[str, float]:
+        shape = work.shape
+        terms = information_terms(shape, work.n_tokens - work.n_targets, work.batch_tokens)
+        held = held_bytes(shape, "information", terms, work.itemsize)
+        cached = 2 * shape.n_layers * shape.key_width * work.n_texts * work.n_tokens * work.itemsize
+        held["KV cache"] = held.get("KV cache", 0.0) + cached
+        held["logits"] += FLOAT32 * work.n_texts * work.n_targets * shape.vocabulary
+        return held
+
+
+def information_terms(shape: "Shape", n_tokens: int, batch_tokens: int) -> Terms:
+    """Masked suffixes of one text together, each copy with keys and values of its own, at the fullest time.
+
+    Args:
+        shape: The model's sizes.
+        n_tokens: Length of the context.
+        batch_tokens: Tokens that one pass may hold.
+
+    Returns:
+        Numbers by term (see `heat.cost.terms`), without the keys and values of the unmasked texts.
+    """
+    fullest: Terms = {}
+    done = 0
+    while done < n_tokens:
+        length = n_tokens - done
+        together = min(suffix_rows(length, batch_tokens), length)
+        tokens = together * length
+        terms = {
+            "width": tokens * shape.width,
+            "inner": tokens * shape.inner,
+            "vocabulary": together * shape.vocabulary,
+            # The first suffixes are whole texts, and need no cache.
+            "cache": 2 * shape.n_layers * shape.key_width * together * n_tokens if done else 0,
+            "cache width": together * n_tokens * shape.query_width if done else 0,
+            "mask": tokens * n_tokens if done else 0,
+        }
+        if shape.family in PLAIN:
+            terms["attention"] = tokens * n_tokens * shape.n_heads
+        if not fullest or _guess(terms) > _guess(fullest):
+            fullest = floats(terms)
+        done += together
+    return fullest
+
+
+def _guess(terms: Mapping[str, float]) -> float:
+    """Which of several moments is the fullest, roughly."""
+    rough = {
+        "width": 5.0,
+        "inner": 3.0,
+        "attention": 3.0,
+        "vocabulary": 4.0,
+        "cache": 1.0,
+        "cache width": 3.0,
+    }
+    return sum(rough.get(name, 0.0) * value for name, value in terms.items())
 
 
 class _Passes:
@@ -140,20 +202,20 @@ class _Passes:
         """
         batch = self.batch
         result = torch.zeros(batch.context.shape, dtype=self.unmasked.dtype, device=self.unmasked.device)
-        for some, prefix in self._parts(jobs):
+        for neighbours, prefix in self._parts(jobs):
 
             def work(part: Tensor, prefix: KeysAndValues = prefix) -> tuple[Tensor, Tensor, Tensor, Tensor]:
                 return part, *self._divergences(part, prefix)
 
-            for part, job, target, divergence in in_parts(some, len(some), work):
+            for part, job, target, divergence in in_parts(neighbours, len(neighbours), work):
                 first, length = part[job, 1], part[job, 2]
                 # Tokens of a span that stand behind a target say nothing to it, and take no share.
                 length = torch.minimum(length, batch.positions[target] - first + 1)
                 share = divergence / length.to(divergence)
                 for offset in range(int(length.max())):
                     column = (first + offset).clamp_max(batch.token_ids.shape[1] - 1)
-                    kept = (offset < length) & wanted[target, column] & batch.context[target, column]
-                    result[target[kept], column[kept]] = share[kept.to(share.device)]
+                    concerned = (offset < length) & wanted[target, column] & batch.context[target, column]
+                    result[target[concerned], column[concerned]] = share[concerned.to(share.device)]
         return result
 
     def _divergences(self, jobs: Tensor, prefix: KeysAndValues) -> tuple[Tensor, Tensor, Tensor]:
@@ -192,16 +254,16 @@ class _Passes:
         """Some jobs of one text after another, with the keys and values of all before the first of them."""
         if not self.prefix_cache:
             size = rows_within(self.batch_tokens, self.batch.token_ids.shape[1])
-            yield from ((some, []) for some in torch.split(jobs, size) if len(some))
+            yield from ((part, []) for part in torch.split(jobs, size) if len(part))
             return
         for row in jobs[:, 0].unique().tolist():
             mine = jobs[jobs[:, 0] == row]
             end = int(self.batch.positions[self.batch.rows == row].max()) + 1
             done = 0
             for columns in suffix_parts(mine[:, 1], end, self.batch_tokens):
-                some = mine[done : done + len(columns)]
+                part = mine[done : done + len(columns)]
                 done += len(columns)
-                yield some, prefix_before(self.cached[row], int(columns[0]))
+                yield part, prefix_before(self.cached[row], int(columns[0]))
 
     def _unmasked(self) -> Tensor:
         """Give log p(· | E) of every target, [R, V]; on the way, keep the keys and values of every text."""
