@@ -3,7 +3,7 @@
 import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, get_type_hints
 
@@ -31,10 +31,12 @@ class Scores:
     Attributes:
         scores: [R, T], one row for each target; columns outside its context are ignored.
         components: Named parts of the scores, each [R, T].
+        log_probs: log p(target), [R], where the method's own passes gave it (`Method.gives_log_probs`).
     """
 
     scores: Tensor
     components: Mapping[str, Tensor] = field(default_factory=dict)
+    log_probs: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,23 @@ class Method(ABC):
         """
         return sum(self.costs(n_tokens, n_targets).values())
 
+    @property
+    def gives_log_probs(self) -> bool:
+        """Whether `score` gives the targets' log-probabilities, so that no pass is needed for them."""
+        return False
+
+    def passes(self, n_tokens: int, n_targets: int) -> float:
+        """Work for one text's attribution: `cost`, and the pass that log p(target) is read off.
+
+        Args:
+            n_tokens: Length of the context.
+            n_targets: Number of targets.
+
+        Returns:
+            Forward-equivalents.
+        """
+        return self.cost(n_tokens, n_targets) + (0.0 if self.gives_log_probs else 1.0)
+
     def log_probs(self, lm: LanguageModel, batch: Batch) -> Tensor:
         """Give log p(target | all before it), [R]."""
         with frozen(lm.model), torch.no_grad():
@@ -167,10 +186,13 @@ class Method(ABC):
 
     def config(self) -> dict[str, Any]:
         """The options as a plain dict, without those at a value that changes nothing (`neutral`)."""
+        neutral: dict[str, Any] = {}
+        for base in type(self).__mro__:
+            neutral |= vars(base).get("neutral", {})
         return {
             name: value
             for name, value in asdict(self).items()
-            if name not in self.neutral or self.neutral[name] != value
+            if name not in neutral or neutral[name] != value
         }
 
 
@@ -213,8 +235,12 @@ class MadeOfParts(Method):
         components = self.components()
         readable = {name: component.graph_part() for name, component in components.items()}
         shared = {name: part for name, part in readable.items() if part is not None}
-        parts = read_together(shared, lm.model, batch, seed=seed, batch_tokens=batch_tokens) if shared else {}
-        return self.combined(
+        parts: dict[str, Tensor] = {}
+        log_probs = None
+        if shared:
+            reading = read_together(shared, lm.model, batch, seed=seed, batch_tokens=batch_tokens)
+            parts, log_probs = reading.parts, reading.log_probs
+        scores = self.combined(
             {
                 name: parts[name]
                 if name in parts
@@ -223,6 +249,12 @@ class MadeOfParts(Method):
             },
             batch,
         )
+        return replace(scores, log_probs=log_probs) if self.gives_log_probs else scores
+
+    @property
+    @override
+    def gives_log_probs(self) -> bool:
+        return all(component.graph_part() is not None for component in self.components().values())
 
     @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:

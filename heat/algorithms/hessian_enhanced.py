@@ -20,6 +20,7 @@ from heat.components.prefix import suffix_cost
 from heat.components.transition import Kind, Residual, Transition, shares
 from heat.components.windows import Windows, windows_of
 from heat.errors import ConfigError
+from heat.internals.precision import Precision
 from heat.method import MadeOfParts, Scores
 from heat.model import LanguageModel
 from heat.registry import register
@@ -95,9 +96,14 @@ class InformationOptions(MadeOfParts):
 
     Attributes:
         mask: `zero`, `mean`, `pad` or `attention`.
+        precision: Of the masked passes' matrix products: `float32`, `bfloat16`, or `auto`, which is bfloat16 where the
+            device is faster in it.
     """
 
+    neutral = MappingProxyType({"precision": "float32"})
+
     mask: Mask = "zero"
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)
@@ -129,7 +135,7 @@ class MixOptions(CurvatureOptions, InformationOptions):
     def components(self) -> dict[str, Component]:
         return {
             "curvature": self.curvature(),
-            "information": Information(self.mask),
+            "information": Information(self.mask, self.precision),
         }
 
     def mixed(self, parts: Mapping[str, Tensor]) -> Tensor:
@@ -325,6 +331,7 @@ class HeatWindowed(Heat):
                 lm.model,
                 part,
                 mask=self.mask,
+                precision=self.precision,
                 span=self._span(int(batch.context[target].sum())),
                 refine=self.refine,
                 groups=torch.zeros_like(part.rows),
@@ -424,7 +431,7 @@ class KlOnly(InformationOptions):
 
     @override
     def components(self) -> dict[str, Component]:
-        return {"information": Information(self.mask)}
+        return {"information": Information(self.mask, self.precision)}
 
     @override
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from heat.batch import Batch
 from heat.components.component import Component
-from heat.components.graph import Graph, GraphPart, graph_memory, read_together
+from heat.components.graph import Graph, GraphPart, graph_memory, read_one
 from heat.cost.terms import Workload
 from heat.internals.forward import at_least_float32
 
@@ -51,7 +51,7 @@ class Fisher(Component):
 
     @override
     def compute(self, model: PreTrainedModel, batch: Batch, *, seed: int, batch_tokens: int) -> Tensor:
-        return read_together({"fisher": self}, model, batch, seed=seed, batch_tokens=batch_tokens)["fisher"]
+        return read_one(self, model, batch, seed=seed, batch_tokens=batch_tokens)
 
     @override
     def graph_part(self) -> GraphPart | None:

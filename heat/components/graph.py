@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -97,9 +98,29 @@ class GraphPart(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What was read off a graph.
+
+    Attributes:
+        parts: By name [R, T], 0 outside each target's context; at least float32.
+        log_probs: log p(target), [R], which the forward pass gives beside them.
+    """
+
+    parts: dict[str, Tensor]
+    log_probs: Tensor
+
+
+def read_one(
+    part: GraphPart, model: PreTrainedModel, batch: Batch, *, seed: int, batch_tokens: int
+) -> Tensor:
+    """One component off a graph of its own, [R, T]; see `read_together`."""
+    return read_together({"": part}, model, batch, seed=seed, batch_tokens=batch_tokens).parts[""]
+
+
 def read_together(
     parts: Mapping[str, GraphPart], model: PreTrainedModel, batch: Batch, *, seed: int, batch_tokens: int
-) -> dict[str, Tensor]:
+) -> Reading:
     """Read components off one graph: one forward pass for all of them.
 
     Args:
@@ -110,27 +131,35 @@ def read_together(
         batch_tokens: Tokens that one pass may hold.
 
     Returns:
-        By name [R, T], 0 outside each target's context; at least float32.
+        The components, and the log-probabilities of the targets.
     """
     attention = any(part.needs_attention for part in parts.values())
     # Sequences and not targets are dealt out: the targets of one share its forward pass.
     size = rows_within(batch_tokens, batch.token_ids.shape[1])
     everything = torch.arange(len(batch.token_ids), device=batch.token_ids.device)
 
-    def work(rows: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def work(rows: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor]:
         some, targets = batch.of_rows(rows)
         with frozen(model), torch.enable_grad():
             graph = Graph(model, some, attention=attention)
-            return targets, {name: part.read(graph, seed) for name, part in parts.items()}
+            values = {name: part.read(graph, seed) for name, part in parts.items()}
+            chosen = some.target_ids.to(graph.values.device)[:, None]
+            return targets, values, graph.values.detach().gather(1, chosen)[:, 0]
 
     results: dict[str, Tensor] = {}
-    for targets, values in in_parts(everything, size, work):
+    log_probs = torch.zeros(len(batch.rows))
+    for targets, values, log_prob in in_parts(everything, size, work):
+        log_probs = log_probs.to(log_prob)
+        log_probs[targets.to(log_prob.device)] = log_prob
         for name, value in values.items():
             whole = results.setdefault(
                 name, torch.zeros(batch.context.shape, dtype=value.dtype, device=value.device)
             )
             whole[targets.to(whole.device)] = value.to(whole.device)
-    return {name: torch.where(batch.context.to(value.device), value, 0.0) for name, value in results.items()}
+    inside = {
+        name: torch.where(batch.context.to(value.device), value, 0.0) for name, value in results.items()
+    }
+    return Reading(inside, log_probs)
 
 
 def graph_memory(work: Workload) -> dict[str, float]:
