@@ -21,7 +21,7 @@ import heat
 from annotate.benchmark import Benchmark
 from evaluate.alignment.run import alignment
 from evaluate.cli import app
-from evaluate.engine import Failed, LocalEngine, engine_of, only, stateless
+from evaluate.engine import Failure, LocalEngine, engine_of, only, stateless
 from evaluate.errors import EngineError, EvaluateError
 from evaluate.faithfulness.options import Options
 from evaluate.faithfulness.run import faithfulness
@@ -74,7 +74,7 @@ def test_what_breaks_is_tried_again_and_told(lm: LanguageModel) -> None:
         return 10 * job
 
     found = list(LocalEngine(lm).map(stateless(work), range(4)))
-    assert found == [(0, 0), (1, Failed("ValueError: no number", 3)), (2, 20), (3, 30)]
+    assert found == [(0, 0), (1, Failure("ValueError: no number", 3)), (2, 20), (3, 30)]
     assert tries == [0, 1, 1, 1, 2, 2, 2, 3]
     assert only(LocalEngine(lm), work, 3) == 30
     with pytest.raises(EngineError, match="failed 3 times: ValueError: no number"):
@@ -174,9 +174,9 @@ def test_ray_restarts_a_worker_that_dies_and_gives_up_what_kills_it(
     assert {job: each for job, each in found.items() if job not in (2, 3)} == {
         job: size + job for job in (0, 1, 4, 5, 6, 7)
     }
-    assert found[3] == Failed("ValueError: poison", 3)
+    assert found[3] == Failure("ValueError: poison", 3)
     killed = found[2]
-    assert isinstance(killed, Failed)
+    assert isinstance(killed, Failure)
     assert killed.error.startswith("the worker died")
 
 

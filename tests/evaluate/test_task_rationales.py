@@ -161,7 +161,7 @@ def test_gold_is_the_answer_and_the_phrases_of_the_question() -> None:
         (explained(reference("It", end=99)), "a span lies outside the text"),
         (explained(reference("It", start=-1)), "a span lies outside the text"),
         (explained(reference("It", end=16)), "a span lies outside the text"),
-        (explained(reference("It", end=17)), "a span does not hold the text that is told with it"),
+        (explained(reference("It", end=17)), "a span does not match the text stored beside it"),
         (explained(reference(TEXT)), "the marks hold every word"),
         (explained(referential_equalities=[3]), "field 'referential_equalities' is no list of references"),
         (explained(referential_equalities=None), "field 'referential_equalities' is no list of references"),
@@ -238,7 +238,7 @@ def test_what_is_asked_follows_from_the_label(
         (marked("POS", [evidence(2, 2)]), "an evidence is empty or lies outside the document"),
         (
             marked("POS", [evidence(0, 2, text="two ,")]),
-            "an evidence does not hold the text that is told with it",
+            "an evidence span does not match the text stored beside it",
         ),
         (marked("POS", [evidence(0, 7)]), "the marks hold every word"),
         (marked("POS", [evidence(2, 3)]), "the marks hold no word"),
