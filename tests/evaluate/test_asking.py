@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROWS, make_paragraph
+from fakes.benchmarks import ROWS, make_paragraph
 from fakes.tiny_models import tiny_lm, tiny_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st

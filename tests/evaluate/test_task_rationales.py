@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.rows import rows_of, words_of
 
 from evaluate.tasks.blimp_evidence import blimp_evidence
 from evaluate.tasks.catalog import load_task
@@ -13,16 +14,8 @@ from evaluate.tasks.eraser import EXCERPT, document_rows, eraser
 from evaluate.tasks.errors import TaskError
 from evaluate.tasks.onestopqa import onestopqa, question_rows
 from evaluate.tasks.qed import qed
-from evaluate.tasks.rows import Row, Rows, file_rows
-from evaluate.tasks.task import Example, Task
-
-
-def rows_of(*values: dict[str, Any]) -> Rows:
-    return Rows("made", lambda: [Row(n, f"row {n}", each) for n, each in enumerate(values, start=1)])
-
-
-def words_of(example: Example, indices: tuple[int, ...] | None) -> list[str]:
-    return [example.prompt[slice(*example.words[i])] for i in indices or ()]
+from evaluate.tasks.rows import Rows, file_rows
+from evaluate.tasks.task import Task
 
 
 def check_left_out(
