@@ -337,10 +337,11 @@ def test_methods_are_listed_with_cost_and_why_all_leaves_some_out() -> None:
 def test_a_method_without_its_extra_is_an_error_that_names_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(heat.methods()["attn-lrp"], "is_installed", classmethod(lambda cls: False))
-    with pytest.raises(MissingExtraError, match=r"pip install 'heat-alignment\[lrp\]'"):
-        chosen_methods(["attn-lrp"])
-    assert "attn-lrp" not in chosen_methods(["all"])
+    monkeypatch.setattr(heat.methods()["occlusion"], "is_installed", classmethod(lambda cls: False))
+    monkeypatch.setattr(heat.methods()["occlusion"], "extra", "masks")
+    with pytest.raises(MissingExtraError, match=r"pip install 'heat-alignment\[masks\]'"):
+        chosen_methods(["occlusion"])
+    assert "occlusion" not in chosen_methods(["all"])
 
 
 def test_a_method_that_cannot_explain_the_model(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """Every registered method on every family: the promises that all of them make."""
 
 import copy
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ import torch
 from fakes.tiny_models import FAMILIES, tiny_lm
 
 import heat
-from heat.algorithms import lrp
 from heat.checks import check
 from heat.components.prefix import keeps_prefixes
 from heat.errors import ConfigError, PrecisionError, PromptTooLongError, UnknownMethodError
@@ -32,26 +30,8 @@ FEWER = {
     "heat-windowed": {"window": 12, "tail": 6, "n_probes": 3},
     "heat-lr-win": {"window": 12, "tail": 6, "rank": 6},
 }
-COSTS = "test_costs_grow_with_the_work"
 PROMPT = "The gate is made of iron. Answer:"
 LONGER = "Tom took a knife, and Ann had wood. The gate is made of iron. Answer:"
-
-
-@pytest.fixture(autouse=True)
-def skip_what_needs_lxt(request: pytest.FixtureRequest) -> None:
-    """AttnLRP runs in a process of its own, where its library is, on the families that library knows."""
-    asked = getattr(request.node, "callspec", None)
-    if asked is None or asked.params.get("method") != "attn-lrp" or request.node.originalname == COSTS:
-        return
-    family = asked.params.get("family", "llama")
-    if family not in lrp.FAMILIES:
-        pytest.skip(f"lxt has no rules for {family}")
-    if find_spec("lxt") is None:
-        pytest.skip("the extra `lrp` is not installed")
-
-
-def runnable(method: str) -> bool:
-    return method != "attn-lrp" or find_spec("lxt") is not None
 
 
 def options(method: str) -> dict[str, Any]:
@@ -151,7 +131,7 @@ def test_a_prompt_of_one_token(method: str) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in [*WITHOUT_MODEL, "attn-lrp"]])
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in WITHOUT_MODEL])
 def test_the_model_is_untouched_when_something_breaks(
     method: str, family: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,7 +184,7 @@ def test_the_caller_s_random_state_is_left_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    for method in filter(runnable, METHODS):
+    for method in METHODS:
         heat.attribute(lm, PROMPT, " iron", method, **options(method))
     assert torch.equal(torch.rand(3), expected)
 
