@@ -1,13 +1,11 @@
 """What the three commands have in common: `--debug`, one line for an error, one exit code."""
 
 import importlib
-import sys
-from collections.abc import Callable
 
 import pytest
+from fakes.commands import runner
 from typer.main import get_command
 
-Run = Callable[..., tuple[int, str]]
 FAILING = {
     "annotate": ["adjudicate", "--benchmark", "nowhere"],
     "heat": ["explain", "Tom has a pizza.", "--method", "nonsense"],
@@ -16,26 +14,18 @@ FAILING = {
 CONSOLES = {"annotate": "annotate.console", "heat": "heat.console", "evaluate": "annotate.console"}
 
 
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(command: str, *arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", [command, *arguments])
-        with pytest.raises(SystemExit) as stop:
-            importlib.import_module(f"{command}.cli").main()
-        return int(stop.value.code or 0), capsys.readouterr().err
-
-    return call
-
-
 @pytest.mark.parametrize("command", FAILING)
-def test_the_traceback_is_shown_with_debug_only(run: Run, command: str) -> None:
+def test_the_traceback_is_shown_with_debug_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    run = runner(command, importlib.import_module(f"{command}.cli").main, monkeypatch, capsys)
     arguments = FAILING[command]
-    code, plain = run(command, *arguments)
+    code, _, plain = run(*arguments)
     assert code == 1
     assert plain.startswith("error: ")
     assert plain.count("\n") == 1
     for where in range(len(arguments) + 1):
-        code, shown = run(command, *arguments[:where], "--debug", *arguments[where:])
+        code, _, shown = run(*arguments[:where], "--debug", *arguments[where:])
         assert code == 1
         assert shown.startswith("Traceback (most recent call last)")
         assert shown.endswith(plain)

@@ -57,7 +57,7 @@ class Example(Record):
     @model_validator(mode="after")
     def _check(self) -> Self:
         check_words(f"example {self.id}", self.words, len(self.prompt))
-        marked = (*(self.gold or ()), *self.distractor, *(i for each in self.people for i in each))
+        marked = (*(self.gold or ()), *self.distractor, *(i for marks in self.people for i in marks))
         if not all(0 <= i < len(self.words) for i in marked):
             raise ValueError(
                 f"example {self.id}: gold, distractor or a mark names a word that does not exist"

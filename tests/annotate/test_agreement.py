@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from fakes.benchmarks import make_label, make_paragraph, make_paragraphs
+from fakes.annotated import make_label, make_paragraph, make_paragraphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score, f1_score, jaccard_score

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from fakes.benchmarks import make_paragraph, make_paragraphs, texts_at
+from fakes.annotated import make_paragraph, make_paragraphs, texts_at
 from hypothesis import given
 from hypothesis import strategies as st
 

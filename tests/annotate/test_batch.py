@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.benchmarks import make_benchmark, make_paragraphs
+from fakes.annotated import make_benchmark, make_paragraphs
 from fakes.command_line import annotate, files
 
 from annotate.annotators import make_annotator

@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from fakes.benchmarks import make_paragraphs
+from fakes.annotated import make_paragraphs
 from hypothesis import example, given
 from hypothesis import strategies as st
 

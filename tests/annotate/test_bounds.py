@@ -13,7 +13,7 @@ from typing import Any
 
 import openai
 import pytest
-from fakes.benchmarks import make_benchmark, make_paragraphs
+from fakes.annotated import make_benchmark, make_paragraphs
 from fakes.raw_server import RawServer
 
 from annotate.annotators import make_annotator

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from fakes.benchmarks import make_paragraphs
+from fakes.annotated import make_paragraphs
 from fakes.online import Clock, InlinePool, ScriptedOnline, failed
 
 from annotate.labelling.collect import collect

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from fakes.benchmarks import make_benchmark, make_paragraphs
+from fakes.annotated import make_benchmark, make_paragraphs
 from fakes.command_line import annotate
 
 from annotate.ledger.ledger import Attempt, Ledger

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from fakes.benchmarks import make_benchmark, make_paragraphs
+from fakes.annotated import make_benchmark, make_paragraphs
 from fakes.command_line import annotate, files
 
 from annotate.annotators import make_annotator

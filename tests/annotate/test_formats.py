@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from fakes.annotated import make_paragraph
 from fakes.annotations import (
     curl,
     hard_spaces,
@@ -22,7 +23,6 @@ from fakes.annotations import (
     truthful_words,
     uncurl,
 )
-from fakes.benchmarks import make_paragraph
 from fakes.marked import marked, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st

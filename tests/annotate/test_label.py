@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from fakes.benchmarks import make_benchmark, make_label, make_paragraph, make_paragraphs
+from fakes.annotated import make_benchmark, make_label, make_paragraph, make_paragraphs
 
 from annotate.annotators import make_annotator
 from annotate.annotators.offline import answer_words, read_words

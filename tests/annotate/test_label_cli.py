@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from fakes.benchmarks import make_benchmark, make_paragraphs
+from fakes.annotated import make_benchmark, make_paragraphs
 from fakes.command_line import ROOT, annotate, files, lines, start, wait_for_lines
 
 from annotate.benchmark import Benchmark

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.benchmarks import make_benchmark, make_label, make_paragraph, make_paragraphs
+from fakes.annotated import make_benchmark, make_label, make_paragraph, make_paragraphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

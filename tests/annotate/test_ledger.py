@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from fakes.benchmarks import make_paragraphs
+from fakes.annotated import make_paragraphs
 from hypothesis import given
 from hypothesis import strategies as st
 

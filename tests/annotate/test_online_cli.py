@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.benchmarks import make_benchmark, make_paragraphs
+from fakes.annotated import make_benchmark, make_paragraphs
 from fakes.command_line import wait_for_lines
 from fakes.openai_server import FakeOpenAI, random_plan
 from fakes.truthful import chosen_words

@@ -6,7 +6,7 @@ import json
 from datetime import date
 
 import pytest
-from fakes.benchmarks import make_paragraph, make_paragraphs
+from fakes.annotated import make_paragraph, make_paragraphs
 from fakes.openai_server import completion
 from fakes.truthful import answer_request, chosen_words
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.benchmarks import make_benchmark, make_label, make_paragraph
+from fakes.annotated import make_benchmark, make_label, make_paragraph
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from fakes.benchmarks import make_paragraphs
+from fakes.annotated import make_paragraphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

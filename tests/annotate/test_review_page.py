@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes.benchmarks import make_benchmark, make_label, make_paragraph, make_paragraphs
+from fakes.annotated import make_benchmark, make_label, make_paragraph, make_paragraphs
 from fakes.reviewing import Reviewing
 
 from annotate.gold import settle

@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from fakes.benchmarks import make_benchmark, make_label, make_paragraphs
+from fakes.annotated import make_benchmark, make_label, make_paragraphs
 from fakes.reviewing import TOKEN, Reviewing
 
 from annotate.errors import AnnotateError

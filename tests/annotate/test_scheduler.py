@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from fakes.benchmarks import make_paragraph, make_paragraphs
+from fakes.annotated import make_paragraph, make_paragraphs
 from fakes.online import Clock, InlinePool, ScriptedOnline, answered, failed, stopped
 
 from annotate.errors import BudgetError, EndpointError, IncompleteError, LabelError

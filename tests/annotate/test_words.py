@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 import regex
-from fakes.benchmarks import make_paragraph
+from fakes.annotated import make_paragraph
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from fakes import benchmarks
-from fakes.benchmarks import make_gold
+from fakes.benchmarks import ROWS, make_gold, make_paragraph, write_benchmark
 from fakes.tiny_models import tiny_lm
 
 from annotate.benchmark import Benchmark
@@ -15,22 +14,6 @@ from evaluate.pipeline.run import RunConfig
 from evaluate.tasks.curated import curated
 from evaluate.tasks.task import Example
 from heat import LanguageModel
-
-# Narrative, support, question, answer, evidence words.
-ROWS = [
-    ("Tom met the queen.", "The tower is made of copper.", "What is the tower made of?", "copper"),
-    ("The old 👍🏽 dog slept.", "Iron is what the gate is made of.", "What is the gate made of?", "iron"),
-    ("A boat came home.", "The lamp is made of tin.", "What is the lamp made of?", "tin"),
-    ("שלום said the king.", "People made the vault of zinc.", "What is the vault made of?", "zinc"),
-    ("Rain fell; nobody sang.", "The bell is made of lead.", "What is the bell made of?", "lead"),
-]
-
-
-def make_paragraph(row: int, narrative: str, support: str, question: str, answer: str) -> Paragraph:
-    """Narrative, support and question in one line each; evidence is the answer in the support."""
-    paragraph = benchmarks.make_paragraph(f"p{row}", support, question, answer, narrative)
-    evidence = tuple(i for i, word in enumerate(paragraph.word_texts()) if word.lower() == answer)
-    return paragraph.model_copy(update={"evidence": evidence})
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +31,7 @@ def make_benchmark(tmp_path: Path) -> Callable[..., Benchmark]:
         labels: Sequence[Label] = (),
         name: str = "benchmark",
     ) -> Benchmark:
-        return benchmarks.make_benchmark(tmp_path / name, paragraphs, gold, labels)
+        return write_benchmark(tmp_path / name, paragraphs, gold, labels)
 
     return make
 
@@ -86,7 +69,7 @@ def finished(
     """A results folder of HEAT, two baselines and random on the five paragraphs; copy it to change it."""
     folder = tmp_path_factory.mktemp("finished")
     gold = [make_gold(p, p.evidence or ()) for p in paragraphs]
-    task = curated(benchmarks.make_benchmark(folder / "benchmark", paragraphs, gold))
+    task = curated(write_benchmark(folder / "benchmark", paragraphs, gold))
     methods = ["random", "input-x-gradient", "gradient-norm", "heat"]
     alignment(task, lm, methods, RunConfig(folder / "out", command="evaluate alignment -x"))
     return folder / "out"

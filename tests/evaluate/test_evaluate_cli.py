@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import make_paragraph
-from fakes.benchmarks import make_gold
+from fakes.benchmarks import make_gold, make_paragraph
 
 from annotate.benchmark import Benchmark
 from evaluate.cli import main
@@ -199,6 +198,12 @@ def test_torn_gold_is_not_less_gold(evaluate: Evaluate, benchmark_of: Benchmark,
     run = evaluate("alignment", "--benchmark", benchmark_of.path, "--model", lm_folder)
     assert run.code == 1
     assert f"error: {gold} is torn: it ends within a line; make it again with: annotate" in run.stderr
+
+
+def test_debug_shows_the_traceback(evaluate: Evaluate) -> None:
+    assert evaluate("report", "nowhere").code == 1
+    with pytest.raises(Exception, match=r"holds no alignment\.json"):
+        evaluate("report", "nowhere", "--debug")
 
 
 def test_killed_and_run_again_gives_the_same_bytes(

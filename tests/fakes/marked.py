@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fakes.benchmarks import make_paragraph
+from fakes.annotated import make_paragraph
 from hypothesis import strategies as st
 
 from annotate.schema import Paragraph
