@@ -75,13 +75,22 @@ def explain(
         _show_plan(lm, encoded, chosen, as_json=output.as_json)
         return
     attribution = attribute(lm, encoded, None, chosen, seed=method.seed)
+    if not (output.as_json or output.quiet):
+        from heat.advice import of_completeness, of_text
+
+        for line in [
+            *of_text(lm, text, prompt.target, prompt.foil, encoded),
+            *of_completeness(lm, encoded, chosen, attribution),
+        ]:
+            print(f"note: {line}", file=sys.stderr)
     if output.out is not None:
         attribution.save(output.out)
-    _write_pictures(attribution, output)
+    shown = attribution.without_first() if output.skip_first else attribution
+    _write_pictures(shown, output)
     if output.as_json:
         _print_json(attribution.to_json())
     else:
-        _show(attribution, output)
+        _show(shown, output)
 
 
 @app.command(epilog="Example: heat methods --json")

@@ -55,6 +55,8 @@ class Reading:
             characters there.
         probabilities: p(target | all before it) of each target.
         outside: Share of the absolute score of the prompt's tokens that no word holds (`<s>`, for example).
+        heaviest: Name of the prompt's token with the largest absolute score.
+        heaviest_share: Its share of the prompt's absolute scores; 0 where there are none.
     """
 
     prompt: tuple[Piece, ...]
@@ -62,6 +64,8 @@ class Reading:
     views: Mapping[str, Tensor]
     probabilities: tuple[float, ...]
     outside: float
+    heaviest: str = ""
+    heaviest_share: float = 0.0
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
@@ -146,13 +150,16 @@ def read(attribution: Attribution) -> Reading:
         for name, values in {SCORE: attribution.scores, **attribution.components}.items()
     }
     on_prompt = attribution.scores[:, :first].abs().double().sum(0, keepdim=True)
-    says = float(on_prompt.sum()) > 0
+    total = float(on_prompt.sum())
+    heaviest = int(on_prompt[0].argmax())
     return Reading(
         prompt=tuple(prompt),
         answer=tuple(answer),
         views=views,
         probabilities=tuple(attribution.log_probs.double().exp().tolist()),
-        outside=outside_share(on_prompt, text, words, spans) if says else 0.0,
+        outside=outside_share(on_prompt, text, words, spans) if total > 0 else 0.0,
+        heaviest=attribution.tokens[heaviest],
+        heaviest_share=float(on_prompt[0, heaviest]) / total if total > 0 else 0.0,
     )
 
 
