@@ -6,6 +6,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from heat.batch import Batch
+from heat.components.graph import GraphPart
 from heat.cost.terms import Workload
 
 
@@ -39,6 +40,10 @@ class Component(Protocol):
             n_layers: Number of the model's blocks; None for no more than the component goes through.
         """
         ...
+
+    def graph_part(self) -> GraphPart | None:
+        """How the component is read off a graph that others may share; None where it takes passes of its own."""
+        return None
 
     def memory(self, work: Workload) -> dict[str, float]:
         """What is held at once, beside the weights.

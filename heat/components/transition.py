@@ -10,16 +10,31 @@ from transformers import PreTrainedModel
 from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
+from heat.components.alti import alti_flow, token_cost
+from heat.components.alti_logit import alti_logit_flow
 from heat.components.component import Component
+from heat.components.graph import Graph, GraphPart
+from heat.components.ifr import direct_cost, direct_flow, head_cost, ifr_flow
+from heat.components.relevance import relevance_flow
 from heat.cost.terms import Workload, held_bytes, transition_terms
 from heat.errors import UnsupportedModelError
 from heat.internals.attention import BlockAttention, capture_attention
-from heat.internals.forward import at_least_float32, explained_values, token_vectors
-from heat.internals.memory import in_parts
+from heat.internals.forward import at_least_float32, token_vectors
+from heat.internals.memory import by_sequences
 from heat.internals.state import frozen
 
-Kind = Literal["value", "gradient", "uniform"]
+Kind = Literal["value", "gradient", "uniform", "alti", "ifr", "ifr-direct", "alti-logit", "attn-lrp"]
 Residual = Literal["full", "half", "without-self", "relevance"]
+
+# Contributions of the blocks' attention, from one pass without gradients, with what their matrices cost beside it.
+_CONTRIBUTIONS = {
+    "alti": (alti_flow, token_cost),
+    "ifr": (ifr_flow, head_cost),
+    "ifr-direct": (direct_flow, direct_cost),
+    "alti-logit": (alti_logit_flow, token_cost),
+}
+# Kinds that take no gradient.
+_FORWARD_ONLY = frozenset({"value", "uniform", *_CONTRIBUTIONS})
 
 # More of M than this on the first two tokens is a collapse, in texts of at least this many tokens.
 COLLAPSE = 0.9
@@ -40,7 +55,10 @@ def transition(
     `value` (HETA): M_i ∝ Σ_{l,h} Φ^{(l,h)}_{i→T} ‖V_i W_O‖₁ with Φ^{(l,h)} = ρ_l A^{(l,h)} and
     ρ_{l-1} = ½ρ_l + ½ρ_l Ā^{(l)} from the target position down.
     `gradient` (Chefer et al. 2021, eq. 5-6): the same walk with Ā' = mean_h (A ⊙ ∂g/∂A)⁺ and ρ ← ρ + ρĀ'.
+    `alti`, `ifr`, `ifr-direct`, `alti-logit` (its positive part): see the files of these names in `heat.components`.
     `uniform`: 1/n for every context token (ablation).
+
+    `attn-lrp` (ours as a transition): the positive part of AttnLRP's relevance, always through all blocks.
 
     A vector walks down through matrices that are made some queries at a time: O(L·n²) time, and memory linear in n
     where the model's attention is fused.
@@ -48,7 +66,7 @@ def transition(
     Args:
         model: The model; left as it was.
         batch: B sequences with R targets; those of one sequence share the forward pass.
-        kind: Which of the three.
+        kind: Which of them.
         residual: For `gradient`, the weight of the residual path: `full` as published; `half` with Ā' normalised
             by row and ρ ← ½ρ + ½ρĀ'; `without-self` as `full`, less the path that never leaves the target position;
             `relevance` (ours) splits ρ between the residual and the attention paths as |h·∂g/∂h| to
@@ -73,7 +91,7 @@ class Transition(Component):
     """M as a component of a method; the options are those of `transition`.
 
     Attributes:
-        kind: `gradient`, `value` or `uniform`.
+        kind: One of `Kind`.
         residual: Weight of the residual path in `gradient`.
         layers: Walk through the top N blocks only; None for all.
     """
@@ -102,7 +120,16 @@ class Transition(Component):
         )
 
     @override
+    def graph_part(self) -> GraphPart | None:
+        whole = self.kind == "gradient" and self.layers is None and self.residual != "relevance"
+        return _Walk(self.residual) if whole else None
+
+    @override
     def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
+        if self.kind in _CONTRIBUTIONS:
+            return 1.0 + _CONTRIBUTIONS[self.kind][1](n_tokens)
+        if self.kind == "attn-lrp":
+            return 1.0 + n_targets
         if self.kind != "gradient":
             return 1.0 if self.kind == "value" else 0.0
         # One forward for all targets of a text, and a backward for each, which ends at the lowest block taken.
@@ -116,7 +143,7 @@ class Transition(Component):
         texts = min(work.n_texts, rows_within(work.batch_tokens, work.n_tokens))
         terms = transition_terms(work.shape, texts, work.n_tokens)
         held = held_bytes(work.shape, "transition", terms, work.itemsize)
-        if self.kind == "value":
+        if self.kind in _FORWARD_ONLY:
             # Without a graph; the blocks' values and streams are kept all the same.
             held["graph"] *= 0.5
         return held
@@ -134,20 +161,16 @@ def flow(
     """The transition before it is divided by its sum, so that windows of one text can be compared; [R, T]."""
     if kind == "uniform":
         return batch.context.to(torch.float32)
-    walk = _value_flow if kind == "value" else _gradient_flow
-    # Sequences and not targets are dealt out: the targets of one share its forward pass.
-    size = rows_within(batch_tokens, batch.token_ids.shape[1])
-    result = torch.zeros(batch.context.shape)
-    everything = torch.arange(len(batch.token_ids), device=batch.token_ids.device)
 
-    def work(rows: Tensor) -> tuple[Tensor, Tensor]:
-        part, targets = batch.of_rows(rows)
-        return targets, walk(model, part, residual, layers)
+    def walk(part: Batch) -> Tensor:
+        if kind in _CONTRIBUTIONS:
+            with frozen(model), torch.no_grad():
+                return _CONTRIBUTIONS[kind][0](model, part, layers)
+        if kind == "attn-lrp":
+            return relevance_flow(model, part)
+        return (_value_flow if kind == "value" else _gradient_flow)(model, part, residual, layers)
 
-    for targets, mass in in_parts(everything, size, work):
-        result = result.to(mass)
-        result[targets] = mass
-    return result
+    return by_sequences(batch, batch_tokens, walk)
 
 
 def shares(mass: Tensor, batch: Batch) -> Tensor:
@@ -207,29 +230,46 @@ def _value_flow(model: PreTrainedModel, batch: Batch, residual: Residual, layers
 
 def _gradient_flow(model: PreTrainedModel, batch: Batch, residual: Residual, layers: int | None) -> Tensor:
     with frozen(model), torch.enable_grad():
-        values, blocks = capture_attention(model, batch, token_vectors(model, batch).requires_grad_())
-        blocks = _top(blocks, layers)
-        g = explained_values(batch, values)
-        result = torch.zeros(len(g), batch.token_ids.shape[1], dtype=g.dtype, device=g.device)
-        # The sequences of a batch do not meet, so the first targets of all of them share a backward pass, and so on.
-        turns = _turns(batch.rows)
-        for turn in range(int(turns.max()) + 1):
-            chosen = (turns == turn).nonzero()[:, 0]
-            wanted = [block.mixed for block in blocks]
-            if residual == "relevance":
-                if any(block.residual.dim() != 3 for block in blocks):
-                    raise UnsupportedModelError(
-                        "this model's blocks do not hand on one vector a token; use another residual"
-                    )
-                wanted += [block.residual for block in blocks]
-            gradients = torch.autograd.grad(
-                g[chosen.to(g.device)].sum(), wanted, retain_graph=True, allow_unused=True
+        return _walked(Graph(model, batch, attention=True), residual, layers)
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """The `gradient` transition through all blocks, read off a graph that other components share."""
+
+    residual: Residual
+
+    @property
+    def needs_attention(self) -> bool:
+        return True
+
+    @property
+    def of_gradient(self) -> bool:
+        return True
+
+    def read(self, graph: Graph, seed: int) -> Tensor:
+        return shares(_walked(graph, self.residual, None, shared=True), graph.batch)
+
+
+def _walked(graph: Graph, residual: Residual, layers: int | None, *, shared: bool = False) -> Tensor:
+    """The walk of every target, [R, T]; `shared` where others ask the graph for the same gradients."""
+    blocks, batch = _top(graph.blocks, layers), graph.batch
+    if residual == "relevance" and any(block.residual.dim() != 3 for block in blocks):
+        raise UnsupportedModelError(
+            "this model's blocks do not hand on one vector a token; use another residual"
+        )
+    result = graph.empty()
+    for turn, targets in graph.by_turn():
+        if shared:
+            gradients = graph.gradients(turn, targets)[1:]
+        else:
+            streams = [block.residual for block in blocks] if residual == "relevance" else []
+            gradients = graph.gradients_of(targets, [*(block.mixed for block in blocks), *streams])
+        with torch.no_grad():
+            walked = _relevance_walk(
+                blocks, gradients, batch.rows[targets], batch.positions[targets], residual
             )
-            with torch.no_grad():
-                walked = _relevance_walk(
-                    blocks, gradients, batch.rows[chosen], batch.positions[chosen], residual
-                )
-            result[chosen.to(g.device)] = walked.to(result)
+        result[targets.to(result.device)] = walked.to(result)
     return result
 
 
@@ -282,12 +322,6 @@ def _relevance_walk(
 
 def _top(blocks: list[BlockAttention], layers: int | None) -> list[BlockAttention]:
     return blocks if layers is None else blocks[-layers:]
-
-
-def _turns(rows: Tensor) -> Tensor:
-    """How many targets of the same sequence stand before each, int64 [R]."""
-    earlier = (rows[:, None] == rows[None, :]).tril(-1)
-    return earlier.sum(-1)
 
 
 def _positive(tensor: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """Every registered method on every family: the promises that all of them make."""
 
 import copy
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ import torch
 from fakes.tiny_models import FAMILIES, tiny_lm
 
 import heat
-from heat.algorithms import lrp
 from heat.checks import check
 from heat.components.prefix import keeps_prefixes
 from heat.errors import ConfigError, PrecisionError, PromptTooLongError, UnknownMethodError
@@ -17,9 +15,12 @@ from heat.errors import ConfigError, PrecisionError, PromptTooLongError, Unknown
 METHODS = list(heat.methods())
 # These run no pass of their own, so nothing of theirs can break in one.
 WITHOUT_MODEL = ["constant", "lexical-overlap", "position", "random"]
+# A text's targets are one span to these.
+TOGETHER = ["flashtrace"]
 FEWER = {
     "gradient-shap": {"n_samples": 3},
     "integrated-gradients": {"n_steps": 6},
+    "integrated-gradients-norm": {"n_steps": 6},
     "progressive-inference-multi": {"n_copies": 3},
     "reagent": {"max_steps": 8},
     "kernel-shap": {"n_samples": 64},
@@ -30,26 +31,21 @@ FEWER = {
     "heat-windowed": {"window": 12, "tail": 6, "n_probes": 3},
     "heat-lr-win": {"window": 12, "tail": 6, "rank": 6},
 }
-COSTS = "test_costs_grow_with_the_work"
+# All that the others of a row do to a model its first does too, by the same functions: it runs on every family, they on
+# a few. A method that stands in no row, as a new one does, runs on every family.
+SAME_PASSES = {
+    "attention-rollout": ["attention-flow", "attention-last"],
+    "gradient-shap": ["smoothgrad"],
+    "heat": ["hessian-only", "kl-only", "no-gate", "transition-only", "uniform-transition"],
+    "heat-windowed": ["heat-lr-win"],
+    "integrated-gradients": ["gradient-norm", "input-x-gradient"],
+    "occlusion": ["kernel-shap", "lime", "shapley-sampling"],
+    "random": ["constant", "lexical-overlap", "position"],
+    "tdd-bidirectional": ["context-length-probing", "progressive-inference", "tdd-backward", "tdd-forward"],
+}
+FEW_FAMILIES = ["gpt2", "gptj", "llama"]  # fused projections, an attention of its own, grouped keys
 PROMPT = "The gate is made of iron. Answer:"
 LONGER = "Tom took a knife, and Ann had wood. The gate is made of iron. Answer:"
-
-
-@pytest.fixture(autouse=True)
-def skip_what_needs_lxt(request: pytest.FixtureRequest) -> None:
-    """AttnLRP runs in a process of its own, where its library is, on the families that library knows."""
-    asked = getattr(request.node, "callspec", None)
-    if asked is None or asked.params.get("method") != "attn-lrp" or request.node.originalname == COSTS:
-        return
-    family = asked.params.get("family", "llama")
-    if family not in lrp.FAMILIES:
-        pytest.skip(f"lxt has no rules for {family}")
-    if find_spec("lxt") is None:
-        pytest.skip("the extra `lrp` is not installed")
-
-
-def runnable(method: str) -> bool:
-    return method != "attn-lrp" or find_spec("lxt") is not None
 
 
 def options(method: str) -> dict[str, Any]:
@@ -58,6 +54,16 @@ def options(method: str) -> dict[str, Any]:
     if hasattr(heat.methods()[method], "rank"):
         return {"rank": 6}
     return {"n_probes": 3} if hasattr(heat.methods()[method], "n_probes") else {}
+
+
+def lm_for(method: str, family: str) -> heat.LanguageModel:
+    lm = tiny_lm(family)
+    if method == "temperature":
+        # A norm without weights of its own gives vectors of one length, whose gradient is rounding.
+        for name, weight in lm.model.named_parameters():
+            if weight.dim() == 1 and name.endswith("weight"):
+                weight.data.copy_(torch.linspace(0.5, 1.5, len(weight)))
+    return lm
 
 
 def snapshot(model: torch.nn.Module) -> dict[str, Any]:
@@ -88,10 +94,23 @@ def test_the_list_is_what_is_registered() -> None:
     assert list(heat.methods()) == METHODS
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_on_every_family(method: str, family: str) -> None:
-    lm = tiny_lm(family)
+def families_of(method: str) -> list[str]:
+    return FEW_FAMILIES if any(method in others for others in SAME_PASSES.values()) else list(FAMILIES)
+
+
+def test_what_runs_on_few_families_is_registered_and_led_by_one_that_runs_on_all() -> None:
+    assert set(FEW_FAMILIES) <= set(FAMILIES)
+    for first, others in SAME_PASSES.items():
+        assert {first, *others} <= set(METHODS)
+        assert families_of(first) == list(FAMILIES)
+    assert families_of("a-new-method") == list(FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("method", "family"), [(method, family) for method in METHODS for family in families_of(method)]
+)
+def test_every_method_on_its_families(method: str, family: str) -> None:
+    lm = lm_for(method, family)
     before = snapshot(lm.model)
     config = options(method)
     short, long = heat.attribute_batch(lm, [PROMPT, LONGER], [" iron", " iron."], method, **config)
@@ -117,9 +136,9 @@ def test_every_method_on_every_family(method: str, family: str) -> None:
             assert (attribution.scores >= 0).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in TOGETHER])
 def test_several_targets_equal_one_at_a_time(method: str) -> None:
-    lm = tiny_lm("llama")
+    lm = lm_for(method, "llama")
     token_ids = list(range(10, 20))
     both = heat.attribute(lm, token_ids, [30, 40], method)
     for index, (prompt, target) in enumerate([(token_ids, [30]), ([*token_ids, 30], [40])]):
@@ -139,7 +158,7 @@ def test_a_prompt_of_one_token(method: str) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in [*WITHOUT_MODEL, "attn-lrp"]])
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in WITHOUT_MODEL])
 def test_the_model_is_untouched_when_something_breaks(
     method: str, family: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -192,7 +211,7 @@ def test_the_caller_s_random_state_is_left_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    for method in filter(runnable, METHODS):
+    for method in METHODS:
         heat.attribute(lm, PROMPT, " iron", method, **options(method))
     assert torch.equal(torch.rand(3), expected)
 
@@ -235,7 +254,7 @@ def test_wrong_options_are_named(config: dict[str, Any], says: str) -> None:
 
 def test_unknown_method_lists_those_that_exist() -> None:
     with pytest.raises(
-        UnknownMethodError, match="no method 'deeplift'; there are: attention-flow, attention-last"
+        UnknownMethodError, match="no method 'deeplift'; there are: alti, alti-logit, attention-flow"
     ):
         heat.attribute(tiny_lm("llama"), PROMPT, " iron", "deeplift")
 
