@@ -55,7 +55,7 @@ class Reading:
             characters there.
         probabilities: p(target | all before it) of each target.
         outside: Share of the absolute score of the prompt's tokens that no word holds (`<s>`, for example).
-        heaviest: Name of the prompt's token with the largest absolute score.
+        heaviest: The prompt's token with the largest absolute score.
         heaviest_share: Its share of the prompt's absolute scores; 0 where there are none.
     """
 
@@ -158,9 +158,15 @@ def read(attribution: Attribution) -> Reading:
         views=views,
         probabilities=tuple(attribution.log_probs.double().exp().tolist()),
         outside=outside_share(on_prompt, text, words, spans) if total > 0 else 0.0,
-        heaviest=attribution.tokens[heaviest],
+        heaviest=_characters(attribution, heaviest),
         heaviest_share=float(on_prompt[0, heaviest]) / total if total > 0 else 0.0,
     )
+
+
+def _characters(attribution: Attribution, index: int) -> str:
+    """A token's visible characters; its name where it has none."""
+    start, end = (0, 0) if attribution.offsets is None else attribution.offsets[index]
+    return attribution.text[start:end].strip() or attribution.tokens[index]
 
 
 def split_words(text: str) -> list[tuple[int, int]]:
