@@ -20,6 +20,7 @@ TOGETHER = ["flashtrace"]
 FEWER = {
     "gradient-shap": {"n_samples": 3},
     "integrated-gradients": {"n_steps": 6},
+    "integrated-gradients-norm": {"n_steps": 6},
     "progressive-inference-multi": {"n_copies": 3},
     "reagent": {"max_steps": 8},
     "kernel-shap": {"n_samples": 64},
@@ -30,6 +31,19 @@ FEWER = {
     "heat-windowed": {"window": 12, "tail": 6, "n_probes": 3},
     "heat-lr-win": {"window": 12, "tail": 6, "rank": 6},
 }
+# All that the others of a row do to a model its first does too, by the same functions: it runs on every family, they on
+# a few. A method that stands in no row, as a new one does, runs on every family.
+SAME_PASSES = {
+    "attention-rollout": ["attention-flow", "attention-last"],
+    "gradient-shap": ["smoothgrad"],
+    "heat": ["hessian-only", "kl-only", "no-gate", "transition-only", "uniform-transition"],
+    "heat-windowed": ["heat-lr-win"],
+    "integrated-gradients": ["gradient-norm", "input-x-gradient"],
+    "occlusion": ["kernel-shap", "lime", "shapley-sampling"],
+    "random": ["constant", "lexical-overlap", "position"],
+    "tdd-bidirectional": ["context-length-probing", "progressive-inference", "tdd-backward", "tdd-forward"],
+}
+FEW_FAMILIES = ["gpt2", "gptj", "llama"]  # fused projections, an attention of its own, grouped keys
 PROMPT = "The gate is made of iron. Answer:"
 LONGER = "Tom took a knife, and Ann had wood. The gate is made of iron. Answer:"
 
@@ -80,9 +94,22 @@ def test_the_list_is_what_is_registered() -> None:
     assert list(heat.methods()) == METHODS
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_on_every_family(method: str, family: str) -> None:
+def families_of(method: str) -> list[str]:
+    return FEW_FAMILIES if any(method in others for others in SAME_PASSES.values()) else list(FAMILIES)
+
+
+def test_what_runs_on_few_families_is_registered_and_led_by_one_that_runs_on_all() -> None:
+    assert set(FEW_FAMILIES) <= set(FAMILIES)
+    for first, others in SAME_PASSES.items():
+        assert {first, *others} <= set(METHODS)
+        assert families_of(first) == list(FAMILIES)
+    assert families_of("a-new-method") == list(FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("method", "family"), [(method, family) for method in METHODS for family in families_of(method)]
+)
+def test_every_method_on_its_families(method: str, family: str) -> None:
     lm = lm_for(method, family)
     before = snapshot(lm.model)
     config = options(method)
