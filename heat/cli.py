@@ -11,6 +11,7 @@ import typer
 
 from heat.console import run
 from heat.errors import ConfigError
+from heat.fitting.cli import app as fitting
 
 if TYPE_CHECKING:
     from heat.attribution import Attribution
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(fitting, name="fit")
 
 Model = Annotated[
     str | None, typer.Option(help="Model folder, GGUF file or hub name. Default: the embedded reader.")
