@@ -127,14 +127,14 @@ def attribute_batch(
     for indices in _grouped_by_length(encodings, batch_tokens):
         group = [encodings[index] for index in indices]
         try:
-            found = list(_attribute_group(lm, group, chosen, seed, batch_tokens))
+            attributions = list(_attribute_group(lm, group, chosen, seed, batch_tokens))
         except NonFiniteError:
             if len(group) == 1:
                 raise
             # What is padded is zero in some families (ZAYA), and the length of a zero vector has no derivative.
-            alone = (_attribute_group(lm, [each], chosen, seed, batch_tokens) for each in group)
-            found = list(chain.from_iterable(alone))
-        results.update(zip(indices, found, strict=True))
+            alone = (_attribute_group(lm, [encoded], chosen, seed, batch_tokens) for encoded in group)
+            attributions = list(chain.from_iterable(alone))
+        results.update(zip(indices, attributions, strict=True))
     return [results[index] for index in range(len(encodings))]
 
 
@@ -144,13 +144,13 @@ def _attribute_group(
     began = time.perf_counter()
     batch = collate(encodings, lm.device)
     log_probs = method.log_probs(lm, batch)
-    found = method.score(lm, batch, seed=seed, batch_tokens=batch_tokens)
-    kept = _inside_context(found, batch)
+    scores = method.score(lm, batch, seed=seed, batch_tokens=batch_tokens)
+    scores = _inside_context(scores, batch)
     per_token = (time.perf_counter() - began) / sum(len(encoded.token_ids) for encoded in encodings)
     first = 0
     for encoded in encodings:
-        own = slice(first, first + encoded.n_targets)
-        first = own.stop
+        of_text = slice(first, first + encoded.n_targets)
+        first = of_text.stop
         length = len(encoded.token_ids)
         yield _attribution(
             lm,
@@ -158,10 +158,10 @@ def _attribute_group(
             method,
             seed,
             Scores(
-                kept.scores[own, :length],
-                {name: part[own, :length] for name, part in kept.components.items()},
+                scores.scores[of_text, :length],
+                {name: part[of_text, :length] for name, part in scores.components.items()},
             ),
-            log_probs[own].detach().float().cpu(),
+            log_probs[of_text].detach().float().cpu(),
             per_token * length,
         )
 
@@ -171,17 +171,21 @@ def _attribution(
     encoded: Encoded,
     method: Method,
     seed: int,
-    found: Scores,
+    scored: Scores,
     log_probs: Tensor,
     seconds: float,
 ) -> Attribution:
-    for name, tensor in {"log-probabilities": log_probs, "scores": found.scores, **found.components}.items():
+    for name, tensor in {
+        "log-probabilities": log_probs,
+        "scores": scored.scores,
+        **scored.components,
+    }.items():
         if not bool(tensor.isfinite().all()):
             raise NonFiniteError(
                 f"method '{method.name}' on '{lm.name}' gave NaN or infinite {name}; "
                 "are the weights damaged, or is their dtype too narrow?"
             )
-    if "transition" in found.components and collapsed(found.components["transition"]):
+    if "transition" in scored.components and collapsed(scored.components["transition"]):
         _warn_of_collapse(method.name, lm.name)
     return Attribution(
         token_ids=encoded.token_ids,
@@ -190,8 +194,8 @@ def _attribution(
         text=encoded.text,
         target_span=(encoded.n_prompt, len(encoded.token_ids)),
         foil_ids=encoded.foil_ids,
-        scores=found.scores.clone(),
-        components={name: part.clone() for name, part in found.components.items()},
+        scores=scored.scores.clone(),
+        components={name: part.clone() for name, part in scored.components.items()},
         log_probs=log_probs,
         method=method.name,
         config=method.config(),
@@ -216,14 +220,14 @@ def _warn_of_collapse(method: str, model: str) -> None:
     )
 
 
-def _inside_context(found: Scores, batch: Batch) -> Scores:
+def _inside_context(scores: Scores, batch: Batch) -> Scores:
     """float32 on CPU, and exactly 0 outside each target's context."""
 
-    def kept(tensor: Tensor) -> Tensor:
+    def masked(tensor: Tensor) -> Tensor:
         inside = batch.context.to(tensor.device)
         return torch.where(inside, tensor, 0.0).detach().float().cpu()
 
-    return Scores(kept(found.scores), {name: kept(part) for name, part in found.components.items()})
+    return Scores(masked(scores.scores), {name: masked(part) for name, part in scores.components.items()})
 
 
 def _grouped_by_length(encodings: Sequence[Encoded], batch_tokens: int) -> Iterator[list[int]]:

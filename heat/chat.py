@@ -86,7 +86,7 @@ def _plain(index: int, message: Mapping[str, Any]) -> dict[str, str]:
 
 def _in_time(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], goes_on: bool) -> str:
     """Render on a thread of its own, which is ended where it takes too long."""
-    found: list[str] = []
+    texts: list[str] = []
     failed: list[BaseException] = []
 
     def render() -> None:
@@ -97,7 +97,7 @@ def _in_time(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]],
                 add_generation_prompt=not goes_on,
                 continue_final_message=goes_on,
             )
-            found.append(str(text))
+            texts.append(str(text))
         except BaseException as error:
             failed.append(error)
 
@@ -111,4 +111,4 @@ def _in_time(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]],
         raise _TookTooLongError
     if failed:
         raise failed[0]
-    return found[0]
+    return texts[0]

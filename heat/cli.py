@@ -176,9 +176,9 @@ def _show_plan(lm: "LanguageModel", encoded: "Encoded", method: "Method", *, as_
     from heat.cost.plan import calibrate
     from heat.cost.plan import plan as planned
 
-    found = planned(lm, encoded, method, calibrate(lm, encoded))
+    estimate = planned(lm, encoded, method, calibrate(lm, encoded))
     if as_json:
-        print(json.dumps(asdict(found), indent=2))
+        print(json.dumps(asdict(estimate), indent=2))
         return
     from rich.console import Console
     from rich.table import Table
@@ -187,14 +187,14 @@ def _show_plan(lm: "LanguageModel", encoded: "Encoded", method: "Method", *, as_
     table.add_column("part")
     table.add_column("forward-equivalents", justify="right")
     table.add_column("seconds, about", justify="right")
-    for part, cost in found.forward_equivalents.items():
-        table.add_row(part, f"{cost:,.1f}", f"{found.seconds[part]:,.2f}")
-    total, seconds = sum(found.forward_equivalents.values()), sum(found.seconds.values())
+    for part, cost in estimate.forward_equivalents.items():
+        table.add_row(part, f"{cost:,.1f}", f"{estimate.seconds[part]:,.2f}")
+    total, seconds = sum(estimate.forward_equivalents.values()), sum(estimate.seconds.values())
     table.add_row("all", f"{total:,.1f}", f"{seconds:,.2f}")
     Console().print(table)
     print(
-        f"{found.method} on {found.n_tokens} tokens for {found.n_targets} target tokens; "
-        f"memory about {found.peak_bytes / 2**30:.2f} GiB at the peak; nothing was computed yet"
+        f"{estimate.method} on {estimate.n_tokens} tokens for {estimate.n_targets} target tokens; "
+        f"memory about {estimate.peak_bytes / 2**30:.2f} GiB at the peak; nothing was computed yet"
     )
 
 

@@ -69,7 +69,7 @@ def lacks_memory(error: BaseException) -> bool:
         Whether it does.
     """
     text = str(error).lower()
-    return isinstance(error, MemoryError) or any(each in text for each in _OF_MEMORY)
+    return isinstance(error, MemoryError) or any(phrase in text for phrase in _OF_MEMORY)
 
 
 def describe(error: Exception) -> str:

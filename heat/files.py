@@ -118,15 +118,15 @@ def read_chat(path: str) -> Messages:
     """
     name = "standard input" if path == "-" else f"'{path}'"
     try:
-        found: Any = json.loads(read_prompt(path))
+        messages: Any = json.loads(read_prompt(path))
     except RecursionError as error:
         raise PromptFileError(f"{name} is no JSON that can be read: it is nested too deep") from error
     except ValueError as error:
         raise PromptFileError(f"{name} is no JSON: {str(error).partition(';')[0]}") from error
     shape = 'a list such as [{"role": "user", "content": "Hello"}]'
-    if not isinstance(found, list) or not found:
+    if not isinstance(messages, list) or not messages:
         raise PromptFileError(f"{name} holds no chat messages; it should be {shape}")
-    for index, message in enumerate(found):
+    for index, message in enumerate(messages):
         fields = {"role", "content"}
         if (
             not isinstance(message, dict)
@@ -137,7 +137,7 @@ def read_chat(path: str) -> Messages:
             raise PromptFileError(
                 f"message {index} in {name} is not a role and a content, both text; the file should be {shape}"
             )
-    return found
+    return messages
 
 
 def _is_content(value: object) -> bool:

@@ -4,14 +4,15 @@ import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, ClassVar, Literal, Protocol, get_type_hints
+from typing import Any, ClassVar, Literal, get_type_hints
 
 import torch
 from pydantic import TypeAdapter, ValidationError
 from torch import Tensor
-from transformers import PreTrainedModel
+from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
+from heat.components.component import Component
 from heat.errors import ConfigError
 from heat.internals.forward import target_log_probs, token_vectors
 from heat.internals.state import frozen
@@ -162,38 +163,6 @@ class Method(ABC):
         return asdict(self)
 
 
-class Component(Protocol):
-    """A part of scores: its options, and how it is computed. A frozen dataclass in `heat/components/`."""
-
-    def key(self) -> dict[str, Any]:
-        """What its numbers depend on: components with equal keys compute equal numbers (with the same seed)."""
-        ...
-
-    def compute(self, model: PreTrainedModel, batch: Batch, *, seed: int, batch_tokens: int) -> Tensor:
-        """The part of every context token.
-
-        Args:
-            model: The model; left as it was.
-            batch: B sequences with R targets.
-            seed: Seed of whatever is drawn.
-            batch_tokens: Tokens that one pass may hold.
-
-        Returns:
-            [R, T], 0 outside each target's context.
-        """
-        ...
-
-    def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
-        """Work for one text, in forward passes over it; a backward pass counts 1.
-
-        Args:
-            n_tokens: Length of the context.
-            n_targets: Number of targets.
-            n_layers: Number of the model's blocks; None for no more than the component goes through.
-        """
-        ...
-
-
 @dataclass(frozen=True)
 class MadeOfParts(Method):
     """A method whose scores are put together from components, which another method may have in common with it."""
@@ -224,22 +193,25 @@ class MadeOfParts(Method):
             Name of a part to the options it depends on. Methods that say the same of a part compute the same
             numbers for it (with the same seed).
         """
-        return {name: each.key() for name, each in self.components().items()}
+        return {name: component.key() for name, component in self.components().items()}
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         parts = {
-            name: each.compute(lm.model, batch, seed=seed, batch_tokens=batch_tokens)
-            for name, each in self.components().items()
+            name: component.compute(lm.model, batch, seed=seed, batch_tokens=batch_tokens)
+            for name, component in self.components().items()
         }
         return self.combined(parts, batch)
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents of each part; see `Method.costs`."""
-        return {name: each.cost(n_tokens, n_targets) for name, each in self.components().items()}
+        return {name: component.cost(n_tokens, n_targets) for name, component in self.components().items()}
 
+    @override
     def costs_in(self, n_tokens: int, n_targets: int, n_layers: int) -> dict[str, float]:
-        """Forward-equivalents of each part; see `Method.costs_in`."""
-        return {name: each.cost(n_tokens, n_targets, n_layers) for name, each in self.components().items()}
+        return {
+            name: component.cost(n_tokens, n_targets, n_layers)
+            for name, component in self.components().items()
+        }

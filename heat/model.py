@@ -196,13 +196,13 @@ def load(
             # bitsandbytes would pack 4-bit weights on CPU for a product that has no derivative.
             module.support_avx512bf16_for_cpu = False
     _check_finite(source, model)
-    found = getattr(config, "_commit_hash", None)
+    commit = getattr(config, "_commit_hash", None)
     if local is not None:
-        found = gguf.revision(local) if file else folder_revision(local)
-    if found is not None and quantization is not None:
-        found += f"+{quantization}"  # other numbers, so another revision
+        commit = gguf.revision(local) if file else folder_revision(local)
+    if commit is not None and quantization is not None:
+        commit += f"+{quantization}"  # other numbers, so another revision
     name = source if name_or_path is not None else "embedded reader"
-    lm = LanguageModel(model=model, tokenizer=tokenizer, name=name, revision=found or "unknown")
+    lm = LanguageModel(model=model, tokenizer=tokenizer, name=name, revision=commit or "unknown")
     check(model, source)
     return lm
 

@@ -53,8 +53,8 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, text: str, *, add_special_token
         offsets = tuple((0, 0) if extra else span for span, extra in zip(offsets, added, strict=True))
         if _truthful(tokenizer, text, token_ids, offsets, added):
             return Tokenized(token_ids, offsets, added)
-    own = [token for token, extra in zip(token_ids, added, strict=True) if not extra]
-    spans = iter(spans_by_decoding(lambda length: decode(tokenizer, own[:length]), len(own), text))
+    text_ids = [token for token, extra in zip(token_ids, added, strict=True) if not extra]
+    spans = iter(spans_by_decoding(lambda length: decode(tokenizer, text_ids[:length]), len(text_ids), text))
     offsets = tuple((0, 0) if extra else next(spans) for extra in added)
     if not _truthful(tokenizer, text, token_ids, offsets, added):
         raise OffsetsError(

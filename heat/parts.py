@@ -44,13 +44,13 @@ def recombine(attribution: Attribution, method: str | Method, **config: Any) -> 
             "was not made with; attribute with it"
         )
     names = chosen.parts(_longest_context(attribution))
-    found = chosen.combined({name: attribution.components[name] for name in names}, _batch(attribution))
-    inside = torch.arange(found.scores.shape[1]) < _contexts(attribution)[:, None]
+    combined = chosen.combined({name: attribution.components[name] for name in names}, _batch(attribution))
+    inside = torch.arange(combined.scores.shape[1]) < _contexts(attribution)[:, None]
     first, end = attribution.target_span
     return replace(
         attribution,
-        scores=torch.where(inside, found.scores, 0.0),
-        components={name: torch.where(inside, part, 0.0) for name, part in found.components.items()},
+        scores=torch.where(inside, combined.scores, 0.0),
+        components={name: torch.where(inside, part, 0.0) for name, part in combined.components.items()},
         method=chosen.name,
         config=chosen.config(),
         forward_equivalents=1.0 + chosen.cost(first, end - first),

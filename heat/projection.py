@@ -50,15 +50,15 @@ def projection(text: str, words: Sequence[Span], offsets: Sequence[Span]) -> csr
         raise ProjectionError("the text has no words to score")
     if max(end for _, end in (*words, *offsets)) > len(text):
         raise ProjectionError(f"a word or token ends beyond the text, which has {len(text)} characters")
-    found = counts(text, words, offsets)
-    bare = np.flatnonzero(found.sum(axis=0) == 0)
+    matrix = counts(text, words, offsets)
+    bare = np.flatnonzero(matrix.sum(axis=0) == 0)
     if len(bare):
         start, end = words[bare[0]]
         raise ProjectionError(
             f"no token covers word {bare[0]} ({text[start:end]!r} at {start}); the tokenizer drops it"
         )
-    found.data /= np.repeat(found.sum(axis=1), np.diff(found.indptr))
-    return found
+    matrix.data /= np.repeat(matrix.sum(axis=1), np.diff(matrix.indptr))
+    return matrix
 
 
 def counts(text: str, words: Sequence[Span], offsets: Sequence[Span]) -> csr_array[np.float64]:
@@ -131,8 +131,8 @@ def word_scores(
     reduce = np.maximum if aggregation == "max" else np.add
     shares = np.ones_like(by_word.data) if aggregation == "max" else by_word.data
     starts = by_word.indptr[:-1]
-    found = reduce.reduceat(values[..., by_word.indices] * shares, starts, axis=-1)
-    return np.asarray(found / np.add.reduceat(shares, starts) if aggregation == "mean" else found)
+    reduced = reduce.reduceat(values[..., by_word.indices] * shares, starts, axis=-1)
+    return np.asarray(reduced / np.add.reduceat(shares, starts) if aggregation == "mean" else reduced)
 
 
 def outside_share(scores: ArrayLike, text: str, words: Sequence[Span], offsets: Sequence[Span]) -> float:

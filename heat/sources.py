@@ -28,21 +28,21 @@ def sources_of(lm: LanguageModel, token_ids: list[int], kind: Sources) -> list[i
     Returns:
         Sources counted from 0, and -1 for a beginning-of-text token at the start, which is none.
     """
-    kept = int(token_ids[0] == lm.bos_token_id)
-    own = token_ids[kept:]
+    n_bos = int(token_ids[0] == lm.bos_token_id)
+    text_ids = token_ids[n_bos:]
     if lm.tokenizer is None:
-        return [-1] * kept + list(range(len(own)))
+        return [-1] * n_bos + list(range(len(text_ids)))
     tokenizer = lm.tokenizer
-    text = decode(tokenizer, own)
-    spans = spans_by_decoding(lambda length: decode(tokenizer, own[:length]), len(own), text)
+    text = decode(tokenizer, text_ids)
+    spans = spans_by_decoding(lambda length: decode(tokenizer, text_ids[:length]), len(text_ids), text)
     parts = split_words(text) if kind == "words" else [match.span() for match in _SENTENCE.finditer(text)]
     at = [-1] * len(text)
     for index, (start, end) in enumerate(parts):
         at[start:end] = [index] * (end - start)
-    found, numbers = [], dict[int, int]()
+    sources, numbers = [], dict[int, int]()
     latest = 0
     for start, end in spans:
         latest = next((part for part in at[start:end] if part >= 0), latest)
         # Counted by the tokens that open them: a part whose tokens all belong to the one before has no number.
-        found.append(numbers.setdefault(latest, len(numbers)))
-    return [-1] * kept + found
+        sources.append(numbers.setdefault(latest, len(numbers)))
+    return [-1] * n_bos + sources

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.errors import FitError
@@ -42,10 +43,11 @@ class At2(Method):
 
     weights: str | None = None
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`.
+        """Score every context token.
 
         Raises:
             FitError: There are no weights for the model, or they are another model's.
@@ -59,13 +61,14 @@ class At2(Method):
                 scores += torch.einsum("h,rht->rt", weights.to(rows), rows).to(scores.device)
         return Scores(scores)
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`. What learning the weights took is not counted."""
+        # What learning the weights took is not counted.
         return {"attention": 1.0}
 
     @classmethod
+    @override
     def obstacle(cls, lm: LanguageModel) -> str:
-        """Models that nothing was learned of."""
         if stored(lm).is_file():
             return ""
         return f"'at2' has no weights for '{lm.name}' of revision {lm.revision}: run `{fit_command(lm)}`"

@@ -9,6 +9,7 @@ from pydantic import Field
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import maximum_flow
 from torch import Tensor
+from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.components.transition import flow
@@ -35,10 +36,10 @@ class AttentionRollout(Method):
     source = "Abnar & Zuidema 2020, eq. 1"
     needs = ("forward", "attention")
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
             _, blocks = capture_attention(lm.model, batch, token_vectors(lm.model, batch))
             rho = torch.nn.functional.one_hot(batch.positions, batch.token_ids.shape[1])
@@ -52,8 +53,8 @@ class AttentionRollout(Method):
                 rho = 0.5 * rho + 0.5 * moved
         return Scores(rho)
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"attention": 1.0}
 
 
@@ -70,16 +71,16 @@ class AttentionLast(Method):
     source = "Abnar & Zuidema 2020, raw attention"
     needs = ("forward", "attention")
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
             _, blocks = capture_attention(lm.model, batch, token_vectors(lm.model, batch))
             return Scores(target_rows(blocks[-1], batch).mean(1))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"attention": 1.0}
 
 
@@ -105,10 +106,11 @@ class AttentionFlow(Method):
 
     max_tokens: Annotated[int, Field(ge=1)] = 64
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`.
+        """Score every context token.
 
         Raises:
             PromptTooLongError: A context is longer than `max_tokens`.
@@ -130,8 +132,9 @@ class AttentionFlow(Method):
             scores[target, columns] = (flows / flows.sum()).float()
         return Scores(scores)
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`. The flows themselves are not counted."""
+        """Forward-equivalents of the pass; the flows themselves are not counted."""
         return {"attention": 1.0}
 
 
@@ -156,17 +159,17 @@ class ValueNorms(Method):
 
     layers: Annotated[int, Field(ge=1)] | None = None
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
             _, blocks = capture_attention(lm.model, batch, token_vectors(lm.model, batch))
             norms = [_moved_norms(block, batch) for block in blocks[-(self.layers or len(blocks)) :]]
         return Scores(torch.stack([norm.to(norms[0].device) for norm in norms]).mean(0))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"attention": 1.0}
 
 
@@ -184,16 +187,16 @@ class Relevance(Method):
     source = "Chefer et al. 2021, eq. 5-6"
     needs = ("forward", "gradients", "attention")
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         return Scores(
             flow(lm.model, batch, kind="gradient", residual="full", layers=None, batch_tokens=batch_tokens)
         )
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"relevance": 1.0 + n_targets}
 
 
@@ -217,8 +220,8 @@ def max_flows(capacities: Tensor) -> Tensor:
         shape=((n_layers + 1) * n_tokens,) * 2,
     )
     source = (n_layers + 1) * n_tokens - 1
-    found = [maximum_flow(graph, source, sink).flow_value for sink in range(n_tokens)]
-    return torch.tensor(found, dtype=torch.float64) / scale
+    flow_values = [maximum_flow(graph, source, sink).flow_value for sink in range(n_tokens)]
+    return torch.tensor(flow_values, dtype=torch.float64) / scale
 
 
 def _moved_norms(block: BlockAttention, batch: Batch) -> Tensor:

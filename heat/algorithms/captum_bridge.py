@@ -94,22 +94,22 @@ def one_by_one(
     with frozen(lm.model), torch.enable_grad():
         for index, inside in enumerate(batch.context):
             text = _text(lm.model, batch, index, batch_tokens)
-            found = _with_less_memory(text, explain, _seed(text, seed)).detach()
-            scores = scores.to(found.dtype)
-            scores[index, inside.cpu()] = found
+            values = _with_less_memory(text, explain, _seed(text, seed)).detach()
+            scores = scores.to(values.dtype)
+            scores[index, inside.cpu()] = values
     return scores
 
 
 def _text(model: PreTrainedModel, batch: Batch, index: int, batch_tokens: int) -> Text:
     row, position = int(batch.rows[index]), int(batch.positions[index])
     # Up to the target itself, whose embedding belongs to the `mean` baseline.
-    own = batch.attention_mask[row, : position + 2].nonzero()[:, 0]
+    columns = batch.attention_mask[row, : position + 2].nonzero()[:, 0]
     alone = replace(
         batch.of_targets(torch.tensor([index], device=batch.rows.device)),
-        token_ids=batch.token_ids[row, own][None],
-        attention_mask=torch.ones_like(own)[None],
-        rows=torch.zeros_like(own[:1]),
-        positions=torch.full_like(own[:1], len(own) - 2),
+        token_ids=batch.token_ids[row, columns][None],
+        attention_mask=torch.ones_like(columns)[None],
+        rows=torch.zeros_like(columns[:1]),
+        positions=torch.full_like(columns[:1], len(columns) - 2),
     )
     embeddings = at_least_float32(token_vectors(model, alone))[:, :-1].cpu().requires_grad_()
     return Text(model, alone, embeddings, rows_within(batch_tokens, embeddings.shape[1]))

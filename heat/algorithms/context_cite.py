@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from heat.algorithms.draws import generator_of
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
@@ -53,10 +54,10 @@ class ContextCite(Method):
     alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
     keep: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         scores = torch.zeros(batch.context.shape)
         for target, inside in enumerate(batch.context.cpu()):
             token_ids = batch.token_ids[batch.rows[target]].cpu()[inside]
@@ -78,8 +79,9 @@ class ContextCite(Method):
             scores[target, inside] = torch.where(source_of >= 0, shared[source_of.clamp_min(0)], 0.0)
         return Scores(scores)
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`. A pass over a share of the tokens counts as that share.
+        """Forward-equivalents; a pass over a share of the tokens counts as that share.
 
         An estimate: the texts of a pass are padded to the longest of them, about √(2 ln m) standard deviations above
         the mean of m binomials.
@@ -129,17 +131,17 @@ def _log_odds(lm: LanguageModel, one: Batch, token_ids: Tensor, left_in: Tensor,
         [J], float32 (float64 for a float64 model).
     """
 
-    def work(some: Tensor) -> Tensor:
+    def work(masks: Tensor) -> Tensor:
         # A stable sort brings what is left to the front, in order.
-        order = (~some).long().argsort(dim=-1, stable=True)[:, : int(some.sum(-1).max())]
-        rows = torch.arange(len(some))
-        foils = None if one.foil_ids is None else one.foil_ids.expand(len(some))
+        order = (~masks).long().argsort(dim=-1, stable=True)[:, : int(masks.sum(-1).max())]
+        rows = torch.arange(len(masks))
+        foils = None if one.foil_ids is None else one.foil_ids.expand(len(masks))
         part = Batch(
             token_ids=token_ids[order].to(lm.device),
-            attention_mask=some.gather(1, order).long().to(lm.device),
+            attention_mask=masks.gather(1, order).long().to(lm.device),
             rows=rows.to(lm.device),
-            positions=(some.sum(-1) - 1).to(lm.device),
-            target_ids=one.target_ids.expand(len(some)),
+            positions=(masks.sum(-1) - 1).to(lm.device),
+            target_ids=one.target_ids.expand(len(masks)),
             foil_ids=foils,
         )
         values = at_targets(lm.model, part, token_vectors(lm.model, part))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.internals.forward import at_least_float32, at_targets, token_vectors
@@ -28,14 +29,14 @@ class ContrastiveGradient(Method):
     source = "Yin & Neubig 2022, contrastive gradient norm; the foil where none is given ours"
     needs = ("forward", "gradients")
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         rows = batch.one_target_per_row()
 
-        def work(some: Tensor) -> Tensor:
-            part, _ = rows.of_rows(some)
+        def work(chosen: Tensor) -> Tensor:
+            part, _ = rows.of_rows(chosen)
             embeddings = token_vectors(lm.model, part).requires_grad_()
             values = at_targets(lm.model, part, embeddings)
             targets = part.target_ids.to(values.device)[:, None]
@@ -51,6 +52,6 @@ class ContrastiveGradient(Method):
             size = rows_within(batch_tokens, batch.token_ids.shape[1])
             return Scores(torch.cat(list(in_parts(rows.rows, size, work))))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"gradients": 2.0 * n_targets}

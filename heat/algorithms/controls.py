@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from heat.algorithms.draws import generator_of
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
@@ -26,17 +27,17 @@ class Random(Method):
     needs = ()
     kind = "control"
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         scores = torch.zeros(batch.context.shape)
         for index, inside in enumerate(batch.context.cpu()):
             scores[index, inside] = torch.rand(int(inside.sum()), generator=generator_of(batch, index, seed))
         return Scores(scores)
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {}
 
 
@@ -51,14 +52,14 @@ class Constant(Method):
     kind = "control"
     only_named = "says nothing: a control of robustness"
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         return Scores(batch.context.to(torch.float32))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {}
 
 
@@ -72,15 +73,15 @@ class Position(Method):
     needs = ()
     kind = "control"
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         places = batch.context.cumsum(-1).to(torch.float32)
         return Scores(places / batch.context.sum(-1, keepdim=True))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {}
 
 
@@ -103,18 +104,18 @@ class LexicalOverlap(Method):
 
     tail: Annotated[int, Field(ge=1)] = 16
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         scores = torch.zeros(batch.context.shape)
         for index, inside in enumerate(batch.context.cpu()):
             token_ids = batch.token_ids[batch.rows[index]].cpu()[inside].tolist()
             scores[index, inside] = self._overlap(lm, token_ids)
         return Scores(scores)
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {}
 
     def _overlap(self, lm: LanguageModel, token_ids: list[int]) -> Tensor:

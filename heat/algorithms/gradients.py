@@ -15,6 +15,7 @@ from captum.attr import (
 )
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from heat.algorithms.captum_bridge import Text, one_by_one
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
@@ -47,11 +48,10 @@ class IntegratedGradientsMethod(Method):
     n_steps: Annotated[int, Field(ge=1)] = 50
     baseline: Replacement = "zero"
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
-
         def explain(part: Batch, embeddings: Tensor, arguments: dict[str, Any]) -> Tensor:
             start = replacement(lm.model, part, embeddings, self.baseline)
             result: Tensor = IntegratedGradients(_forward(lm)).attribute(
@@ -67,8 +67,8 @@ class IntegratedGradientsMethod(Method):
             _by_parts(lm, batch, rows_within(batch_tokens, self.n_steps * batch.token_ids.shape[1]), explain)
         )
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"gradients": 2.0 * self.n_steps * n_targets}
 
 
@@ -82,19 +82,18 @@ class InputXGradientMethod(Method):
     needs = ("forward", "gradients")
     signed = True
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
-
         def explain(part: Batch, embeddings: Tensor, arguments: dict[str, Any]) -> Tensor:
             result: Tensor = InputXGradient(_forward(lm)).attribute(embeddings, **arguments)
             return result.sum(-1)
 
         return Scores(_by_parts(lm, batch, rows_within(batch_tokens, batch.token_ids.shape[1]), explain))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"gradients": 2.0 * n_targets}
 
 
@@ -107,11 +106,10 @@ class GradientNorm(Method):
     source = "Simonyan et al. 2014 (captum); norm over the embedding ours"
     needs = ("forward", "gradients")
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
-
         def explain(part: Batch, embeddings: Tensor, arguments: dict[str, Any]) -> Tensor:
             result: Tensor = Saliency(_forward(lm)).attribute(embeddings, abs=False, **arguments)
             norms: Tensor = torch.linalg.vector_norm(at_least_float32(result), dim=-1)
@@ -119,8 +117,8 @@ class GradientNorm(Method):
 
         return Scores(_by_parts(lm, batch, rows_within(batch_tokens, batch.token_ids.shape[1]), explain))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"gradients": 2.0 * n_targets}
 
 
@@ -148,10 +146,10 @@ class LayerIntegratedGradientsMethod(Method):
     n_steps: Annotated[int, Field(ge=1)] = 50
     baseline: Replacement = "zero"
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         blocks = decoder_blocks(lm.model)
         layer = len(blocks) // 2 if self.layer is None else self.layer
         if layer >= len(blocks):
@@ -180,12 +178,14 @@ class LayerIntegratedGradientsMethod(Method):
             _by_parts(lm, batch, rows_within(batch_tokens, self.n_steps * batch.token_ids.shape[1]), explain)
         )
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`. At the middle block of an even number, or else at the first."""
+        """Forward-equivalents for the middle block of an even number, or else for the first."""
         return self._costs_above(0.5 if self.layer is None else 1.0, n_targets)
 
+    @override
     def costs_in(self, n_tokens: int, n_targets: int, n_layers: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs_in`. The backward pass ends at the block."""
+        """Forward-equivalents; the backward pass ends at the block."""
         layer = n_layers // 2 if self.layer is None else self.layer
         return self._costs_above(max(0.0, 1.0 - layer / n_layers), n_targets)
 
@@ -216,11 +216,10 @@ class GradientShapMethod(Method):
     noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.1
     baseline: Replacement = "zero"
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
-
         def explain(text: Text) -> Tensor:
             # captum would take all samples in one pass, so it is called with as many as fit.
             total = torch.zeros_like(text.embeddings)
@@ -235,15 +234,15 @@ class GradientShapMethod(Method):
 
         return Scores(one_by_one(lm, batch, explain, seed=seed, batch_tokens=batch_tokens))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"gradients": 2.0 * self.n_samples * n_targets}
 
 
 @register("smoothgrad")
 @dataclass(frozen=True)
 class SmoothGrad(Method):
-    """Euclidean length, at each embedding, of the gradient averaged over noisy embeddings.
+    """L2 norm, at each embedding, of the gradient averaged over noisy embeddings.
 
     Attributes:
         n_samples: Draws of the noise.
@@ -257,11 +256,10 @@ class SmoothGrad(Method):
     n_samples: Annotated[int, Field(ge=1)] = 25
     noise: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.15
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
-
         def explain(text: Text) -> Tensor:
             result: Tensor = NoiseTunnel(Saliency(text.forward)).attribute(
                 text.embeddings,
@@ -275,8 +273,8 @@ class SmoothGrad(Method):
 
         return Scores(one_by_one(lm, batch, explain, seed=seed, batch_tokens=batch_tokens))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"gradients": 2.0 * self.n_samples * n_targets}
 
 
@@ -311,12 +309,12 @@ def _by_parts(
     """Call `explain` with a row of its own for each target, some rows at a time; [R, T]."""
     rows = batch.one_target_per_row()
 
-    def work(some: Tensor) -> Tensor:
-        part, _ = rows.of_rows(some)
-        given = (part.attention_mask, part.position_ids, part.positions, part.foil_ids)
+    def work(chosen: Tensor) -> Tensor:
+        part, _ = rows.of_rows(chosen)
+        forward_args = (part.attention_mask, part.position_ids, part.positions, part.foil_ids)
         arguments = {
             "target": part.target_ids,
-            "additional_forward_args": given if part.foil_ids is not None else given[:3],
+            "additional_forward_args": forward_args if part.foil_ids is not None else forward_args[:3],
         }
         return explain(part, token_vectors(lm.model, part).requires_grad_(), arguments).detach()
 

@@ -7,15 +7,17 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
+from heat.components.component import Component
 from heat.components.curvature import Curvature, Mode, Products
 from heat.components.information import Information, Mask, information
 from heat.components.prefix import suffix_cost
 from heat.components.transition import Kind, Residual, Transition, shares
 from heat.components.windows import Windows, windows_of
 from heat.errors import ConfigError
-from heat.method import Component, MadeOfParts, Scores
+from heat.method import MadeOfParts, Scores
 from heat.model import LanguageModel
 from heat.registry import register
 
@@ -91,8 +93,8 @@ class MixOptions(CurvatureOptions, InformationOptions):
                 "beta and gamma are both 0, which leaves no score; give at least one of them weight"
             )
 
+    @override
     def components(self) -> dict[str, Component]:
-        """Curvature and information."""
         return {
             "curvature": Curvature(self.mode, self.products, self.n_probes),
             "information": Information(self.mask),
@@ -120,15 +122,15 @@ class Heat(TransitionOptions, MixOptions):
     needs = ("forward", "gradients", "second-derivatives", "attention")
     kind = "heat"
 
+    @override
     def components(self) -> dict[str, Component]:
-        """Transition, curvature and information."""
         return {
             "transition": Transition(self.transition, self.residual),
             **MixOptions.components(self),
         }
 
+    @override
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
-        """M_i (β S_i + γ I_i); see `MadeOfParts.combined`."""
         return Scores(parts["transition"] * self.mixed(parts), parts)
 
 
@@ -142,8 +144,8 @@ class LowRankOptions(Heat):
 
     rank: Annotated[int, Field(ge=1)] = 64
 
+    @override
     def components(self) -> dict[str, Component]:
-        """Those of HEAT, with the low-rank curvature."""
         low_rank = Curvature(self.mode, self.products, self.n_probes, rank=self.rank)
         return super().components() | {"curvature": low_rank}
 
@@ -171,8 +173,8 @@ class HeatLayerSampling(Heat):
 
     layers: Annotated[int, Field(ge=1)] = 6
 
+    @override
     def components(self) -> dict[str, Component]:
-        """Those of HEAT, of the top blocks."""
         return super().components() | {
             "transition": Transition(self.transition, self.residual, self.layers),
             "curvature": Curvature(self.mode, self.products, self.n_probes, layers=self.layers),
@@ -206,24 +208,25 @@ class HeatWindowed(Heat):
     span: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     refine: Annotated[float, Field(ge=0, le=1)] = 0.5
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         windows = [self._windows(lm, batch, target) for target in range(len(batch.rows))]
         longest = int(batch.context.sum(-1).max())
-        if self._span(longest) == 1 and all(len(each.columns) == 1 for each in windows):
+        if self._span(longest) == 1 and all(len(of_target.columns) == 1 for of_target in windows):
             return super().score(lm, batch, seed=seed, batch_tokens=batch_tokens)
         averaged = [
             self._averaged(lm, batch, target, windows[target], seed, batch_tokens)
             for target in range(len(batch.rows))
         ]
-        parts = {name: torch.stack([each[name] for each in averaged]) for name in averaged[0]}
+        parts = {name: torch.stack([of_target[name] for of_target in averaged]) for name in averaged[0]}
         parts["transition"] = shares(parts["transition"], batch)
         return self.combined(parts, batch)
 
+    @override
     def parts(self, n_tokens: int) -> dict[str, dict[str, Any]]:
-        """See `MadeOfParts.parts`; a prompt that fits into one window has the parts of plain HEAT."""
+        """Components and their options; a prompt that fits into one window has the parts of plain HEAT."""
         parts = super().parts(n_tokens)
         if n_tokens <= self.window + self.tail and self._span(n_tokens) == 1:
             return parts
@@ -235,20 +238,22 @@ class HeatWindowed(Heat):
         }
         return {name: options | windows for name, options in parts.items()}
 
+    @override
     def costs_in(self, n_tokens: int, n_targets: int, n_layers: int) -> dict[str, float]:
-        """Forward-equivalents of each part; see `Method.costs_in`."""
         return self.costs(n_tokens, n_targets)
 
+    @override
     def log_probs(self, lm: LanguageModel, batch: Batch) -> Tensor:
         """The target's log-probability behind the last window, the longest piece of text that is all the prompt's."""
-        found = []
+        log_probs = []
         for target in range(len(batch.rows)):
             windows = self._windows(lm, batch, target).batch
-            found.append(super().log_probs(lm, windows.of_rows(windows.rows[-1:])[0]))
-        return torch.cat(found)
+            log_probs.append(super().log_probs(lm, windows.of_rows(windows.rows[-1:])[0]))
+        return torch.cat(log_probs)
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents of each part; see `Method.costs`. The share of refined spans is a guess of a fifth."""
+        """Forward-equivalents by part; the share of refined spans is assumed to be a fifth."""
         width = min(n_tokens, self.window + self.tail)
         windows = 1 if width == n_tokens else 1 + -(-(n_tokens - width) // (self.window // 2))
         one = super().costs(width, 1)
@@ -317,8 +322,8 @@ class NoGate(MixOptions):
     needs = ("forward", "gradients", "second-derivatives")
     kind = "ablation"
 
+    @override
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
-        """β S_i + γ I_i; see `MadeOfParts.combined`."""
         return Scores(self.mixed(parts), parts)
 
 
@@ -332,8 +337,8 @@ class UniformTransition(MixOptions):
     needs = ("forward", "gradients", "second-derivatives")
     kind = "ablation"
 
+    @override
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
-        """(β S_i + γ I_i) / n; see `MadeOfParts.combined`."""
         uniform = shares(batch.context.to(parts["information"]), batch)
         return Scores(uniform * self.mixed(parts), {"transition": uniform, **parts})
 
@@ -348,12 +353,12 @@ class TransitionOnly(TransitionOptions):
     needs = ("forward", "gradients", "attention")
     kind = "ablation"
 
+    @override
     def components(self) -> dict[str, Component]:
-        """The transition."""
         return {"transition": Transition(self.transition, self.residual)}
 
+    @override
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
-        """M_i; see `MadeOfParts.combined`."""
         return Scores(parts["transition"], parts)
 
 
@@ -367,12 +372,12 @@ class HessianOnly(CurvatureOptions):
     needs = ("forward", "gradients", "second-derivatives")
     kind = "ablation"
 
+    @override
     def components(self) -> dict[str, Component]:
-        """The curvature."""
         return {"curvature": Curvature(self.mode, self.products, self.n_probes)}
 
+    @override
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
-        """S_i; see `MadeOfParts.combined`."""
         return Scores(parts["curvature"], parts)
 
 
@@ -386,12 +391,12 @@ class KlOnly(InformationOptions):
     needs = ("forward",)
     kind = "ablation"
 
+    @override
     def components(self) -> dict[str, Component]:
-        """The information."""
         return {"information": Information(self.mask)}
 
+    @override
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
-        """I_i; see `MadeOfParts.combined`."""
         return Scores(parts["information"], parts)
 
 

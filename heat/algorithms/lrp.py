@@ -14,6 +14,7 @@ from typing import Any, Literal
 import torch
 from safetensors.torch import load_file, save_model
 from torch import Tensor
+from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.errors import MissingExtraError, UnsupportedModelError, WorkerError
@@ -52,10 +53,11 @@ class AttnLrp(Method):
 
     rules: Literal["attention", "cp"] = "attention"
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`.
+        """Score every context token.
 
         Raises:
             UnsupportedModelError: lxt has no rules for the model's family.
@@ -73,18 +75,20 @@ class AttnLrp(Method):
                 json.dumps(_job(lm, batch, FAMILIES[lm.model.config.model_type], self.rules))
             )
             _run(folder)
-            found = load_file(folder / "relevance.safetensors")
+            relevance = load_file(folder / "relevance.safetensors")
         scores = torch.zeros(batch.context.shape)
         for index, inside in enumerate(batch.context.cpu()):
-            scores[index, inside] = found[str(index)]
+            scores[index, inside] = relevance[str(index)]
         return Scores(scores)
 
     @classmethod
+    @override
     def is_installed(cls) -> bool:
         """Whether lxt is there."""
         return find_spec("lxt") is not None
 
     @classmethod
+    @override
     def obstacle(cls, lm: LanguageModel) -> str:
         """Families that lxt has no rules for."""
         family = lm.model.config.model_type
@@ -92,8 +96,8 @@ class AttnLrp(Method):
             return ""
         return f"'attn-lrp' knows the families {', '.join(FAMILIES)}, and '{lm.name}' is of '{family}'"
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents, without the process's start; see `Method.costs`."""
         return {"gradients": 2.0 * n_targets}
 
 

@@ -43,12 +43,12 @@ def main(folder: Path) -> None:
     torch.set_num_threads(job["threads"])
     patch(job["family"], job["rules"])
     model = _load(folder, job["device"])
-    found: dict[str, Tensor] = {}
+    relevances: dict[str, Tensor] = {}
     logits = []
     for index, text in enumerate(job["texts"]):
-        found[str(index)], logit = relevance(model, text["token_ids"], text["target"], text["foil"])
+        relevances[str(index)], logit = relevance(model, text["token_ids"], text["target"], text["foil"])
         logits.append(logit)
-    save_file({**found, "logits": torch.stack(logits)}, folder / "relevance.safetensors")
+    save_file({**relevances, "logits": torch.stack(logits)}, folder / "relevance.safetensors")
 
 
 def patch(family: str, rules: str) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from heat.algorithms.captum_bridge import Text, one_by_one
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
@@ -69,11 +70,10 @@ class Owen(Method):
     budget: Annotated[int, Field(ge=2)] = 200
     baseline: Replacement = "zero"
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
-
         def explain(text: Text) -> Tensor:
             baseline = text.baseline(self.baseline)
 
@@ -92,8 +92,9 @@ class Owen(Method):
 
         return Scores(one_by_one(lm, batch, explain, seed=seed, batch_tokens=batch_tokens))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`. For a text of one sentence whose words are tokens."""
+        # Exact for a text of one sentence whose words are tokens.
         exact = 2.0 + _openings(grouped([Block((token,)) for token in range(n_tokens)]))
         return {"coalitions": min(float(self.budget), exact) * n_targets}
 
@@ -183,9 +184,9 @@ def owen_values(text: Block, game: Callable[[Tensor], Tensor], budget: int) -> T
         if not opened:
             continue
         coalitions = [_coalitions(standing) for standing in opened]
-        values = game(torch.cat(coalitions)).cpu().split([len(each) for each in coalitions])
-        for standing, members, found in zip(opened, coalitions, values, strict=True):
-            for part in _told_apart(standing, members, found.tolist()):
+        values = game(torch.cat(coalitions)).cpu().split([len(members) for members in coalitions])
+        for standing, members, member_values in zip(opened, coalitions, values, strict=True):
+            for part in _told_apart(standing, members, member_values.tolist()):
                 put(part)
     for standing in closed:
         share = standing.weight * (standing.value - standing.value_without)
@@ -219,11 +220,11 @@ def _price(block: Block) -> int:
 
 def _coalitions(standing: _Standing) -> Tensor:
     """Each proper coalition of a block's parts in its context, as the bits of 1, 2, ..., bool [J, n]."""
-    found = standing.context.repeat(_price(standing.block), 1)
+    coalitions = standing.context.repeat(_price(standing.block), 1)
     for bit, part in enumerate(standing.block.parts):
-        inside = torch.tensor([bool(number >> bit & 1) for number in range(1, len(found) + 1)])
-        found[inside.nonzero(), list(part.tokens)] = True
-    return found
+        inside = torch.tensor([bool(number >> bit & 1) for number in range(1, len(coalitions) + 1)])
+        coalitions[inside.nonzero(), list(part.tokens)] = True
+    return coalitions
 
 
 def _told_apart(standing: _Standing, members: Tensor, values: Sequence[float]) -> list[_Standing]:
@@ -232,14 +233,14 @@ def _told_apart(standing: _Standing, members: Tensor, values: Sequence[float]) -
     all_values = [standing.value_without, *values, standing.value]
     contexts = [standing.context, *members]
     n_parts = len(parts)
-    found = []
+    parts_in_contexts = []
     for bit, part in enumerate(parts):
         for number in range(1 << n_parts):
             if number >> bit & 1:
                 continue
             size = number.bit_count()
             share = factorial(size) * factorial(n_parts - 1 - size) / factorial(n_parts)
-            found.append(
+            parts_in_contexts.append(
                 _Standing(
                     part,
                     contexts[number],
@@ -248,4 +249,4 @@ def _told_apart(standing: _Standing, members: Tensor, values: Sequence[float]) -
                     standing.weight * share,
                 )
             )
-    return found
+    return parts_in_contexts

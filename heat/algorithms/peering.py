@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 from torch import Tensor, nn
+from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.errors import ConfigError
@@ -39,10 +40,11 @@ class Peering(Method):
 
     layer: Annotated[int, Field(ge=0)] | None = None
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`.
+        """Score every context token.
 
         Raises:
             ConfigError: The model has no such layer.
@@ -62,9 +64,9 @@ class Peering(Method):
             at_targets(lm.model, batch, token_vectors(lm.model, batch))
         unit = torch.nn.functional.normalize(states[0], dim=-1)
         rows = batch.rows.to(unit.device)
-        own = unit[rows, batch.positions.to(unit.device) + 1]
-        return Scores(torch.einsum("rtd,rd->rt", unit[rows], own))
+        target_states = unit[rows, batch.positions.to(unit.device) + 1]
+        return Scores(torch.einsum("rtd,rd->rt", unit[rows], target_states))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"states": 1.0}

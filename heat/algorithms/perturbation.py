@@ -11,6 +11,7 @@ from captum._utils.models.linear_model import SkLearnRidge
 from captum.attr import KernelShap, Lime, Occlusion, ShapleyValueSampling
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from heat.algorithms.captum_bridge import Text, one_by_one
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
@@ -35,11 +36,10 @@ class _Perturbation(Method):
 
     baseline: Replacement = "zero"
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
-
         def explain(text: Text) -> Tensor:
             with torch.no_grad():
                 return self._explain(text)[0, :, 0]
@@ -72,6 +72,7 @@ class OcclusionMethod(_Perturbation):
 
     window: Annotated[int, Field(ge=1)] = 1
 
+    @override
     def _explain(self, text: Text) -> Tensor:
         _, n_tokens, width = text.embeddings.shape
         result: Tensor = Occlusion(text.forward).attribute(
@@ -82,8 +83,8 @@ class OcclusionMethod(_Perturbation):
         )
         return result
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"perturbations": (1.0 + max(1, n_tokens - self.window + 1)) * n_targets}
 
 
@@ -102,14 +103,15 @@ class ShapleySampling(_Perturbation):
 
     n_samples: Annotated[int, Field(ge=1)] = 25
 
+    @override
     def _explain(self, text: Text) -> Tensor:
         result: Tensor = ShapleyValueSampling(text.forward).attribute(
             text.embeddings, feature_mask=text.tokens, n_samples=self.n_samples, **self._arguments(text)
         )
         return result
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"perturbations": (1.0 + self.n_samples * n_tokens) * n_targets}
 
 
@@ -131,6 +133,7 @@ class KernelShapMethod(_Perturbation):
 
     n_samples: Literal["auto"] | Annotated[int, Field(ge=3)] = "auto"
 
+    @override
     def _explain(self, text: Text) -> Tensor:
         arguments, n_tokens = self._arguments(text), text.embeddings.shape[1]
         if n_tokens == 1:
@@ -145,8 +148,8 @@ class KernelShapMethod(_Perturbation):
     def _samples(self, n_tokens: int) -> int:
         return 2 * n_tokens + 2048 if self.n_samples == "auto" else self.n_samples
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"perturbations": float(self._samples(n_tokens)) * n_targets}
 
 
@@ -172,6 +175,7 @@ class LimeMethod(_Perturbation):
     alpha: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     width: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.25
 
+    @override
     def _explain(self, text: Text) -> Tensor:
         method = Lime(
             text.forward,
@@ -183,8 +187,8 @@ class LimeMethod(_Perturbation):
         )
         return result
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"perturbations": float(self.n_samples) * n_targets}
 
 

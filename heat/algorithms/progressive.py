@@ -6,6 +6,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 from torch import Tensor
+from typing_extensions import override
 
 from heat.algorithms.draws import generator_of
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
@@ -54,11 +55,11 @@ def along(lm: LanguageModel, batch: Batch, embeddings: Tensor, batch_tokens: int
 
     everything = torch.arange(len(embeddings), device=embeddings.device)
     size = max(1, min(rows_within(batch_tokens, n_tokens), NUMBERS_AT_ONCE // (n_tokens * lm.vocab_size)))
-    found = list(in_parts(everything, size, work))
-    order = torch.cat([targets for targets, _, _ in found]).argsort()
+    parts = list(in_parts(everything, size, work))
+    order = torch.cat([targets for targets, _, _ in parts]).argsort()
     return (
-        torch.cat([wanted for _, wanted, _ in found])[order],
-        torch.cat([foil for _, _, foil in found])[order],
+        torch.cat([wanted for _, wanted, _ in parts])[order],
+        torch.cat([foil for _, _, foil in parts])[order],
     )
 
 
@@ -95,16 +96,16 @@ class ProgressiveInference(Method):
     needs = ("forward",)
     signed = True
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
             target, foil = along(lm, batch, token_vectors(lm.model, batch), batch_tokens)
         return Scores(forward_steps(target.exp() - foil.exp(), batch))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"predictions": 1.0}
 
 
@@ -137,39 +138,40 @@ class ProgressiveInferenceMulti(Method):
     n_copies: Annotated[int, Field(ge=1)] = 16
     mask: Replacement = "pad"
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         rows = batch.one_target_per_row()
         n_targets, n_copies = len(batch.rows), self.n_copies + 2
-        kept = torch.ones(n_copies, *batch.context.shape, dtype=torch.bool)
+        shown = torch.ones(n_copies, *batch.context.shape, dtype=torch.bool)
         # Copy 0 shows all and copy 1 none.
-        kept[1] = False
+        shown[1] = False
         for target, inside in enumerate(batch.context.cpu()):
             generator = generator_of(batch, target, seed)
             share = torch.rand(self.n_copies, 1, generator=generator)
             drawn = torch.rand(self.n_copies, int(inside.sum()), generator=generator)
-            kept[2:, target, inside] = drawn < share
+            shown[2:, target, inside] = drawn < share
         with frozen(lm.model), torch.no_grad():
             embeddings = token_vectors(lm.model, rows)
             blank = replacement(lm.model, rows, embeddings, self.mask)
-            visible = kept.to(embeddings.device)[..., None]
+            visible = shown.to(embeddings.device)[..., None]
             masked = torch.where(visible, embeddings, blank[:, None]).flatten(0, 1)
             target_values, foil_values = along(lm, rows.repeated(n_copies), masked, batch_tokens)
         values = (target_values.exp() - foil_values.exp()).unflatten(0, (n_copies, n_targets)).cpu().double()
         scores = torch.zeros(batch.context.shape)
         for target, inside in enumerate(batch.context.cpu()):
-            own, seen = values[:, target, inside], kept[:, target, inside]
+            outcomes, seen = values[:, target, inside], shown[:, target, inside]
             # Behind token i only the tokens up to i were seen.
-            coalitions = (seen[:, None] & torch.ones(own.shape[1], own.shape[1]).tril().bool()).flatten(0, 1)
+            in_view = torch.ones(outcomes.shape[1], outcomes.shape[1]).tril().bool()
+            coalitions = (seen[:, None] & in_view).flatten(0, 1)
             scores[target, inside] = shapley_regression(
-                coalitions, own.flatten(), whole=own[0, -1], empty=own[1, -1]
+                coalitions, outcomes.flatten(), whole=outcomes[0, -1], empty=outcomes[1, -1]
             ).float()
         return Scores(scores)
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"predictions": (self.n_copies + 2.0) * n_targets}
 
 
@@ -200,5 +202,6 @@ def shapley_regression(coalitions: Tensor, values: Tensor, *, whole: Tensor, emp
     # The last player's value is what the others leave of the total.
     design = members[:, :-1] - members[:, -1:]
     outcome = gains - members[:, -1] * total
-    found = torch.linalg.lstsq(weights * design, weights * outcome[:, None], driver="gelsd").solution[:, 0]
-    return torch.cat([found, (total - found.sum())[None]])
+    solution = torch.linalg.lstsq(weights * design, weights * outcome[:, None], driver="gelsd").solution
+    coefficients = solution[:, 0]
+    return torch.cat([coefficients, (total - coefficients.sum())[None]])

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 from transformers import AutoModelForMaskedLM, AutoTokenizer, PreTrainedTokenizerBase
+from typing_extensions import override
 
 from heat.algorithms.draws import generator_of
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
@@ -68,10 +69,11 @@ class ReAGent(Method):
     n_probes: Annotated[int, Field(ge=1)] = 3
     max_steps: Annotated[int, Field(ge=1)] = 150
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`.
+        """Score every context token.
 
         Raises:
             TokenizerError: `masked-lm` and the explained model share no tokens, or one has no tokenizer.
@@ -85,8 +87,9 @@ class ReAGent(Method):
                 scores[target, inside] = self._learn(lm, one, generator, batch_tokens).float()
         return Scores(scores)
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`. An upper bound: no probe stops before `max_steps`."""
+        """Forward-equivalents, an upper bound: no probe stops before `max_steps`."""
         return {"replacements": (2.0 + 2.0 * self.n_probes * self.max_steps) * n_targets}
 
     def _learn(self, lm: LanguageModel, one: Batch, generator: torch.Generator, batch_tokens: int) -> Tensor:
@@ -114,10 +117,10 @@ class ReAGent(Method):
             after = self._passes(lm, one, changed[:, running].flatten(0, 1), batch_tokens)
             drop = probability - after.unflatten(0, (steps, len(running)))
             path = logits[running] + updates(drop, replaced[:, running]).cumsum(0)
-            kept = torch.zeros_like(path, dtype=torch.bool).scatter(
+            top = torch.zeros_like(path, dtype=torch.bool).scatter(
                 2, path.topk(min(self.top_n, n_tokens)).indices, True
             )
-            alone = torch.where(kept | fixed, token_ids, replacements.drawn(drawn[:, 2])[:, running])
+            alone = torch.where(top | fixed, token_ids, replacements.drawn(drawn[:, 2])[:, running])
             enough = self._passes(lm, one, alone.flatten(0, 1), batch_tokens, rank=True) < self.top_k
             enough = enough.unflatten(0, (steps, len(running)))
             stop = torch.where(enough.any(0), enough.long().argmax(0), steps - 1)
@@ -132,23 +135,23 @@ class ReAGent(Method):
     ) -> Tensor:
         """Probability of the target behind each text [J, n], or how many tokens are more probable; float64 [J]."""
 
-        def work(some: Tensor) -> Tensor:
-            n_texts = len(some)
+        def work(token_ids: Tensor) -> Tensor:
+            n_texts = len(token_ids)
             part = Batch(
-                token_ids=some.to(lm.device),
-                attention_mask=torch.ones_like(some, device=lm.device),
+                token_ids=token_ids.to(lm.device),
+                attention_mask=torch.ones_like(token_ids, device=lm.device),
                 rows=torch.arange(n_texts, device=lm.device),
-                positions=torch.full((n_texts,), some.shape[1] - 1, device=lm.device),
+                positions=torch.full((n_texts,), token_ids.shape[1] - 1, device=lm.device),
                 target_ids=one.target_ids.expand(n_texts),
             )
             values = at_targets(lm.model, part, token_vectors(lm.model, part))
-            own = values.gather(1, part.target_ids.to(values.device)[:, None])
+            target_values = values.gather(1, part.target_ids.to(values.device)[:, None])
             if rank:
-                return (values > own).sum(-1).double().cpu()
+                return (values > target_values).sum(-1).double().cpu()
             if one.foil_ids is not None:
                 foil = values.gather(1, one.foil_ids.expand(n_texts).to(values.device)[:, None])
-                return (own - foil).double().sigmoid()[:, 0].cpu()
-            return own.double().exp()[:, 0].cpu()
+                return (target_values - foil).double().sigmoid()[:, 0].cpu()
+            return target_values.double().exp()[:, 0].cpu()
 
         return torch.cat(list(in_parts(texts, rows_within(batch_tokens, texts.shape[1]), work)))
 
@@ -248,7 +251,7 @@ def _from_masked_lm(lm: LanguageModel, token_ids: Tensor, name: str) -> _Replace
         before = decode(lm.tokenizer, token_ids[:place].tolist())
         after = decode(lm.tokenizer, token_ids[place + 1 :].tolist())
         texts.append(f"{before}{space}{tokenizer.mask_token}{after}")
-    found = []
+    suggestions = []
     # Text by text, so that none is padded.
     for text, piece in zip(texts, pieces, strict=True):
         encoded = tokenizer(text, return_tensors="pt", truncation=True)
@@ -258,18 +261,18 @@ def _from_masked_lm(lm: LanguageModel, token_ids: Tensor, name: str) -> _Replace
             said = model(**encoded).logits[0, masked[0]].float().log_softmax(-1)
             ids, probabilities = _most_probable(said[None])
             for token, probability in zip(ids[0].tolist(), probabilities[0].tolist(), strict=True):
-                own = _same_text(lm, piece, decode(tokenizer, [token]))
-                if own is not None:
-                    suggested[own] = suggested.get(own, 0.0) + probability
-        found.append(suggested)
-    if not any(found):
+                substitute = _same_text(lm, piece, decode(tokenizer, [token]))
+                if substitute is not None:
+                    suggested[substitute] = suggested.get(substitute, 0.0) + probability
+        suggestions.append(suggested)
+    if not any(suggestions):
         raise TokenizerError(
             f"no suggestion of '{name}' is one token of '{lm.name}'; use sampler='model' or 'uniform'"
         )
-    width = max(len(suggested) for suggested in found)
+    width = max(len(suggested) for suggested in suggestions)
     candidates = token_ids[:, None].repeat(1, width)
     mass = torch.ones(len(token_ids), width, dtype=torch.float64)
-    for place, suggested in enumerate(found):
+    for place, suggested in enumerate(suggestions):
         if suggested:
             weights = torch.tensor(list(suggested.values()), dtype=torch.float64)
             candidates[place, : len(weights)] = torch.tensor(list(suggested))

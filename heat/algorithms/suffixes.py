@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from typing_extensions import override
 
 from heat.algorithms.progressive import NUMBERS_AT_ONCE, along, first, forward_steps, preference
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
@@ -20,7 +21,9 @@ from heat.registry import register
 ReadOut = Callable[[Tensor, Tensor], Tensor]
 
 
-def suffix_sweep(lm: LanguageModel, batch: Batch, read: ReadOut, kept: Tensor, batch_tokens: int) -> Tensor:
+def suffix_sweep(
+    lm: LanguageModel, batch: Batch, read: ReadOut, in_front: Tensor, batch_tokens: int
+) -> Tensor:
     """Read every target's prediction with its context cut off before each column in turn.
 
     The suffix that begins at a column serves every target of its text behind that column. Suffixes are moved to the
@@ -30,19 +33,19 @@ def suffix_sweep(lm: LanguageModel, batch: Batch, read: ReadOut, kept: Tensor, b
         lm: The model, frozen by the caller.
         batch: B sequences with R targets.
         read: Reads a number off the log-probabilities.
-        kept: Bool [R, T], a first token that stays in front of every suffix; nothing else may be set.
+        in_front: Bool [R, T], a first token that stays in front of every suffix; nothing else may be set.
         batch_tokens: Tokens that one pass may hold.
 
     Returns:
         [R, T], 0 outside each context; float32 (float64 for a float64 model).
     """
-    found: list[tuple[Tensor, Tensor, Tensor]] = []
+    read_outs: list[tuple[Tensor, Tensor, Tensor]] = []
     device = batch.token_ids.device
     for row in batch.rows.unique().tolist():
         targets = (batch.rows == row).nonzero()[:, 0]
         positions, token_ids = batch.positions[targets], batch.token_ids[row]
         end = int(positions.max()) + 1
-        front = kept[targets[0]]
+        front = in_front[targets[0]]
 
         def work(
             starts: Tensor,
@@ -77,9 +80,9 @@ def suffix_sweep(lm: LanguageModel, batch: Batch, read: ReadOut, kept: Tensor, b
 
         most = max(1, NUMBERS_AT_ONCE // (lm.vocab_size * len(targets)))
         for part in suffix_parts(batch.context[targets].any(0).nonzero()[:, 0], end, batch_tokens):
-            found += in_parts(part, min(len(part), most), work)
-    result = found[0][2].new_zeros(batch.context.shape)
-    for which, column, values in found:
+            read_outs += in_parts(part, min(len(part), most), work)
+    result = read_outs[0][2].new_zeros(batch.context.shape)
+    for which, column, values in read_outs:
         result[which.to(result.device), column.to(result.device)] = values.to(result.device)
     return result
 
@@ -95,7 +98,7 @@ class _Backward(Method):
 
     keep_bos: bool = True
 
-    def _kept(self, lm: LanguageModel, batch: Batch) -> Tensor:
+    def _in_front(self, lm: LanguageModel, batch: Batch) -> Tensor:
         """The beginning-of-text token that stays in view, bool [R, T]."""
         bos = lm.bos_token_id if self.keep_bos else None
         return first(batch) & (batch.token_ids[batch.rows] == (-1 if bos is None else bos))
@@ -105,8 +108,8 @@ class _Backward(Method):
 
         A read-out is 0 before anything is in view, and a row sums to the read-out of the whole context.
         """
-        kept = self._kept(lm, batch)
-        whole = suffix_sweep(lm, batch, read, kept, batch_tokens)
+        in_front = self._in_front(lm, batch)
+        whole = suffix_sweep(lm, batch, read, in_front, batch_tokens)
         alone = log_probs(
             lm.model,
             token_vectors(lm.model, batch),
@@ -116,10 +119,10 @@ class _Backward(Method):
             first(batch).long().argmax(-1),
         )
         read_alone = read(alone, torch.arange(len(batch.rows), device=batch.rows.device)).to(whole.device)
-        kept = kept.to(whole.device)
-        before = torch.where(kept.any(-1), read_alone, 0.0)
+        in_front = in_front.to(whole.device)
+        before = torch.where(in_front.any(-1), read_alone, 0.0)
         later = whole.roll(-1, dims=1).scatter(1, batch.positions.to(whole.device)[:, None], before[:, None])
-        return whole - later + kept * before[:, None]
+        return whole - later + in_front * before[:, None]
 
     def _preference_of(self, batch: Batch) -> ReadOut:
         def read(values: Tensor, targets: Tensor) -> Tensor:
@@ -149,16 +152,16 @@ class TddForward(Method):
     needs = ("forward",)
     signed = True
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
             values = along(lm, batch, token_vectors(lm.model, batch), batch_tokens)
         return Scores(forward_steps(preference(*values), batch))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"predictions": 1.0}
 
 
@@ -175,15 +178,16 @@ class TddBackward(_Backward):
     needs = ("forward",)
     signed = True
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
             return Scores(self._steps(lm, batch, self._preference_of(batch), batch_tokens))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`. A suffix serves all targets behind it."""
+        """Forward-equivalents; a suffix serves all targets behind it."""
         return {"suffixes": self._sweep_cost(n_tokens, n_targets)}
 
 
@@ -197,18 +201,18 @@ class TddBidirectional(_Backward):
     needs = ("forward",)
     signed = True
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
             backward = self._steps(lm, batch, self._preference_of(batch), batch_tokens)
             values = along(lm, batch, token_vectors(lm.model, batch), batch_tokens)
         forward = forward_steps(preference(*values), batch).to(backward.device)
         return Scores((forward + backward) / 2, {"forward": forward, "backward": backward})
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`."""
         return {"suffixes": self._sweep_cost(n_tokens, n_targets), "predictions": 1.0}
 
 
@@ -229,10 +233,10 @@ class ContextLengthProbing(_Backward):
     needs = ("forward",)
     signed = True
 
+    @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        """Score every context token; see `Method.score`."""
         with frozen(lm.model), torch.no_grad():
             full = log_probs(
                 lm.model,
@@ -248,12 +252,13 @@ class ContextLengthProbing(_Backward):
                 of, whole = batch.of_targets(targets), full[targets.to(full.device)].to(values.device)
                 if of.foil_ids is not None:
                     outcomes = torch.stack([of.target_ids, of.foil_ids], 1).to(values.device)
-                    whole, values = (each.gather(1, outcomes).log_softmax(-1) for each in (whole, values))
+                    whole, values = (log_p.gather(1, outcomes).log_softmax(-1) for log_p in (whole, values))
                 uniform = -torch.tensor(float(values.shape[1]), device=values.device).log()
                 return (whole.exp() * (values - uniform)).sum(-1)
 
             return Scores(self._steps(lm, batch, read, batch_tokens))
 
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        """Forward-equivalents; see `Method.costs`. A suffix serves all targets behind it."""
+        """Forward-equivalents; a suffix serves all targets behind it."""
         return {"suffixes": 1.0 + self._sweep_cost(n_tokens, n_targets)}

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import PreTrainedModel
+from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
+from heat.components.component import Component
 from heat.components.low_rank import low_rank_size
 from heat.components.pieces import Tape, has_pieces, held, recorded
 from heat.components.prefix import (
@@ -104,18 +106,18 @@ def curvature(
         for way, chosen in _strategies(products, lengths).items():
             size = rows_within(batch_tokens, rows.token_ids.shape[1] * len(probes))
 
-            def work(some: Tensor, way: Products = way) -> tuple[Tensor, Tensor]:
-                part, _ = rows.of_rows(some)
-                return some, _sizes(model, part, probes, mode, way, rank, layers, seed, batch_tokens)
+            def work(targets: Tensor, way: Products = way) -> tuple[Tensor, Tensor]:
+                part, _ = rows.of_rows(targets)
+                return targets, _sizes(model, part, probes, mode, way, rank, layers, seed, batch_tokens)
 
-            for some, found in in_parts(chosen, size, work):
-                result = result.to(found)
-                result[some] = found
+            for targets, sizes in in_parts(chosen, size, work):
+                result = result.to(sizes)
+                result[targets] = sizes
     return torch.where(batch.context.to(result.device), result, 0.0)
 
 
 @dataclass(frozen=True)
-class Curvature:
+class Curvature(Component):
     """S as a component of a method; the options are those of `curvature`.
 
     Attributes:
@@ -132,16 +134,16 @@ class Curvature:
     rank: int | None = None
     layers: int | None = None
 
+    @override
     def key(self) -> dict[str, Any]:
-        """What its numbers depend on."""
         return asdict(self) | {"n_probes": self.n_probes if self.rank is None else None}
 
+    @override
     def compute(self, model: PreTrainedModel, batch: Batch, *, seed: int, batch_tokens: int) -> Tensor:
-        """S of every token, [R, T]; see `curvature`."""
         return curvature(model, batch, **asdict(self), seed=seed, batch_tokens=batch_tokens)
 
+    @override
     def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
-        """Forward-equivalents; see `heat.method.Component`."""
         strategy = strategy_at(self.products, n_tokens)
         if self.rank is not None:
             n_products = self.rank
@@ -158,7 +160,7 @@ class Curvature:
             return n_targets * _products_cost(strategy, n_products)
         # A pass for the prefixes; a gradient and m products for each token, through the text behind it alone.
         budget = max(1, DEFAULT_BATCH_TOKENS // self.n_probes)
-        suffixes = sum(suffix_cost(n_tokens, each, budget) for each in range(1, n_targets + 1))
+        suffixes = sum(suffix_cost(n_tokens, n, budget) for n in range(1, n_targets + 1))
         return n_targets + suffixes * (2.0 + 2.0 * self.n_probes)
 
 
@@ -211,7 +213,7 @@ def _strategies(products: Products, lengths: Tensor) -> dict[Products, Tensor]:
     chosen = [strategy_at(products, int(length)) for length in lengths]
     return {
         strategy: torch.tensor(
-            [at for at, each in enumerate(chosen) if each == strategy], device=lengths.device
+            [at for at, of_text in enumerate(chosen) if of_text == strategy], device=lengths.device
         )
         for strategy in dict.fromkeys(chosen)
     }
@@ -263,8 +265,8 @@ def _sizes(
 
 
 def _row_size(product: Product, batch: Batch, probes: Tensor, n_vectors: int) -> Tensor:
-    def work(some: Tensor) -> Tensor:
-        return product(_at_positions(some, batch)).abs().sum(-1).sum(0)
+    def work(vectors: Tensor) -> Tensor:
+        return product(_at_positions(vectors, batch)).abs().sum(-1).sum(0)
 
     return torch.stack(list(in_parts(probes, n_vectors, work))).sum(0) / len(probes)
 
@@ -274,8 +276,8 @@ def _block_size(product: Product, batch: Batch, probes: Tensor, n_vectors: int) 
     n_tokens = batch.token_ids.shape[1]
     pairs = torch.cartesian_prod(torch.arange(len(probes)), torch.arange(n_tokens))
 
-    def work(some: Tensor) -> Tensor:
-        chosen, token = some.to(batch.token_ids.device).unbind(1)
+    def work(part: Tensor) -> Tensor:
+        chosen, token = part.to(batch.token_ids.device).unbind(1)
         vectors = _at_positions(probes[chosen.cpu()], batch)
         only = torch.nn.functional.one_hot(token, n_tokens)[:, None, :, None]
         return (product(vectors * only).abs().sum(-1) * only[..., 0]).sum(0)
@@ -306,12 +308,12 @@ def _suffix_block_size(model: PreTrainedModel, batch: Batch, probes: Tensor, bat
         whole = keys_and_values(cache)
         tokens = batch.context[row].nonzero()[:, 0]
         end = int(batch.positions[row]) + 1
-        for some in suffix_parts(tokens, end, max(1, batch_tokens // len(probes))):
+        for columns in suffix_parts(tokens, end, max(1, batch_tokens // len(probes))):
 
             def work(part: Tensor, row: int = row, whole: Any = whole) -> tuple[Tensor, Tensor]:
                 return part, _blocks_of(model, batch, embeddings, row, part, whole, probes)
 
-            for part, sizes in in_parts(some, len(some), work):
+            for part, sizes in in_parts(columns, len(columns), work):
                 result[row, part] = sizes
     return result
 
@@ -331,9 +333,9 @@ def _blocks_of(
     prefix = prefix_before(whole, start)
     copies = batch.of_targets(torch.full_like(tokens, row))
     with torch.enable_grad():
-        own = embeddings[row, tokens].clone().requires_grad_()
+        varied = embeddings[row, tokens].clone().requires_grad_()
         suffix = embeddings[row, start:end].repeat(len(tokens), 1, 1)
-        suffix = suffix.index_put((place, tokens - start), own)
+        suffix = suffix.index_put((place, tokens - start), varied)
         values = log_probs(
             model,
             suffix,
@@ -343,9 +345,9 @@ def _blocks_of(
             copies.positions - start,
             **({"past_key_values": repeated_cache(prefix, len(tokens))} if prefix else {}),
         )
-        (gradient,) = torch.autograd.grad(explained_values(copies, values).sum(), own, create_graph=True)
-    vectors = probes.to(own.device)[:, batch.position_ids[row, tokens]].to(gradient.dtype)
-    (products,) = torch.autograd.grad(gradient, own, vectors, is_grads_batched=True)
+        (gradient,) = torch.autograd.grad(explained_values(copies, values).sum(), varied, create_graph=True)
+    vectors = probes.to(varied.device)[:, batch.position_ids[row, tokens]].to(gradient.dtype)
+    (products,) = torch.autograd.grad(gradient, varied, vectors, is_grads_batched=True)
     return products.abs().sum(-1).mean(0)
 
 
@@ -420,8 +422,10 @@ def _double_backward(g: Function, batch: Batch, point: Tensor, *, one_by_one: bo
     def product(vectors: Tensor) -> Tensor:
         vectors = vectors.to(gradient.dtype)
         if one_by_one:
-            found = [torch.autograd.grad(gradient, point, vector, retain_graph=True)[0] for vector in vectors]
-            return torch.stack(found)
+            products = [
+                torch.autograd.grad(gradient, point, vector, retain_graph=True)[0] for vector in vectors
+            ]
+            return torch.stack(products)
         (result,) = torch.autograd.grad(gradient, point, vectors, retain_graph=True, is_grads_batched=True)
         return result
 
@@ -434,14 +438,16 @@ def _forward_over_reverse(g: Function, batch: Batch, point: Tensor) -> Product:
 
     def product(vectors: Tensor) -> Tensor:
         try:
-            found = [torch.func.jvp(gradient, (point,), (vector.to(point.dtype),))[1] for vector in vectors]
+            products = [
+                torch.func.jvp(gradient, (point,), (vector.to(point.dtype),))[1] for vector in vectors
+            ]
         except RuntimeError as error:
             if "functorch" not in str(error) and "forward AD" not in str(error):
                 raise
             raise UnsupportedModelError(
                 "this model cannot be differentiated forwards; use products='batched' or 'finite-difference'"
             ) from error
-        return torch.stack(found)
+        return torch.stack(products)
 
     return product
 

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import kl_div
 from transformers import PreTrainedModel
+from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
+from heat.components.component import Component
 from heat.components.prefix import (
     KeysAndValues,
     empty_cache,
@@ -87,7 +89,7 @@ def information(
 
 
 @dataclass(frozen=True)
-class Information:
+class Information(Component):
     """I as a component of a method; the options are those of `information`.
 
     Attributes:
@@ -96,19 +98,19 @@ class Information:
 
     mask: Mask = "zero"
 
+    @override
     def key(self) -> dict[str, Any]:
-        """What its numbers depend on."""
         return {"mask": self.mask}
 
+    @override
     def compute(self, model: PreTrainedModel, batch: Batch, *, seed: int, batch_tokens: int) -> Tensor:
-        """I of every token, [R, T]; see `information`."""
         return information(model, batch, mask=self.mask, batch_tokens=batch_tokens)
 
+    @override
     def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
-        """Forward-equivalents; see `heat.method.Component`."""
         # One unmasked pass, which leaves the prefixes too, and what stands behind them.
         if self.mask == "mean":
-            alone = [suffix_cost(n_tokens, each, DEFAULT_BATCH_TOKENS) for each in range(1, n_targets + 1)]
+            alone = [suffix_cost(n_tokens, n, DEFAULT_BATCH_TOKENS) for n in range(1, n_targets + 1)]
             return n_targets + sum(alone)
         return 1.0 + suffix_cost(n_tokens, n_targets, DEFAULT_BATCH_TOKENS)
 
@@ -138,20 +140,20 @@ class _Passes:
         """
         batch = self.batch
         result = torch.zeros(batch.context.shape, dtype=self.unmasked.dtype, device=self.unmasked.device)
-        for some, prefix in self._parts(jobs):
+        for neighbours, prefix in self._parts(jobs):
 
             def work(part: Tensor, prefix: KeysAndValues = prefix) -> tuple[Tensor, Tensor, Tensor, Tensor]:
                 return part, *self._divergences(part, prefix)
 
-            for part, job, target, divergence in in_parts(some, len(some), work):
+            for part, job, target, divergence in in_parts(neighbours, len(neighbours), work):
                 first, length = part[job, 1], part[job, 2]
                 # Tokens of a span that stand behind a target say nothing to it, and take no share.
                 length = torch.minimum(length, batch.positions[target] - first + 1)
                 share = divergence / length.to(divergence)
                 for offset in range(int(length.max())):
                     column = (first + offset).clamp_max(batch.token_ids.shape[1] - 1)
-                    kept = (offset < length) & wanted[target, column] & batch.context[target, column]
-                    result[target[kept], column[kept]] = share[kept.to(share.device)]
+                    concerned = (offset < length) & wanted[target, column] & batch.context[target, column]
+                    result[target[concerned], column[concerned]] = share[concerned.to(share.device)]
         return result
 
     def _divergences(self, jobs: Tensor, prefix: KeysAndValues) -> tuple[Tensor, Tensor, Tensor]:
@@ -190,16 +192,16 @@ class _Passes:
         """Some jobs of one text after another, with the keys and values of all before the first of them."""
         if not self.prefix_cache:
             size = rows_within(self.batch_tokens, self.batch.token_ids.shape[1])
-            yield from ((some, []) for some in torch.split(jobs, size) if len(some))
+            yield from ((part, []) for part in torch.split(jobs, size) if len(part))
             return
         for row in jobs[:, 0].unique().tolist():
             mine = jobs[jobs[:, 0] == row]
             end = int(self.batch.positions[self.batch.rows == row].max()) + 1
             done = 0
             for columns in suffix_parts(mine[:, 1], end, self.batch_tokens):
-                some = mine[done : done + len(columns)]
+                part = mine[done : done + len(columns)]
                 done += len(columns)
-                yield some, prefix_before(self.cached[row], int(columns[0]))
+                yield part, prefix_before(self.cached[row], int(columns[0]))
 
     def _unmasked(self) -> Tensor:
         """Give log p(· | E) of every target, [R, V]; on the way, keep the keys and values of every text."""

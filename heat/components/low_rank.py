@@ -38,8 +38,8 @@ def low_rank_size(
     if mode == "row":
         squares = left.square().sum(-1)
     else:
-        own = torch.einsum("rtdk,rtdl->rtkl", Q, Q)
-        squares = torch.einsum("rtdk,rtkl,rtdl->rtd", left, own, left).clamp_min(0)
+        gram = torch.einsum("rtdk,rtdl->rtkl", Q, Q)
+        squares = torch.einsum("rtdk,rtkl,rtdl->rtd", left, gram, left).clamp_min(0)
     return math.sqrt(2 / math.pi) * squares.sqrt().sum(-1)
 
 

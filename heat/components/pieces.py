@@ -60,7 +60,7 @@ def has_pieces(model: PreTrainedModel) -> bool:
     batch = two_texts(model)
     with frozen(model), torch.enable_grad(), seen:
         everywhere(model, batch, token_vectors(model, batch).requires_grad_())
-    return seen.found
+    return seen.any_choice
 
 
 @contextmanager
@@ -99,8 +99,8 @@ class _Mode(TorchFunctionMode):
         """Call a function of torch, or what stands for it."""
         options = dict(kwargs or {})
         name = getattr(func, "__name__", "").strip("_")
-        given = [each for each in (*args, *options.values()) if isinstance(each, Tensor)]
-        if name not in _KNOWN or not any(each.is_floating_point() for each in given):
+        given = [value for value in (*args, *options.values()) if isinstance(value, Tensor)]
+        if name not in _KNOWN or not any(value.is_floating_point() for value in given):
             return func(*args, **options)
         return self.met(name, func, args, options, given)
 
@@ -116,7 +116,7 @@ class _Mode(TorchFunctionMode):
 
 
 class _Seen(_Mode):
-    found = False
+    any_choice = False
 
     def met(
         self,
@@ -126,7 +126,7 @@ class _Seen(_Mode):
         options: dict[str, Any],
         given: list[Tensor],
     ) -> Any:
-        self.found = self.found or any(each.requires_grad for each in given)
+        self.any_choice = self.any_choice or any(value.requires_grad for value in given)
         return func(*args, **options)
 
 
@@ -198,8 +198,10 @@ def _line(
     """A piecewise straight function's point, value and slope there."""
     with torch.enable_grad():
         point = at.detach().clone().requires_grad_()
-        moved = tuple(point if each is at else each for each in args)
-        value = func(*moved, **{name: point if each is at else each for name, each in options.items()})
+        moved = tuple(point if argument is at else argument for argument in args)
+        value = func(
+            *moved, **{name: point if argument is at else argument for name, argument in options.items()}
+        )
         (slope,) = torch.autograd.grad(value.sum(), point)
     return point.detach(), value.detach(), slope
 

@@ -105,8 +105,8 @@ def repeated_cache(prefix: KeysAndValues, times: int) -> DynamicCache:
 @once
 def keeps_prefixes(model: PreTrainedModel) -> bool:
     """Whether the keys and values of a prefix are all that a suffix needs of it."""
-    own = DynamicCache(config=model.config)
-    if model._is_stateful or any(type(layer) not in _PLAIN for layer in own.layers):
+    usual = DynamicCache(config=model.config)
+    if model._is_stateful or any(type(layer) not in _PLAIN for layer in usual.layers):
         return False
     batch = two_texts(model)
     n_rows, n_tokens = batch.token_ids.shape

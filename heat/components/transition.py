@@ -7,8 +7,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
+from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
+from heat.components.component import Component
 from heat.errors import UnsupportedModelError
 from heat.internals.attention import BlockAttention, capture_attention
 from heat.internals.forward import at_least_float32, explained_values, token_vectors
@@ -66,7 +68,7 @@ def transition(
 
 
 @dataclass(frozen=True)
-class Transition:
+class Transition(Component):
     """M as a component of a method; the options are those of `transition`.
 
     Attributes:
@@ -79,16 +81,16 @@ class Transition:
     residual: Residual = "full"
     layers: int | None = None
 
+    @override
     def key(self) -> dict[str, Any]:
-        """What its numbers depend on."""
         return {"transition": self.kind, "residual": self.residual, "layers": self.layers}
 
+    @override
     def compute(self, model: PreTrainedModel, batch: Batch, *, seed: int, batch_tokens: int) -> Tensor:
-        """M of every token, [R, T]; see `transition`."""
         return shares(self.flow(model, batch, batch_tokens), batch)
 
     def flow(self, model: PreTrainedModel, batch: Batch, batch_tokens: int) -> Tensor:
-        """The same before it is divided by its sum; see `flow`."""
+        """M before it is divided by its sum, [R, T]."""
         return flow(
             model,
             batch,
@@ -98,8 +100,8 @@ class Transition:
             batch_tokens=batch_tokens,
         )
 
+    @override
     def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
-        """Forward-equivalents; see `heat.method.Component`."""
         if self.kind != "gradient":
             return 1.0 if self.kind == "value" else 0.0
         # One forward for all targets of a text, and a backward for each, which ends at the lowest block taken.
@@ -131,14 +133,14 @@ def flow(
         part, targets = batch.of_rows(rows)
         return targets, walk(model, part, residual, layers)
 
-    for targets, found in in_parts(everything, size, work):
-        result = result.to(found)
-        result[targets] = found
+    for targets, mass in in_parts(everything, size, work):
+        result = result.to(mass)
+        result[targets] = mass
     return result
 
 
 def shares(mass: Tensor, batch: Batch) -> Tensor:
-    """Divide by the sum over the context; where nothing flows, the target position keeps everything."""
+    """Divide by the sum over the context; where nothing flows, the target position gets everything."""
     inside = torch.where(batch.context.to(mass.device), mass, 0.0).clamp_min(0)
     total = inside.sum(-1, keepdim=True)
     alone = torch.zeros_like(inside).scatter(1, batch.positions.to(mass.device)[:, None], 1.0)
@@ -239,29 +241,31 @@ def _relevance_walk(
                 "the attention this model shows is not the one it computes with; use transition='uniform'"
             )
         device = gradient.device
-        rho, own = rho.to(device), rows.to(device)
-        upstream = at_least_float32(block.per_head(gradient))[own]
-        values = at_least_float32(block.expanded_values())[own]
-        keep = None
+        rho, rows = rho.to(device), rows.to(device)
+        upstream = at_least_float32(block.per_head(gradient))[rows]
+        values = at_least_float32(block.expanded_values())[rows]
+        through_residual = None
         if residual == "relevance":
             stream = gradients[len(blocks) + index]
             assert stream is not None
-            keep = (at_least_float32(block.residual.detach()) * at_least_float32(stream)).sum(-1).abs()[own]
-        moved, kept = torch.zeros_like(rho), rho.clone()
+            through_residual = (
+                (at_least_float32(block.residual.detach()) * at_least_float32(stream)).sum(-1).abs()[rows]
+            )
+        moved, staying = torch.zeros_like(rho), rho.clone()
         for queries, weights in block.by_queries(n_copies=3):
-            relevance = weights[own] * (upstream[:, :, queries] @ values.transpose(2, 3))
+            relevance = weights[rows] * (upstream[:, :, queries] @ values.transpose(2, 3))
             part = rho[:, queries]
-            if keep is not None:
+            if through_residual is not None:
                 matrix = relevance.abs().sum(1)
-                total = _positive(matrix.sum(-1) + keep[:, queries])
+                total = _positive(matrix.sum(-1) + through_residual[:, queries])
                 moved += torch.einsum("rq,rqk->rk", part / total, matrix)
-                kept[:, queries] = part * keep[:, queries] / total
+                staying[:, queries] = part * through_residual[:, queries] / total
                 continue
             matrix = relevance.clamp_min(0).mean(1)
             if residual == "half":
                 matrix = matrix / _positive(matrix.sum(-1, keepdim=True))
             moved += torch.einsum("rq,rqk->rk", part, matrix)
-        rho = 0.5 * kept + 0.5 * moved if residual == "half" else kept + moved
+        rho = 0.5 * staying + 0.5 * moved if residual == "half" else staying + moved
     return rho - start.to(rho) if residual == "without-self" else rho
 
 

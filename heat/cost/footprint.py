@@ -234,11 +234,11 @@ def footprints(
         rows = 1 + -(-(n_tokens - size) // (method.config()["window"] // 2))
         # Targets are windowed one after another.
         width, n_targets = size + 1, 1
-    found = {"forward": _forward(shape, 1, width, number)}
+    parts = {"forward": _forward(shape, 1, width, number)}
     for part in method.costs(n_tokens, n_targets):
-        found[part] = _PARTS.get(part, _other)(shape, method, rows, width, n_targets, number, batch_tokens)
+        parts[part] = _PARTS.get(part, _other)(shape, method, rows, width, n_targets, number, batch_tokens)
     result = []
-    for part, components in found.items():
+    for part, components in parts.items():
         held = {"weights": float(weights), **components}
         if part == "curvature" and dtype == "bfloat16":
             loose = shape.parameters - (0 if quantization is None else shape.linear)
@@ -273,8 +273,8 @@ def weight_bytes(shape: Shape, dtype: str, quantization: str | None = None) -> i
     number = itemsize(dtype)
     if quantization is None:
         return shape.parameters * number
-    each = 1.0 + 4 / shape.width if quantization == "8bit" else 0.5 + 4 / 64
-    return int((shape.parameters - shape.linear) * number + shape.linear * each)
+    per_weight = 1.0 + 4 / shape.width if quantization == "8bit" else 0.5 + 4 / 64
+    return int((shape.parameters - shape.linear) * number + shape.linear * per_weight)
 
 
 def itemsize(dtype: str) -> int:
@@ -317,8 +317,8 @@ def _information(
 ) -> dict[str, float]:
     terms = information_terms(shape, rows, n_tokens - n_targets, batch_tokens)
     held = _components(shape, "information", terms, number)
-    kept = 2 * shape.n_layers * shape.key_width * rows * n_tokens * number
-    held["KV cache"] = held.get("KV cache", 0.0) + kept
+    cached = 2 * shape.n_layers * shape.key_width * rows * n_tokens * number
+    held["KV cache"] = held.get("KV cache", 0.0) + cached
     held["logits"] += _FLOAT32 * rows * n_targets * shape.vocabulary
     return held
 
@@ -386,11 +386,11 @@ def _components(shape: Shape, part: str, terms: Mapping[str, float], number: int
 
 @lru_cache(maxsize=1)
 def _counts() -> Mapping[str, Mapping[str, Mapping[str, float]]]:
-    found: dict[str, dict[str, dict[str, float]]] = json.loads(
+    counts: dict[str, dict[str, dict[str, float]]] = json.loads(
         shipped("models/footprint.json").read_text(encoding="utf-8")
     )
     # A family that nobody measured has the gated MLP and fused attention that most have today.
-    return _Default(found)
+    return _Default(counts)
 
 
 class _Default(dict[str, Any]):

@@ -178,13 +178,13 @@ def shape_of(config: Any, name: str) -> Shape:
         n_heads=n_heads,
         key_width=n_kv_heads * head_width,
         query_width=n_heads * head_width,
-        inner=max(inner, min(each.active for each in experts) // width) if experts else inner,
+        inner=max(inner, min(matrix.active for matrix in experts) // width) if experts else inner,
         vocabulary=text.vocab_size,
         context=context if context > 0 else None,
         parameters=sum(weight.numel() for weight in model.parameters()),
         linear=sum(module.weight.numel() for module in linear),
-        experts=sum(each.held for each in experts),
-        active_experts=sum(each.active for each in experts),
+        experts=sum(matrix.held for matrix in experts),
+        active_experts=sum(matrix.active for matrix in experts),
         obstacles=_obstacles(config, model),
     )
 
@@ -198,8 +198,8 @@ class _Experts:
 
 
 def _experts(decoder: nn.Module, text: Any) -> Iterator[_Experts]:
-    own = getattr(text, "ffn_config", None) or text  # DBRX has a config for it
-    chosen = _first(own, *_CHOSEN, default=1)
+    ffn_config = getattr(text, "ffn_config", None) or text  # DBRX has a config for it
+    chosen = _first(ffn_config, *_CHOSEN, default=1)
     for module in decoder.modules():
         kind = type(module).__name__
         if "Expert" not in kind:
@@ -216,28 +216,28 @@ def _experts(decoder: nn.Module, text: Any) -> Iterator[_Experts]:
 
 def _obstacles(config: Any, model: PreTrainedModel) -> dict[str, str]:
     """What cannot be taken from a model, by the config, the modules, and what a tiny one of its family did."""
-    found: dict[str, str] = {}
+    obstacles: dict[str, str] = {}
     tried = _tried().get(config.model_type, {"kind": "", "layers": ()})
     kinds = set(layer_kinds(config))
     right = tried["layers"] if tried["kind"] == "right" else ()
-    beside = {each for each in kinds if not _is_attention(each) and each not in right}
+    beside = {kind for kind in kinds if not _is_attention(kind) and kind not in right}
     if beside or (model._is_stateful and not kinds):
-        found["attention"] = _BESIDE
+        obstacles["attention"] = _BESIDE
     else:
         try:
             one_attention_a_block(model)
         except UnsupportedModelError as error:
-            found["attention"] = f"shows no attention that can be read: {error}"
-    if not beside and any(not _is_attention(each) for each in tried["layers"]):
-        return found  # what was tried had blocks of another kind, and this one has none
+            obstacles["attention"] = f"shows no attention that can be read: {error}"
+    if not beside and any(not _is_attention(kind) for kind in tried["layers"]):
+        return obstacles  # what was tried had blocks of another kind, and this one has none
     need = {
         "refused": "forward",
         "right, gradients refused": "gradients",
         "right, attention refused": "attention",
     }
     if tried["kind"] in need:
-        found.setdefault(need[tried["kind"]], tried["note"])
-    return found
+        obstacles.setdefault(need[tried["kind"]], tried["note"])
+    return obstacles
 
 
 def layer_kinds(config: Any) -> list[str]:
@@ -253,8 +253,8 @@ def _is_attention(kind: str) -> bool:
 @cache
 def _tried() -> Mapping[str, Any]:
     """Family to what came of a tiny random model of it: the table of docs/families.md."""
-    found: dict[str, Any] = json.loads(shipped("models/families.json").read_text(encoding="utf-8"))
-    return found
+    table: dict[str, Any] = json.loads(shipped("models/families.json").read_text(encoding="utf-8"))
+    return table
 
 
 def _first(config: Any, *names: str, default: int | None = None) -> int:

@@ -176,7 +176,7 @@ def fitted(
         for n in numbers
         for one in tried
     ]
-    return next((each for each in spread if each.peak_bytes <= memory), spread[-1])
+    return next((variant for variant in spread if variant.peak_bytes <= memory), spread[-1])
 
 
 def cheapest(variants: Iterable[Variant], memory: int) -> Variant | None:
@@ -189,8 +189,8 @@ def cheapest(variants: Iterable[Variant], memory: int) -> Variant | None:
     Returns:
         The variant, or None where nothing fits.
     """
-    fitting = [each for each in variants if not each.obstacle and each.peak_bytes <= memory]
-    return min(fitting, key=lambda each: each.device_seconds, default=None)
+    fitting = [variant for variant in variants if not variant.obstacle and variant.peak_bytes <= memory]
+    return min(fitting, key=lambda variant: variant.device_seconds, default=None)
 
 
 def _obstacle(shape: Shape, method: Method, n_tokens: int, dtype: str) -> str:

@@ -89,24 +89,24 @@ def fit(
                 "give the LanguageModel one"
             )
         folder.mkdir(parents=True, exist_ok=True)
-    found = []
+    ablations = []
     for done, text in enumerate(texts, start=1):
         with suppress(EmptyPromptError, EmptyTargetError, PromptTooLongError, FitError):
             encoded = encode(lm, text.prompt, text.target, max_targets=max_targets)
             check_length(lm, len(encoded.token_ids))
-            found.append(_ablated(lm, encoded, masking, folder, batch_tokens))
+            ablations.append(_ablated(lm, encoded, masking, folder, batch_tokens))
         on_text(done, len(texts))
-    if len(found) < 2:
+    if len(ablations) < 2:
         raise FitError(
-            f"of {len(texts)} texts {len(found)} can be ablated (the others are blank, too long for the model, or of a "
-            "single source) and at least two are needed; give other texts"
+            f"of {len(texts)} texts {len(ablations)} can be ablated (the others are blank, too long for the model, or "
+            "of a single source) and at least two are needed; give other texts"
         )
     features, outcomes = (
-        torch.stack([one.features for one in found]),
-        torch.stack([one.outcomes for one in found]),
+        torch.stack([text.features for text in ablations]),
+        torch.stack([text.outcomes for text in ablations]),
     )
-    n_held_out = max(1, round(HELD_OUT * len(found)))
-    order = torch.randperm(len(found), generator=torch.Generator().manual_seed(masking.seed))
+    n_held_out = max(1, round(HELD_OUT * len(ablations)))
+    order = torch.randperm(len(ablations), generator=torch.Generator().manual_seed(masking.seed))
     held_out, learned_from = order[:n_held_out], order[n_held_out:]
     values = fit_weights(features[learned_from], outcomes[learned_from])
     correlation, uniform = (
@@ -120,13 +120,13 @@ def fit(
         "texts_sha256": texts_hash(texts),
         "n_texts": len(learned_from),
         "n_held_out": n_held_out,
-        "n_left_out": len(texts) - len(found),
+        "n_left_out": len(texts) - len(ablations),
         "correlation": correlation,
         "correlation_uniform": uniform,
         "command": command,
     }
-    weights = HeadWeights(values, found[0].n_heads, lm.name, lm.revision, settings)
-    return Fit(weights, len(learned_from), n_held_out, len(texts) - len(found), correlation, uniform)
+    weights = HeadWeights(values, ablations[0].n_heads, lm.name, lm.revision, settings)
+    return Fit(weights, len(learned_from), n_held_out, len(texts) - len(ablations), correlation, uniform)
 
 
 def fit_weights(features: Tensor, outcomes: Tensor) -> Tensor:

@@ -88,7 +88,7 @@ def at2(
         return
     ablations = out.with_suffix(".ablations")
     with _bar(len(corpus), quiet) as advance:
-        found = fit(
+        fitted = fit(
             lm,
             corpus,
             masking,
@@ -97,14 +97,18 @@ def at2(
             command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             on_text=advance,
         )
-    found.weights.save(out)
+    fitted.weights.save(out)
     print(
-        f"wrote {out}: learned from {found.n_texts} texts with {masks} ablations of each"
-        + (f" ({found.n_left_out} left out: blank, too long or a single source)" if found.n_left_out else "")
+        f"wrote {out}: learned from {fitted.n_texts} texts with {masks} ablations of each"
+        + (
+            f" ({fitted.n_left_out} left out: blank, too long or a single source)"
+            if fitted.n_left_out
+            else ""
+        )
     )
     print(
-        f"correlation with ablations on {found.n_held_out} texts held out: {found.correlation:.3f} "
-        f"(equal weights: {found.uniform:.3f}); {time.perf_counter() - began:.0f} s; the ablations are kept in "
+        f"correlation with ablations on {fitted.n_held_out} texts held out: {fitted.correlation:.3f} "
+        f"(equal weights: {fitted.uniform:.3f}); {time.perf_counter() - began:.0f} s; the ablations are kept in "
         f"{ablations}, for a fit with more texts"
     )
 

@@ -46,11 +46,11 @@ def fused_activations(model: PreTrainedModel, *, differentiated_twice: bool = Fa
                 module.forward = partial(_twice, function) if differentiated_twice else function
         yield
     finally:
-        for module, own in replaced:
-            if own is None:
+        for module, forward in replaced:
+            if forward is None:
                 del module.forward
             else:
-                module.forward = own
+                module.forward = forward
 
 
 def _twice(function: Function, x: Tensor) -> Tensor:

@@ -134,7 +134,7 @@ def attention_modules(model: PreTrainedModel) -> list[nn.Module]:
     Raises:
         UnsupportedModelError: None was found.
     """
-    found = [
+    modules = [
         module
         # Of the part that reads text: an image's tokens have an attention of their own.
         for name, module in text_decoder(model).named_modules()
@@ -143,12 +143,12 @@ def attention_modules(model: PreTrainedModel) -> list[nn.Module]:
         # Decoders that were made to read an encoder's answer keep a place for it, which is left out.
         and not name.endswith(_CROSS)
     ]
-    if not found:
+    if not modules:
         raise UnsupportedModelError(
             f"no attention module known here was found in {type(model).__name__}; "
             "use a method that needs no attention"
         )
-    return found
+    return modules
 
 
 def decoder_blocks(model: PreTrainedModel) -> list[nn.Module]:
@@ -160,13 +160,13 @@ def decoder_blocks(model: PreTrainedModel) -> list[nn.Module]:
     decoder = text_decoder(model)
     n_blocks = getattr(decoder.config.get_text_config(), "num_hidden_layers", None)
     lists = [module for module in decoder.modules() if isinstance(module, nn.ModuleList)]
-    found = next((each for each in lists if len(each) == n_blocks), None)
-    if found is None:
+    blocks = next((modules for modules in lists if len(modules) == n_blocks), None)
+    if blocks is None:
         raise UnsupportedModelError(
             f"the blocks of {type(model).__name__} are not in one list; use a method that needs neither its "
             "attention nor its layers"
         )
-    return list(found)
+    return list(blocks)
 
 
 def one_attention_a_block(model: PreTrainedModel) -> list[nn.Module]:
@@ -177,9 +177,10 @@ def one_attention_a_block(model: PreTrainedModel) -> list[nn.Module]:
     """
     attentions, blocks = attention_modules(model), decoder_blocks(model)
     held = [
-        [each for each in attentions if any(part is each for part in block.modules())] for block in blocks
+        [module for module in attentions if any(part is module for part in block.modules())]
+        for block in blocks
     ]
-    if any(len(each) != 1 for each in held) or len(attentions) != len(blocks):
+    if any(len(modules) != 1 for modules in held) or len(attentions) != len(blocks):
         raise UnsupportedModelError(
             f"{type(model).__name__} has not one attention in each of its {len(blocks)} blocks, so tokens meet in "
             "other ways too and no path through its attention tells what came from where; use a method that needs no "

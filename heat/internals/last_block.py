@@ -27,36 +27,36 @@ def last_mlp_at(model: PreTrainedModel, columns: Tensor) -> Iterator[None]:
     if mlp is None:
         yield
         return
-    own, run = vars(mlp).get("forward"), mlp.forward
+    instance_forward, run = vars(mlp).get("forward"), mlp.forward
 
     def forward(hidden: Tensor) -> Any:
         if hidden.shape[-2] <= len(columns):
             return run(hidden)
         at = columns.to(hidden.device)
-        found = run(hidden.index_select(-2, at))
+        result = run(hidden.index_select(-2, at))
         # A mixture of experts gives its router's scores beside the output.
-        output, *beside = found if isinstance(found, tuple) else (found,)
+        output, *beside = result if isinstance(result, tuple) else (result,)
         output = torch.zeros_like(hidden).index_copy(-2, at, output)
-        return (output, *beside) if isinstance(found, tuple) else output
+        return (output, *beside) if isinstance(result, tuple) else output
 
     try:
         mlp.forward = forward
         yield
     finally:
-        if own is None:
+        if instance_forward is None:
             del mlp.forward
         else:
-            mlp.forward = own
+            mlp.forward = instance_forward
 
 
 def _last_mlp(model: PreTrainedModel) -> nn.Module | None:
     """The MLP of the last block; None where it is not the usual kind."""
     n_blocks = getattr(model.config.get_text_config(), "num_hidden_layers", 0)
     lists = [module for module in text_decoder(model).children() if isinstance(module, nn.ModuleList)]
-    blocks = [each for each in lists if len(each) == n_blocks]
+    blocks = [modules for modules in lists if len(modules) == n_blocks]
     if len(blocks) != 1:
         return None
-    found = [child for child in blocks[0][-1].children() if type(child).__name__.endswith("MLP")]
-    if len(found) != 1 or len(inspect.signature(type(found[0]).forward).parameters) != 2:
+    mlps = [child for child in blocks[0][-1].children() if type(child).__name__.endswith("MLP")]
+    if len(mlps) != 1 or len(inspect.signature(type(mlps[0]).forward).parameters) != 2:
         return None
-    return found[0]
+    return mlps[0]

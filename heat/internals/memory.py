@@ -27,22 +27,22 @@ def in_parts(jobs: Tensor, size: int, work: Callable[[Tensor], T]) -> Iterator[T
     """
     done, size = 0, max(1, size)
     while done < len(jobs):
-        some = jobs[done : done + size]
+        part = jobs[done : done + size]
         try:
-            result = work(some)
+            result = work(part)
         except (RuntimeError, MemoryError) as error:
             if isinstance(error, HeatError) or not is_out_of_memory(error):
                 raise
-            if len(some) == 1:
+            if len(part) == 1:
                 raise OutOfMemoryError(
                     "memory ran out with a single pass at a time; use a windowed method "
                     "(heat-windowed, heat-lr-win), a shorter prompt, or a smaller dtype"
                 ) from error
-            size = len(some) // 2
+            size = len(part) // 2
             _free()
             continue
         yield result
-        done += len(some)
+        done += len(part)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -29,13 +29,13 @@ def once(find: Callable[[PreTrainedModel], T]) -> Callable[[PreTrainedModel], T]
     Returns:
         The same, which finds it once.
     """
-    found: WeakKeyDictionary[PreTrainedModel, T] = WeakKeyDictionary()
+    answers: WeakKeyDictionary[PreTrainedModel, T] = WeakKeyDictionary()
 
     @wraps(find)
     def remembered(model: PreTrainedModel) -> T:
-        if model not in found:
-            found[model] = find(model)
-        return found[model]
+        if model not in answers:
+            answers[model] = find(model)
+        return answers[model]
 
     return remembered
 
@@ -99,19 +99,19 @@ def at_end(model: PreTrainedModel, batch: Batch, vectors: Tensor, start: int, **
     )
 
 
-def alike(model: PreTrainedModel, found: Tensor, expected: Tensor, loose: float = 1.0) -> bool:
+def alike(model: PreTrainedModel, actual: Tensor, expected: Tensor, loose: float = 1.0) -> bool:
     """Whether two results differ by rounding alone: a thousandth of the largest, a twentieth in half precision.
 
     Args:
         model: Whose they are.
-        found: Any shape.
+        actual: Any shape.
         expected: The same.
         loose: Multiple of that.
     """
     weight: Any = model.get_input_embeddings().weight
     within = loose * (5e-2 if weight.dtype in (torch.float16, torch.bfloat16) else 1e-3)
-    found, expected = at_least_float32(found), at_least_float32(expected)
-    return bool((found - expected).abs().max() <= within * expected.abs().max())
+    actual, expected = at_least_float32(actual), at_least_float32(expected)
+    return bool((actual - expected).abs().max() <= within * expected.abs().max())
 
 
 def reason(error: Exception) -> str:

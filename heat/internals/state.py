@@ -38,10 +38,10 @@ def text_decoder(model: PreTrainedModel) -> PreTrainedModel:
     Args:
         model: The model.
     """
-    found: nn.Module = model.get_decoder()
-    if not isinstance(found, PreTrainedModel):
-        found = model.base_model  # encoders call their head "decoder"
-    return cast(PreTrainedModel, found)
+    decoder: nn.Module = model.get_decoder()
+    if not isinstance(decoder, PreTrainedModel):
+        decoder = model.base_model  # encoders call their head "decoder"
+    return cast(PreTrainedModel, decoder)
 
 
 @contextmanager

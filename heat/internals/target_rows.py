@@ -21,12 +21,14 @@ def target_rows(block: BlockAttention, batch: Batch) -> Tensor:
     """
     device = block.values.device
     rows, positions = batch.rows.to(device), batch.positions.to(device)
-    found = at_least_float32(block.values).new_zeros(len(rows), block.n_heads, batch.token_ids.shape[1])
+    weights_at_targets = at_least_float32(block.values).new_zeros(
+        len(rows), block.n_heads, batch.token_ids.shape[1]
+    )
     for queries in _queries(block, batch.positions.tolist()):
         weights = at_least_float32(block.weights_of(queries))
         here = (positions >= queries.start) & (positions < queries.stop)
-        found[here] = weights[rows[here], :, positions[here] - queries.start]
-    return found
+        weights_at_targets[here] = weights[rows[here], :, positions[here] - queries.start]
+    return weights_at_targets
 
 
 def _queries(block: BlockAttention, positions: list[int]) -> Iterator[slice]:

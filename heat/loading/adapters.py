@@ -62,7 +62,7 @@ def merged(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
     from peft import PeftModel  # type: ignore[import-not-found,unused-ignore]
 
     try:
-        found: PreTrainedModel = PeftModel.from_pretrained(model, str(folder)).merge_and_unload(
+        whole: PreTrainedModel = PeftModel.from_pretrained(model, str(folder)).merge_and_unload(
             safe_merge=True
         )
     except Exception as error:  # of several libraries
@@ -70,8 +70,8 @@ def merged(model: PreTrainedModel, folder: Path) -> PreTrainedModel:
         raise UnsupportedModelError(
             f"the adapter in '{folder}' cannot be merged into its model: {reason}"
         ) from error
-    found.eval()
-    return found
+    whole.eval()
+    return whole
 
 
 def revision(folder: Path) -> str:

@@ -32,11 +32,11 @@ def convert(file: str | Path, folder: Path, *, dtype: str | None = None) -> str:
         HeatError: The model cannot be loaded; see `heat.load`.
         OSError: The folder exists and is not empty, or cannot be written.
     """
-    found = gguf.find(file)
-    if found is None:
+    source = gguf.find(file)
+    if source is None:
         raise ModelNotFoundError(f"'{file}' is no GGUF file; only these need to be converted")
     _check_free(folder)
-    lm = load(found, dtype=dtype)
+    lm = load(source, dtype=dtype)
     assert lm.tokenizer is not None  # a GGUF file without one is refused
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
@@ -45,7 +45,7 @@ def convert(file: str | Path, folder: Path, *, dtype: str | None = None) -> str:
         with no_progress_bars():
             lm.model.save_pretrained(temporary)
             lm.tokenizer.save_pretrained(temporary)
-        write_whole(temporary / "README.md", _readme(found, str(lm.dtype)).encode())
+        write_whole(temporary / "README.md", _readme(source, str(lm.dtype)).encode())
         revision = folder_revision(temporary)
         temporary.replace(folder)
     except SafetensorError as error:
@@ -62,7 +62,7 @@ def _check_free(folder: Path) -> None:
             raise FileExistsError(errno.EEXIST, "this folder is not empty; name a new one", str(folder))
     elif folder.exists() or folder.is_symlink():
         raise FileExistsError(errno.EEXIST, "this is no folder; name a new one", str(folder))
-    parent = next(each for each in folder.absolute().parents if each.exists())
+    parent = next(parent for parent in folder.absolute().parents if parent.exists())
     if not parent.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "this is no folder", str(parent))
     if not os.access(parent, os.W_OK):
@@ -72,7 +72,7 @@ def _check_free(folder: Path) -> None:
 def _readme(file: Path, dtype: str) -> str:
     metadata = gguf.read_header(file).metadata
     name, terms = metadata.get("general.name", "not stated"), metadata.get("general.license", "not stated")
-    packages = ", ".join(f"{each} {version(each)}" for each in ("transformers", "gguf", "torch"))
+    packages = ", ".join(f"{package} {version(package)}" for package in ("transformers", "gguf", "torch"))
     return (
         f"# {file.stem}\n\n"
         f"Unpacked from the GGUF file `{file.name}` by `heat convert`; the weights are those of that file, "

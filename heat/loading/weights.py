@@ -20,25 +20,25 @@ _MASKS = re.compile(r"\.(attn|attention|self_attn)\.(bias|masked_bias)$|\.inv_fr
 _NAMED = 3
 
 
-def check_loaded(source: str, found: Mapping[str, Any]) -> None:
+def check_loaded(source: str, report: Mapping[str, Any]) -> None:
     """Refuse weights that are not those of the config: what is lacking would be random numbers.
 
     Args:
         source: What was asked for.
-        found: The loader's account: missing, unexpected and mismatched weights.
+        report: The loader's account: missing, unexpected and mismatched weights.
 
     Raises:
         ModelNotFoundError: There are such weights.
     """
-    unexpected = {name for name in found.get("unexpected_keys", ()) if not _MASKS.search(name)}
+    unexpected = {name for name in report.get("unexpected_keys", ()) if not _MASKS.search(name)}
     sizes = [
         f"{name} ({list(held)} in the file, {list(asked)} in the config)"
-        for name, held, asked in sorted(found.get("mismatched_keys", ()))
+        for name, held, asked in sorted(report.get("mismatched_keys", ()))
     ]
     parts = [
         f"{what} {_some(names)}"
         for what, names in (
-            ("lacks", sorted(found.get("missing_keys", ()))),
+            ("lacks", sorted(report.get("missing_keys", ()))),
             ("has, and should not have,", sorted(unexpected)),
             ("has in another size", sizes),
         )

@@ -27,8 +27,8 @@ def background(share: float, paper: RGB = PAPER, strength: float = STRENGTH) -> 
     """
     weight = strength * min(1.0, abs(share))
     red, green, blue = (
-        weight * own + (1 - weight) * below
-        for own, below in zip(FOR if share >= 0 else AGAINST, paper, strict=True)
+        weight * ink + (1 - weight) * below
+        for ink, below in zip(FOR if share >= 0 else AGAINST, paper, strict=True)
     )
     return red, green, blue
 

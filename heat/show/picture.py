@@ -248,12 +248,12 @@ def _families(characters: set[str]) -> tuple[list[str], frozenset[str]]:
             continue
         try:
             font = FT2Font(findfont(FontProperties(family=entry.name)))
-            found = {c for c in missing if font.get_char_index(ord(c))}
+            covered = {c for c in missing if font.get_char_index(ord(c))}
         except (OSError, RuntimeError, ValueError):
             continue
-        if found:
+        if covered:
             families.append(entry.name)
-            missing -= found
+            missing -= covered
     return families, frozenset(missing)
 
 

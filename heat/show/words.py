@@ -221,7 +221,7 @@ def _prompt_words(
     reached = 0
     for index, (start, end) in enumerate(words):
         tokens = sorted(by_word.indices[by_word.indptr[index] : by_word.indptr[index + 1]])
-        pieces.append(Piece(text[reached:start], text[start:end], tuple(names[each] for each in tokens)))
+        pieces.append(Piece(text[reached:start], text[start:end], tuple(names[token] for token in tokens)))
         reached = end
     return pieces
 
@@ -231,11 +231,11 @@ def _on_words(
 ) -> Tensor:
     """Mean scores of words, float64 [m, words]; a word that the tokenizer drops has none, 0."""
     touched = np.flatnonzero(counts(text, words, spans).sum(axis=0)).tolist()
-    found = torch.zeros(len(values), len(words), dtype=torch.float64)
+    scores = torch.zeros(len(values), len(words), dtype=torch.float64)
     if len(touched):
-        kept = [words[index] for index in touched]
-        found[:, touched] = torch.from_numpy(word_scores(values.numpy(), text, kept, spans))
-    return found
+        covered = [words[index] for index in touched]
+        scores[:, touched] = torch.from_numpy(word_scores(values.numpy(), text, covered, spans))
+    return scores
 
 
 def _answer(attribution: Attribution, reached: int, start_of_answer: int) -> Iterator[Piece]:
@@ -247,8 +247,8 @@ def _answer(attribution: Attribution, reached: int, start_of_answer: int) -> Ite
     for name, (start, end) in zip(
         attribution.tokens[first:last], attribution.offsets[first:last], strict=True
     ):
-        own = attribution.text[max(start, reached) : end]
+        piece = attribution.text[max(start, reached) : end]
         reached = max(reached, end)
-        shown = own.lstrip()
-        yield Piece(gap + own[: len(own) - len(shown)], shown or name, (name,))
+        shown = piece.lstrip()
+        yield Piece(gap + piece[: len(piece) - len(shown)], shown or name, (name,))
         gap = ""
