@@ -213,13 +213,8 @@ def _parts(model: PreTrainedModel, shape: Shape, rows: int, n: int, probes: int)
     import heat
     from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
     from heat.components import curvature, information, transition
-    from heat.cost.footprint import (
-        forward_terms,
-        gradient_terms,
-        information_terms,
-        second_terms,
-        transition_terms,
-    )
+    from heat.components.information import information_terms
+    from heat.cost.terms import forward_terms, gradient_terms, second_terms, transition_terms
     from heat.internals.forward import embed, explained, target_log_probs
     from heat.internals.state import frozen
 
@@ -260,7 +255,7 @@ def _parts(model: PreTrainedModel, shape: Shape, rows: int, n: int, probes: int)
         )
     yield (
         "information",
-        information_terms(shape, 1, n - 1, DEFAULT_BATCH_TOKENS),
+        information_terms(shape, n - 1, DEFAULT_BATCH_TOKENS),
         lambda: information(model, one),
     )
     steps = min(20, rows_within(DEFAULT_BATCH_TOKENS, n))

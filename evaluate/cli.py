@@ -28,12 +28,12 @@ from evaluate.options import (
     SeedOption,
     SourceOption,
     TaskOptions,
-    bundled,
 )
 from evaluate.reader.cli import app as reader
 from evaluate.robustness.options import Options as RobustnessOptions
 from evaluate.robustness.options import Probe
 from evaluate.tasks.task import Target
+from heat.bundles import bundled
 from heat.errors import HeatError
 
 if TYPE_CHECKING:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Literal
 
 import typer
 
@@ -160,32 +157,3 @@ class OutputOptions:
     def silent(self) -> bool:
         """Whether nothing but the result is printed."""
         return self.json or self.quiet
-
-
-def bundled(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command take dataclasses of options: on the command line each of their fields is an option of its own."""
-    hints = get_type_hints(command, include_extras=True)
-    own = inspect.signature(command).parameters
-    bundles = {name: hints[name] for name in own if is_dataclass(hints[name])}
-    parameters = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hint)
-        for parameter in own.values()
-        for name, default, hint in _spread(parameter, hints[parameter.name])
-    ]
-
-    @wraps(command)
-    def spread(**given: Any) -> None:
-        for name, bundle in bundles.items():
-            given[name] = bundle(**{field.name: given.pop(field.name) for field in fields(bundle)})
-        command(**given)
-
-    spread.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    spread.__annotations__ = {each.name: each.annotation for each in parameters}
-    return spread
-
-
-def _spread(parameter: inspect.Parameter, hint: Any) -> list[tuple[str, Any, Any]]:
-    if not is_dataclass(hint):
-        return [(parameter.name, parameter.default, hint)]
-    hints = get_type_hints(hint, include_extras=True)
-    return [(field.name, getattr(parameter.default, field.name), hints[field.name]) for field in fields(hint)]

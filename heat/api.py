@@ -143,8 +143,10 @@ def _attribute_group(
 ) -> Iterator[Attribution]:
     began = time.perf_counter()
     batch = collate(encodings, lm.device)
-    log_probs = method.log_probs(lm, batch)
+    log_probs = None if method.gives_log_probs else method.log_probs(lm, batch)
     scores = method.score(lm, batch, seed=seed, batch_tokens=batch_tokens)
+    log_probs = scores.log_probs if log_probs is None else log_probs
+    assert log_probs is not None
     scores = _inside_context(scores, batch)
     per_token = (time.perf_counter() - began) / sum(len(encoded.token_ids) for encoded in encodings)
     first = 0
@@ -203,8 +205,7 @@ def _attribution(
         revision=lm.revision,
         dtype=str(lm.dtype).removeprefix("torch."),
         seed=seed,
-        # The scores' own work, and the forward that reads the log-probabilities.
-        forward_equivalents=1.0 + method.cost(encoded.n_prompt, encoded.n_targets),
+        forward_equivalents=method.passes(encoded.n_prompt, encoded.n_targets),
         seconds=seconds,
     )
 

@@ -1,4 +1,4 @@
-"""The command `heat`: explain one answer, list the methods, unpack a model file."""
+"""The command `heat`: explain one answer, list the methods, learn for one of them, unpack a model file."""
 
 import json
 import shlex
@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heat.bundles import OnceCommand, bundled
 from heat.console import run
 from heat.errors import ConfigError
 from heat.fitting.cli import app as fitting
+from heat.options import JsonOption, MethodOptions, ModelOptions, OutputOptions, PromptOptions
 
 if TYPE_CHECKING:
     from heat.attribution import Attribution
@@ -30,96 +32,62 @@ app = typer.Typer(
 )
 app.add_typer(fitting, name="fit")
 
-Model = Annotated[
-    str | None, typer.Option(help="Model folder, GGUF file or hub name. Default: the embedded reader.")
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
-
 
 @app.command(
+    cls=OnceCommand,
     epilog='Example: heat explain "The vault is copper. The gate is made of iron. '
-    'Question: What is the gate made of? Answer:" --method heat --html page.html'
+    'Question: What is the gate made of? Answer:" --method heat --html page.html',
 )
+@bundled
 def explain(
-    prompt: Annotated[
-        str | None, typer.Argument(help="The prompt; '-' reads it from standard input.", show_default=False)
-    ] = None,
-    target: Annotated[str | None, typer.Option(help="What to explain. Default: the next token.")] = None,
-    prompt_file: Annotated[
-        str | None, typer.Option(help="Read the prompt from this UTF-8 file, less one newline at its end.")
-    ] = None,
-    chat: Annotated[
-        str | None,
-        typer.Option(help='Read chat messages from this JSON file: [{"role": "user", "content": "..."}].'),
-    ] = None,
-    max_targets: Annotated[
-        int | None,
-        typer.Option(min=1, help="Explain the first N tokens of the target, or of what the model says."),
-    ] = None,
-    foil: Annotated[
-        str | None, typer.Option(help="What might have been said instead: explain the target against it.")
-    ] = None,
-    model: Model = None,
-    method: Annotated[str, typer.Option(help="Method; see `heat methods`.")] = "heat",
-    set_: Annotated[
-        list[str] | None, typer.Option("--set", help="Option of the method, as name=value; may be repeated.")
-    ] = None,
-    seed: Annotated[
-        int, typer.Option(min=0, max=(1 << 63) - 1, help="Seed of whatever the method draws.")
-    ] = 0,
-    dtype: Annotated[str | None, typer.Option(help="Dtype, for example float32.")] = None,
-    device: Annotated[str | None, typer.Option(help="For example cuda:0, or auto. Default: CPU.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
-    png: Annotated[Path | None, typer.Option(help="Write a picture to this file.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Save the attribution to this .safetensors file.")] = None,
+    prompt: PromptOptions = PromptOptions(),
+    model: ModelOptions = ModelOptions(),
+    method: MethodOptions = MethodOptions(),
+    output: OutputOptions = OutputOptions(),
     plan: Annotated[
         bool,
         typer.Option("--plan", help="Say what it will cost after two seconds of timing; compute nothing."),
     ] = False,
-    top: Annotated[int, typer.Option(min=1, help="How many words to list.")] = 10,
-    as_json: Json = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print the top words only, one a line.")] = False,
 ) -> None:
     """Colour the words of a prompt by how much each made the model say the target."""
-    config = dict(_option(text) for text in set_ or [])
-    if sum(source is not None for source in (prompt, prompt_file, chat)) != 1:
+    config = dict(_setting(text) for text in method.settings or [])
+    if sum(source is not None for source in (prompt.prompt, prompt.prompt_file, prompt.chat)) != 1:
         raise typer.BadParameter("give a prompt, or --prompt-file FILE, or --chat FILE, and only one of them")
-    outputs = [path for path in (out, html, png) if path is not None]
     from heat.files import check_writable
 
-    for path in outputs:
+    for path in output.files:
         check_writable(path)
-    if len({path.resolve() for path in outputs}) < len(outputs):
+    if len({path.resolve() for path in output.files}) < len(output.files):
         raise ConfigError("two of --out, --html and --png name the same file; give each its own")
-    asked = _prompt(prompt, prompt_file, chat)
+    text = _read_prompt(prompt)
     from heat.api import attribute, check_precision, check_seed
     from heat.encoding import check_generated, encode
     from heat.model import load
     from heat.registry import build
 
-    chosen = build(method, config)
+    chosen = build(method.method, config)
     # What is out of reach is refused before anything is loaded.
-    check_precision(chosen, dtype)
-    check_seed(seed)
-    if target is None:
-        check_generated(max_targets)
-    lm = load(model, dtype=dtype, device=device)
-    encoded = encode(lm, asked, target, foil=foil, max_targets=max_targets)
+    check_precision(chosen, model.dtype)
+    check_seed(method.seed)
+    if prompt.target is None:
+        check_generated(prompt.max_targets)
+    lm = load(model.model, dtype=model.dtype, device=model.device)
+    encoded = encode(lm, text, prompt.target, foil=prompt.foil, max_targets=prompt.max_targets)
     if plan:
-        _show_plan(lm, encoded, chosen, as_json=as_json)
+        _show_plan(lm, encoded, chosen, as_json=output.as_json)
         return
-    attribution = attribute(lm, encoded, None, chosen, seed=seed)
-    if out is not None:
-        attribution.save(out)
-    _write_pictures(attribution, html, png)
-    if as_json:
+    attribution = attribute(lm, encoded, None, chosen, seed=method.seed)
+    if output.out is not None:
+        attribution.save(output.out)
+    _write_pictures(attribution, output)
+    if output.as_json:
         _print_json(attribution.to_json())
     else:
-        _show(attribution, top, outputs, quiet=quiet)
+        _show(attribution, output)
 
 
 @app.command(epilog="Example: heat methods --json")
-def methods(as_json: Json = False) -> None:
+def methods(as_json: JsonOption = False) -> None:
     """List every attribution method with what it needs, what it costs and where it comes from."""
     from heat.registry import methods as registered
 
@@ -154,7 +122,7 @@ def methods(as_json: Json = False) -> None:
     print("cost: forward passes for one target after 100 tokens with the default options; backward counts 1")
 
 
-@app.command(epilog="Example: heat convert model.gguf models/mine")
+@app.command(cls=OnceCommand, epilog="Example: heat convert model.gguf models/mine")
 def convert(
     file: Annotated[Path, typer.Argument(help="The GGUF file.", show_default=False)],
     folder: Annotated[Path, typer.Argument(help="The model folder to come.", show_default=False)],
@@ -198,35 +166,35 @@ def _show_plan(lm: "LanguageModel", encoded: "Encoded", method: "Method", *, as_
     )
 
 
-def _option(text: str) -> tuple[str, str]:
+def _setting(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator:
         raise ConfigError(f"--set {text} is not name=value, for example --set n_steps=20")
     return name.strip().replace("-", "_"), value.strip()
 
 
-def _prompt(prompt: str | None, prompt_file: str | None, chat: str | None) -> "str | Messages":
+def _read_prompt(options: PromptOptions) -> "str | Messages":
     from heat.files import read_chat, read_prompt
 
-    if chat is not None:
-        return read_chat(chat)
-    if prompt is None or prompt == "-":
-        return read_prompt(prompt_file or "-")
-    return prompt
+    if options.chat is not None:
+        return read_chat(options.chat)
+    if options.prompt is None or options.prompt == "-":
+        return read_prompt(options.prompt_file or "-")
+    return options.prompt
 
 
-def _write_pictures(attribution: "Attribution", html: Path | None, png: Path | None) -> None:
+def _write_pictures(attribution: "Attribution", output: OutputOptions) -> None:
     from heat.files import write_whole
 
-    if html is not None:
+    if output.html is not None:
         from heat.show.page import page
 
         command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-        write_whole(html, page(attribution, command).encode())
-    if png is not None:
+        write_whole(output.html, page(attribution, command).encode())
+    if output.png is not None:
         from heat.show.picture import picture
 
-        write_whole(png, picture(attribution))
+        write_whole(output.png, picture(attribution))
 
 
 def _print_json(text: str, indent: int | None = None) -> None:
@@ -238,19 +206,19 @@ def _print_json(text: str, indent: int | None = None) -> None:
     print(text)
 
 
-def _show(attribution: "Attribution", top: int, outputs: list[Path], *, quiet: bool) -> None:
+def _show(attribution: "Attribution", output: OutputOptions) -> None:
     from rich.console import Console
 
     from heat.show.display import show
     from heat.show.words import read, visible
 
-    if quiet:
+    if output.quiet:
         reading = read(attribution)
-        for index in reading.strongest(top):
+        for index in reading.strongest(output.top):
             print(visible(reading.prompt[index].text))
         return
-    show(attribution, top, Console(highlight=False))
-    for path in outputs:
+    show(attribution, output.top, Console(highlight=False))
+    for path in output.files:
         print(f"wrote {path}")
 
 

@@ -3,7 +3,8 @@
 import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, get_type_hints
 
 import torch
@@ -13,6 +14,7 @@ from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.components.component import Component
+from heat.components.graph import read_together
 from heat.errors import ConfigError
 from heat.internals.forward import target_log_probs, token_vectors
 from heat.internals.state import frozen
@@ -29,10 +31,12 @@ class Scores:
     Attributes:
         scores: [R, T], one row for each target; columns outside its context are ignored.
         components: Named parts of the scores, each [R, T].
+        log_probs: log p(target), [R], where the method's own passes gave it (`Method.gives_log_probs`).
     """
 
     scores: Tensor
     components: Mapping[str, Tensor] = field(default_factory=dict)
+    log_probs: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Method(ABC):
         extra: The optional extra it needs; empty for none.
         only_named: Why it runs only where it is named; empty where it may always.
         splits_prompt: Whether the prompt may be longer than the model's context.
+        neutral: Options that came later, with the value at which they change nothing: left out of `config` there, so
+            that earlier results keep their keys.
     """
 
     name: ClassVar[str]
@@ -66,6 +72,7 @@ class Method(ABC):
     extra: ClassVar[str] = ""
     only_named: ClassVar[str] = ""
     splits_prompt: ClassVar[bool] = False
+    neutral: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self), include_extras=True)
@@ -143,6 +150,23 @@ class Method(ABC):
         """
         return sum(self.costs(n_tokens, n_targets).values())
 
+    @property
+    def gives_log_probs(self) -> bool:
+        """Whether `score` gives the targets' log-probabilities, so that no pass is needed for them."""
+        return False
+
+    def passes(self, n_tokens: int, n_targets: int) -> float:
+        """Work for one text's attribution: `cost`, and the pass that log p(target) is read off.
+
+        Args:
+            n_tokens: Length of the context.
+            n_targets: Number of targets.
+
+        Returns:
+            Forward-equivalents.
+        """
+        return self.cost(n_tokens, n_targets) + (0.0 if self.gives_log_probs else 1.0)
+
     def log_probs(self, lm: LanguageModel, batch: Batch) -> Tensor:
         """Give log p(target | all before it), [R]."""
         with frozen(lm.model), torch.no_grad():
@@ -159,8 +183,15 @@ class Method(ABC):
         return ""
 
     def config(self) -> dict[str, Any]:
-        """The options as a plain dict."""
-        return asdict(self)
+        """The options as a plain dict, without those at a value that changes nothing (`neutral`)."""
+        neutral: dict[str, Any] = {}
+        for base in type(self).__mro__:
+            neutral |= vars(base).get("neutral", {})
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in neutral or neutral[name] != value
+        }
 
 
 @dataclass(frozen=True)
@@ -199,19 +230,47 @@ class MadeOfParts(Method):
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        parts = {
-            name: component.compute(lm.model, batch, seed=seed, batch_tokens=batch_tokens)
-            for name, component in self.components().items()
-        }
-        return self.combined(parts, batch)
+        components = self.components()
+        readable = {name: component.graph_part() for name, component in components.items()}
+        shared = {name: part for name, part in readable.items() if part is not None}
+        parts: dict[str, Tensor] = {}
+        log_probs = None
+        if shared:
+            reading = read_together(shared, lm.model, batch, seed=seed, batch_tokens=batch_tokens)
+            parts, log_probs = reading.parts, reading.log_probs
+        scores = self.combined(
+            {
+                name: parts[name]
+                if name in parts
+                else component.compute(lm.model, batch, seed=seed, batch_tokens=batch_tokens)
+                for name, component in components.items()
+            },
+            batch,
+        )
+        return replace(scores, log_probs=log_probs) if self.gives_log_probs else scores
+
+    @property
+    @override
+    def gives_log_probs(self) -> bool:
+        return all(component.graph_part() is not None for component in self.components().values())
 
     @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
-        return {name: component.cost(n_tokens, n_targets) for name, component in self.components().items()}
+        return self._costs(n_tokens, n_targets, None)
 
     @override
     def costs_in(self, n_tokens: int, n_targets: int, n_layers: int) -> dict[str, float]:
-        return {
-            name: component.cost(n_tokens, n_targets, n_layers)
-            for name, component in self.components().items()
-        }
+        return self._costs(n_tokens, n_targets, n_layers)
+
+    def _costs(self, n_tokens: int, n_targets: int, n_layers: int | None) -> dict[str, float]:
+        """Of each component; what is read off one graph pays for one forward pass, and for one gradient of g."""
+        costs: dict[str, float] = {}
+        graph = gradient = False
+        for name, component in self.components().items():
+            cost, part = component.cost(n_tokens, n_targets, n_layers), component.graph_part()
+            if part is not None:
+                cost -= 1.0 if graph else 0.0
+                cost -= n_targets if graph and gradient and part.of_gradient else 0.0
+                graph, gradient = True, gradient or part.of_gradient
+            costs[name] = cost
+        return costs

@@ -53,7 +53,7 @@ def recombine(attribution: Attribution, method: str | Method, **config: Any) -> 
         components={name: torch.where(inside, part, 0.0) for name, part in combined.components.items()},
         method=chosen.name,
         config=chosen.config(),
-        forward_equivalents=1.0 + chosen.cost(first, end - first),
+        forward_equivalents=chosen.passes(first, end - first),
         seconds=None,
     )
 

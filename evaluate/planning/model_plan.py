@@ -128,8 +128,8 @@ def plan_model(
     Raises:
         PlanError: An option cannot be read, or options exclude each other.
     """
-    from heat.cost.footprint import itemsize
     from heat.cost.shape import load_config, shape_of
+    from heat.cost.terms import itemsize
     from heat.cost.variants import HEAT_FORMS, OTHERS, Rate, cheapest, fitted
     from heat.registry import build
 

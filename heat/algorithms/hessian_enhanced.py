@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import torch
@@ -12,11 +13,14 @@ from typing_extensions import override
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.components.component import Component
 from heat.components.curvature import Curvature, Mode, Products
+from heat.components.fisher import Fisher
+from heat.components.gradient import GradientNorm
 from heat.components.information import Information, Mask, information
 from heat.components.prefix import suffix_cost
 from heat.components.transition import Kind, Residual, Transition, shares
 from heat.components.windows import Windows, windows_of
 from heat.errors import ConfigError
+from heat.internals.precision import Precision
 from heat.method import MadeOfParts, Scores
 from heat.model import LanguageModel
 from heat.registry import register
@@ -36,10 +40,19 @@ class TransitionOptions(MadeOfParts):
         transition: `gradient`, `value` or `uniform`.
         residual: Weight of the residual path in `gradient`: `full`, `without-self`, `half` or `relevance`; the last two
             pile up on the first tokens of a text in models of many blocks.
+        temper: τ of M^τ (ours): below 1 the gate closes less.
     """
+
+    neutral = MappingProxyType({"temper": 1.0})
 
     transition: Kind = "gradient"
     residual: Residual = "full"
+    temper: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+
+    def gate(self, parts: Mapping[str, Tensor]) -> Tensor:
+        """M^τ, [R, T]; the stored part is M itself."""
+        transition = parts["transition"]
+        return transition if self.temper == 1 else transition**self.temper
 
 
 @dataclass(frozen=True)
@@ -47,14 +60,34 @@ class CurvatureOptions(MadeOfParts):
     """Options of S.
 
     Attributes:
-        mode: `row` or `block`.
+        mode: `row` or `block` of the Hessian; `fisher`, the curvature of the whole distribution, or `gradient`, the
+            gradient norm in its place, both of first derivatives (see `Fisher` and `GradientNorm`).
         products: `auto`, `double-backward`, `batched`, `forward-over-reverse` or `finite-difference`.
         n_probes: Number of Rademacher probes.
     """
 
-    mode: Mode = "row"
+    mode: Mode | Literal["fisher", "gradient"] = "row"
     products: Products = "auto"
     n_probes: Annotated[int, Field(ge=1)] = 10
+
+    def curvature(self, *, rank: int | None = None, layers: int | None = None) -> Component:
+        """The component that the options ask for.
+
+        Args:
+            rank: Rank of the Hessian's approximation; None for none.
+            layers: Of the top N blocks; None for all.
+
+        Raises:
+            ConfigError: `fisher` or `gradient` with an approximation of the Hessian.
+        """
+        if self.mode in ("row", "block"):
+            return Curvature(self.mode, self.products, self.n_probes, rank, layers)
+        if rank is not None or layers is not None:
+            raise ConfigError(
+                f"method '{self.name}' approximates the Hessian, and mode '{self.mode}' takes none; use mode 'row' or "
+                "'block', or method 'heat'"
+            )
+        return Fisher(self.n_probes) if self.mode == "fisher" else GradientNorm()
 
 
 @dataclass(frozen=True)
@@ -63,9 +96,14 @@ class InformationOptions(MadeOfParts):
 
     Attributes:
         mask: `zero`, `mean`, `pad` or `attention`.
+        precision: Of the masked passes' matrix products: `float32`, `bfloat16`, or `auto`, which is bfloat16 where the
+            device is faster in it.
     """
 
+    neutral = MappingProxyType({"precision": "float32"})
+
     mask: Mask = "zero"
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)
@@ -96,8 +134,8 @@ class MixOptions(CurvatureOptions, InformationOptions):
     @override
     def components(self) -> dict[str, Component]:
         return {
-            "curvature": Curvature(self.mode, self.products, self.n_probes),
-            "information": Information(self.mask),
+            "curvature": self.curvature(),
+            "information": Information(self.mask, self.precision),
         }
 
     def mixed(self, parts: Mapping[str, Tensor]) -> Tensor:
@@ -131,7 +169,7 @@ class Heat(TransitionOptions, MixOptions):
 
     @override
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
-        return Scores(parts["transition"] * self.mixed(parts), parts)
+        return Scores(self.gate(parts) * self.mixed(parts), parts)
 
 
 @dataclass(frozen=True)
@@ -146,8 +184,7 @@ class LowRankOptions(Heat):
 
     @override
     def components(self) -> dict[str, Component]:
-        low_rank = Curvature(self.mode, self.products, self.n_probes, rank=self.rank)
-        return super().components() | {"curvature": low_rank}
+        return super().components() | {"curvature": self.curvature(rank=self.rank)}
 
 
 @register("heat-low-rank")
@@ -177,7 +214,7 @@ class HeatLayerSampling(Heat):
     def components(self) -> dict[str, Component]:
         return super().components() | {
             "transition": Transition(self.transition, self.residual, self.layers),
-            "curvature": Curvature(self.mode, self.products, self.n_probes, layers=self.layers),
+            "curvature": self.curvature(layers=self.layers),
         }
 
 
@@ -294,6 +331,7 @@ class HeatWindowed(Heat):
                 lm.model,
                 part,
                 mask=self.mask,
+                precision=self.precision,
                 span=self._span(int(batch.context[target].sum())),
                 refine=self.refine,
                 groups=torch.zeros_like(part.rows),
@@ -359,7 +397,7 @@ class TransitionOnly(TransitionOptions):
 
     @override
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
-        return Scores(parts["transition"], parts)
+        return Scores(self.gate(parts), parts)
 
 
 @register("hessian-only")
@@ -374,7 +412,7 @@ class HessianOnly(CurvatureOptions):
 
     @override
     def components(self) -> dict[str, Component]:
-        return {"curvature": Curvature(self.mode, self.products, self.n_probes)}
+        return {"curvature": self.curvature()}
 
     @override
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:
@@ -393,7 +431,7 @@ class KlOnly(InformationOptions):
 
     @override
     def components(self) -> dict[str, Component]:
-        return {"information": Information(self.mask)}
+        return {"information": Information(self.mask, self.precision)}
 
     @override
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:

@@ -6,6 +6,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from heat.batch import Batch
+from heat.components.graph import GraphPart
+from heat.cost.terms import Workload
 
 
 class Component(Protocol):
@@ -36,5 +38,20 @@ class Component(Protocol):
             n_tokens: Length of the context.
             n_targets: Number of targets.
             n_layers: Number of the model's blocks; None for no more than the component goes through.
+        """
+        ...
+
+    def graph_part(self) -> GraphPart | None:
+        """How the component is read off a graph that others may share; None where it takes passes of its own."""
+        return None
+
+    def memory(self, work: Workload) -> dict[str, float]:
+        """What is held at once, beside the weights.
+
+        Args:
+            work: The model's sizes, the texts and the dtype.
+
+        Returns:
+            Bytes by what they are: `graph`, `activations`, `attention`, `products`, `KV cache`, `logits`, ...
         """
         ...

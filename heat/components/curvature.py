@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -24,6 +24,7 @@ from heat.components.prefix import (
     suffix_cost,
     suffix_parts,
 )
+from heat.cost.terms import FLOAT32, Workload, gradient_terms, held_bytes, second_terms
 from heat.errors import ConfigError, UnsupportedModelError
 from heat.internals.activations import fused_activations
 from heat.internals.attention import block_input, decoder_blocks
@@ -162,6 +163,35 @@ class Curvature(Component):
         budget = max(1, DEFAULT_BATCH_TOKENS // self.n_probes)
         suffixes = sum(suffix_cost(n_tokens, n, budget) for n in range(1, n_targets + 1))
         return n_targets + suffixes * (2.0 + 2.0 * self.n_probes)
+
+    @override
+    def memory(self, work: Workload) -> dict[str, float]:
+        shape = work.shape
+        if self.layers is not None:
+            # The graph begins at the input of the lowest block taken.
+            shape = replace(shape, n_layers=min(shape.n_layers, self.layers))
+        n_probes = 1 if self.rank is not None else self.n_probes
+        itemsize = max(work.itemsize, FLOAT32)
+        texts = min(work.n_texts * work.n_targets, rows_within(work.batch_tokens, work.n_tokens * n_probes))
+        together = min(n_probes, rows_within(work.batch_tokens, texts * work.n_tokens))
+        strategy = strategy_at(self.products, work.n_tokens - 1)
+        graph: dict[str, float] = {}  # what outlives a product
+        if strategy == "finite-difference":
+            terms = gradient_terms(shape, texts * together, work.n_tokens)
+            held = held_bytes(shape, "difference", terms, itemsize)
+        else:
+            together = 1 if strategy == "double-backward" else together
+            graph = held_bytes(shape, "second", second_terms(shape, texts, work.n_tokens, 0), itemsize)
+            held = held_bytes(shape, "second", second_terms(shape, texts, work.n_tokens, together), itemsize)
+        if self.rank is not None:
+            # Q while products are made; and when they are done Q, Q T, and its squares.
+            factors = itemsize * texts * work.n_tokens * shape.width * self.rank
+            spent = sum(held.values()) - sum(graph.values())
+            held["low-rank factors"] = factors + max(0.0, 2.0 * factors - spent)
+        if work.dtype == "bfloat16":
+            upcast = shape.parameters - (0 if work.quantization is None else shape.linear)
+            held["weights in float32"] = float(FLOAT32 * upcast)
+        return held
 
 
 def _products_cost(strategy: Products, n_products: int, share: float = 1.0) -> float:

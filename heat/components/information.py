@@ -1,8 +1,8 @@
 """Information I: how much the next-token distribution changes when a token is masked."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,14 +21,23 @@ from heat.components.prefix import (
     repeated_cache,
     suffix_cost,
     suffix_parts,
+    suffix_rows,
 )
+from heat.cost.terms import FLOAT32, PLAIN, Terms, Workload, floats, held_bytes
 from heat.errors import ConfigError
 from heat.internals.activations import fused_activations
 from heat.internals.forward import at_targets, log_probs, replacement, token_vectors
 from heat.internals.memory import in_parts
+from heat.internals.precision import Precision, bfloat16_products, multiplies_in_bfloat16
 from heat.internals.state import frozen
 
+if TYPE_CHECKING:
+    from heat.cost.shape import Shape
+
 Mask = Literal["zero", "mean", "attention", "pad"]
+
+# A divergence that many times bfloat16's own is off by a few tenths at most, and by less the larger it is.
+ABOVE_NOISE = 25
 
 
 def information(
@@ -39,6 +48,7 @@ def information(
     span: int = 1,
     refine: float = 0.9,
     groups: Tensor | None = None,
+    precision: Precision = "float32",
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
     prefix_cache: bool = True,
 ) -> Tensor:
@@ -57,6 +67,9 @@ def information(
             from every query.
         span: Tokens masked together at first; 1 masks each alone.
         refine: Share of a target's divergence that is looked into, from 0 to 1; only where `span` is above 1.
+        precision: Of the passes' matrix products: `float32`, `bfloat16`, or `auto`, which is bfloat16 where the device
+            is faster in it. Tokens whose divergence is near bfloat16's rounding (less than `ABOVE_NOISE` times the
+            divergence of the unmasked text from itself) are masked again in float32.
         groups: int64 [R], targets whose spans are ranked together (windows of one text); None: each by itself.
         batch_tokens: Tokens that one pass may hold.
         prefix_cache: Compute what stands before the masked tokens once and keep its keys and values; the same numbers
@@ -78,6 +91,8 @@ def information(
     with frozen(model), fused_activations(model), torch.no_grad():
         passes = _Passes(model, batch, mask, batch_tokens, prefix_cache and keeps_prefixes(model))
         everything = torch.ones_like(batch.context)
+        if span == 1 and multiplies_in_bfloat16(model, precision):
+            return _mostly_in_bfloat16(passes, everything)
         if span == 1:
             return passes.divergence(_jobs(batch, everything, 1), everything)
         coarse = passes.divergence(_jobs(batch, everything, span), everything)
@@ -88,23 +103,38 @@ def information(
         return torch.where(chosen, fine, coarse)
 
 
+def _mostly_in_bfloat16(passes: "_Passes", everything: Tensor) -> Tensor:
+    """All tokens by products in bfloat16, and those that drown in its rounding once more in float32."""
+    batch = passes.batch
+    with bfloat16_products(passes.model):
+        rounded = _Passes(passes.model, batch, passes.mask, passes.batch_tokens, passes.prefix_cache)
+        result = rounded.divergence(_jobs(batch, everything, 1), everything)
+    noise = _kl(passes.unmasked, rounded.unmasked, batch)
+    drowned = batch.context & (result < ABOVE_NOISE * noise[:, None]).to(batch.context.device)
+    exact = passes.divergence(_jobs(batch, drowned, 1), drowned)
+    return torch.where(drowned.to(result.device), exact, result)
+
+
 @dataclass(frozen=True)
 class Information(Component):
     """I as a component of a method; the options are those of `information`.
 
     Attributes:
         mask: What stands in a token's place.
+        precision: Of the passes' matrix products.
     """
 
     mask: Mask = "zero"
+    precision: Precision = "float32"
 
     @override
     def key(self) -> dict[str, Any]:
-        return {"mask": self.mask}
+        # The precision came later: results in float32 are found by what they were stored by.
+        return {"mask": self.mask} | ({} if self.precision == "float32" else {"precision": self.precision})
 
     @override
     def compute(self, model: PreTrainedModel, batch: Batch, *, seed: int, batch_tokens: int) -> Tensor:
-        return information(model, batch, mask=self.mask, batch_tokens=batch_tokens)
+        return information(model, batch, mask=self.mask, precision=self.precision, batch_tokens=batch_tokens)
 
     @override
     def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
@@ -114,6 +144,63 @@ class Information(Component):
             return n_targets + sum(alone)
         return 1.0 + suffix_cost(n_tokens, n_targets, DEFAULT_BATCH_TOKENS)
 
+    @override
+    def memory(self, work: Workload) -> dict[str, float]:
+        shape = work.shape
+        terms = information_terms(shape, work.n_tokens - work.n_targets, work.batch_tokens)
+        held = held_bytes(shape, "information", terms, work.itemsize)
+        cached = 2 * shape.n_layers * shape.key_width * work.n_texts * work.n_tokens * work.itemsize
+        held["KV cache"] = held.get("KV cache", 0.0) + cached
+        held["logits"] += FLOAT32 * work.n_texts * work.n_targets * shape.vocabulary
+        return held
+
+
+def information_terms(shape: "Shape", n_tokens: int, batch_tokens: int) -> Terms:
+    """Masked suffixes of one text together, each copy with keys and values of its own, at the fullest time.
+
+    Args:
+        shape: The model's sizes.
+        n_tokens: Length of the context.
+        batch_tokens: Tokens that one pass may hold.
+
+    Returns:
+        Numbers by term (see `heat.cost.terms`), without the keys and values of the unmasked texts.
+    """
+    fullest: Terms = {}
+    done = 0
+    while done < n_tokens:
+        length = n_tokens - done
+        together = min(suffix_rows(length, batch_tokens), length)
+        tokens = together * length
+        terms = {
+            "width": tokens * shape.width,
+            "inner": tokens * shape.inner,
+            "vocabulary": together * shape.vocabulary,
+            # The first suffixes are whole texts, and need no cache.
+            "cache": 2 * shape.n_layers * shape.key_width * together * n_tokens if done else 0,
+            "cache width": together * n_tokens * shape.query_width if done else 0,
+            "mask": tokens * n_tokens if done else 0,
+        }
+        if shape.family in PLAIN:
+            terms["attention"] = tokens * n_tokens * shape.n_heads
+        if not fullest or _guess(terms) > _guess(fullest):
+            fullest = floats(terms)
+        done += together
+    return fullest
+
+
+def _guess(terms: Mapping[str, float]) -> float:
+    """Which of several moments is the fullest, roughly."""
+    rough = {
+        "width": 5.0,
+        "inner": 3.0,
+        "attention": 3.0,
+        "vocabulary": 4.0,
+        "cache": 1.0,
+        "cache width": 3.0,
+    }
+    return sum(rough.get(name, 0.0) * value for name, value in terms.items())
+
 
 class _Passes:
     """Masked passes through a model, and the unmasked one they are compared with."""
@@ -121,7 +208,7 @@ class _Passes:
     def __init__(
         self, model: PreTrainedModel, batch: Batch, mask: Mask, batch_tokens: int, prefix_cache: bool
     ) -> None:
-        self.model, self.batch = model, batch
+        self.model, self.batch, self.mask = model, batch, mask
         self.embeddings = token_vectors(model, batch)
         self.blank = None if mask == "attention" else replacement(model, batch, self.embeddings, mask)
         self.batch_tokens, self.prefix_cache = batch_tokens, prefix_cache

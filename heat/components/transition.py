@@ -11,9 +11,11 @@ from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.components.component import Component
+from heat.components.graph import Graph, GraphPart
+from heat.cost.terms import Workload, held_bytes, transition_terms
 from heat.errors import UnsupportedModelError
 from heat.internals.attention import BlockAttention, capture_attention
-from heat.internals.forward import at_least_float32, explained_values, token_vectors
+from heat.internals.forward import at_least_float32, token_vectors
 from heat.internals.memory import in_parts
 from heat.internals.state import frozen
 
@@ -101,6 +103,11 @@ class Transition(Component):
         )
 
     @override
+    def graph_part(self) -> GraphPart | None:
+        whole = self.kind == "gradient" and self.layers is None and self.residual != "relevance"
+        return _Walk(self.residual) if whole else None
+
+    @override
     def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
         if self.kind != "gradient":
             return 1.0 if self.kind == "value" else 0.0
@@ -109,6 +116,16 @@ class Transition(Component):
         if self.layers is not None and n_layers is not None:
             share = min(1.0, self.layers / n_layers)
         return 1.0 + share * n_targets
+
+    @override
+    def memory(self, work: Workload) -> dict[str, float]:
+        texts = min(work.n_texts, rows_within(work.batch_tokens, work.n_tokens))
+        terms = transition_terms(work.shape, texts, work.n_tokens)
+        held = held_bytes(work.shape, "transition", terms, work.itemsize)
+        if self.kind == "value":
+            # Without a graph; the blocks' values and streams are kept all the same.
+            held["graph"] *= 0.5
+        return held
 
 
 def flow(
@@ -196,29 +213,46 @@ def _value_flow(model: PreTrainedModel, batch: Batch, residual: Residual, layers
 
 def _gradient_flow(model: PreTrainedModel, batch: Batch, residual: Residual, layers: int | None) -> Tensor:
     with frozen(model), torch.enable_grad():
-        values, blocks = capture_attention(model, batch, token_vectors(model, batch).requires_grad_())
-        blocks = _top(blocks, layers)
-        g = explained_values(batch, values)
-        result = torch.zeros(len(g), batch.token_ids.shape[1], dtype=g.dtype, device=g.device)
-        # The sequences of a batch do not meet, so the first targets of all of them share a backward pass, and so on.
-        turns = _turns(batch.rows)
-        for turn in range(int(turns.max()) + 1):
-            chosen = (turns == turn).nonzero()[:, 0]
-            wanted = [block.mixed for block in blocks]
-            if residual == "relevance":
-                if any(block.residual.dim() != 3 for block in blocks):
-                    raise UnsupportedModelError(
-                        "this model's blocks do not hand on one vector a token; use another residual"
-                    )
-                wanted += [block.residual for block in blocks]
-            gradients = torch.autograd.grad(
-                g[chosen.to(g.device)].sum(), wanted, retain_graph=True, allow_unused=True
+        return _walked(Graph(model, batch, attention=True), residual, layers)
+
+
+@dataclass(frozen=True)
+class _Walk:
+    """The `gradient` transition through all blocks, read off a graph that other components share."""
+
+    residual: Residual
+
+    @property
+    def needs_attention(self) -> bool:
+        return True
+
+    @property
+    def of_gradient(self) -> bool:
+        return True
+
+    def read(self, graph: Graph, seed: int) -> Tensor:
+        return shares(_walked(graph, self.residual, None, shared=True), graph.batch)
+
+
+def _walked(graph: Graph, residual: Residual, layers: int | None, *, shared: bool = False) -> Tensor:
+    """The walk of every target, [R, T]; `shared` where others ask the graph for the same gradients."""
+    blocks, batch = _top(graph.blocks, layers), graph.batch
+    if residual == "relevance" and any(block.residual.dim() != 3 for block in blocks):
+        raise UnsupportedModelError(
+            "this model's blocks do not hand on one vector a token; use another residual"
+        )
+    result = graph.empty()
+    for turn, targets in graph.by_turn():
+        if shared:
+            gradients = graph.gradients(turn, targets)[1:]
+        else:
+            streams = [block.residual for block in blocks] if residual == "relevance" else []
+            gradients = graph.gradients_of(targets, [*(block.mixed for block in blocks), *streams])
+        with torch.no_grad():
+            walked = _relevance_walk(
+                blocks, gradients, batch.rows[targets], batch.positions[targets], residual
             )
-            with torch.no_grad():
-                walked = _relevance_walk(
-                    blocks, gradients, batch.rows[chosen], batch.positions[chosen], residual
-                )
-            result[chosen.to(g.device)] = walked.to(result)
+        result[targets.to(result.device)] = walked.to(result)
     return result
 
 
@@ -271,12 +305,6 @@ def _relevance_walk(
 
 def _top(blocks: list[BlockAttention], layers: int | None) -> list[BlockAttention]:
     return blocks if layers is None else blocks[-layers:]
-
-
-def _turns(rows: Tensor) -> Tensor:
-    """How many targets of the same sequence stand before each, int64 [R]."""
-    earlier = (rows[:, None] == rows[None, :]).tril(-1)
-    return earlier.sum(-1)
 
 
 def _positive(tensor: Tensor) -> Tensor:

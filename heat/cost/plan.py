@@ -108,7 +108,7 @@ def plan(
     """
     n_tokens, n_targets = encoded.n_prompt, encoded.n_targets
     shape = shape_of(lm.model.config, lm.name)
-    costs = {"log-probability": 1.0, **method.costs_in(n_tokens, n_targets, shape.n_layers)}
+    costs = costs_of(method, n_tokens, n_targets, shape.n_layers)
     seconds = {
         part: cost * n_tokens * (speed.single if part in ONE_BY_ONE else speed.batched)
         for part, cost in costs.items()
@@ -123,6 +123,12 @@ def plan(
         seconds=seconds,
         peak_bytes=max(part.total for part in parts),
     )
+
+
+def costs_of(method: Method, n_tokens: int, n_targets: int, n_layers: int) -> dict[str, float]:
+    """Forward-equivalents of a text's attribution by part: the method's own, and the pass for log p(target)."""
+    beside = {} if method.gives_log_probs else {"log-probability": 1.0}
+    return beside | method.costs_in(n_tokens, n_targets, n_layers)
 
 
 def _seconds_per_token(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from heat.batch import DEFAULT_BATCH_TOKENS
 from heat.cost.footprint import Footprint, footprints, window_width
-from heat.cost.plan import ONE_BY_ONE
+from heat.cost.plan import ONE_BY_ONE, costs_of
 from heat.cost.shape import Shape
 from heat.method import Method
 
@@ -98,7 +98,7 @@ def variant(
     Returns:
         The estimate.
     """
-    costs = {"log-probability": 1.0, **method.costs_in(n_tokens, n_targets, shape.n_layers)}
+    costs = costs_of(method, n_tokens, n_targets, shape.n_layers)
     # Windows are short texts: as many tokens, but less attention for each.
     width = window_width(method, n_tokens)
     forward = shape.forward_flops(width) * n_tokens / width

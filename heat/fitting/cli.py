@@ -5,10 +5,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from heat.bundles import OnceCommand, bundled
+from heat.options import ModelOptions
 
 app = typer.Typer(
     help="Learn what a method needs to know of a model, once.",
@@ -23,7 +27,28 @@ def root() -> None:
     """Learn what a method needs to know of a model, once."""
 
 
-@app.command(epilog="Example: heat fit at2 --model models/mine --texts corpus.txt --limit 300")
+@dataclass(frozen=True)
+class AblationOptions:
+    """How texts are ablated."""
+
+    masks: Annotated[int, typer.Option(min=3, help="Random ablations of each text.")] = 32
+    sources: Annotated[Literal["words", "sentences"], typer.Option(help="What is taken away together.")] = (
+        "words"
+    )
+    mask: Annotated[
+        Literal["zero", "mean", "pad"], typer.Option(help="The embedding in a missing token's place.")
+    ] = "zero"
+    max_targets: Annotated[
+        int | None,
+        typer.Option(min=1, help="Take the first N target tokens of a text; of the model's own answer 1."),
+    ] = None
+    seed: Annotated[int, typer.Option(min=0, max=(1 << 63) - 1, help="Seed of the ablations.")] = 0
+
+
+@app.command(
+    cls=OnceCommand, epilog="Example: heat fit at2 --model models/mine --texts corpus.txt --limit 300"
+)
+@bundled
 def at2(
     texts: Annotated[
         Path,
@@ -33,27 +58,12 @@ def at2(
             show_default=False,
         ),
     ],
-    model: Annotated[
-        str | None, typer.Option(help="Model folder, GGUF file or hub name. Default: the embedded reader.")
-    ] = None,
     limit: Annotated[int | None, typer.Option(min=2, help="Read the first N texts only.")] = None,
-    masks: Annotated[int, typer.Option(min=3, help="Random ablations of each text.")] = 32,
-    sources: Annotated[
-        Literal["words", "sentences"], typer.Option(help="What is taken away together.")
-    ] = "words",
-    mask: Annotated[
-        Literal["zero", "mean", "pad"], typer.Option(help="The embedding in a missing token's place.")
-    ] = "zero",
-    max_targets: Annotated[
-        int | None,
-        typer.Option(min=1, help="Take the first N target tokens of a text; of the model's own answer 1."),
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=(1 << 63) - 1, help="Seed of the ablations.")] = 0,
-    dtype: Annotated[str | None, typer.Option(help="Dtype, for example float32.")] = None,
-    device: Annotated[str | None, typer.Option(help="For example cuda:0, or auto. Default: CPU.")] = None,
+    model: ModelOptions = ModelOptions(),
+    ablation: AblationOptions = AblationOptions(),
     out: Annotated[
         Path | None,
-        typer.Option(help="The .safetensors file to write. Default: where `--method at2` looks for it."),
+        typer.Option(help="The .safetensors file to write. Default: where the method at2 looks for it."),
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a file of another fit.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
@@ -74,13 +84,13 @@ def at2(
     corpus = read_texts(texts, limit)
     if out is not None:
         check_writable(out)
-    lm = load(model, dtype=dtype, device=device)
+    lm = load(model.model, dtype=model.dtype, device=model.device)
     if out is None:
         out = stored(lm)
         out.parent.mkdir(parents=True, exist_ok=True)
-    masking = Masking(masks, sources, mask, seed)
+    masking = Masking(ablation.masks, ablation.sources, ablation.mask, ablation.seed)
     if out.exists() and not replace:
-        if not is_of(HeadWeights.load(out), lm, corpus, masking, max_targets):
+        if not is_of(HeadWeights.load(out), lm, corpus, masking, ablation.max_targets):
             raise FitError(
                 f"'{out}' holds another fit; give --replace to replace it, or name another file (--out)"
             )
@@ -93,13 +103,13 @@ def at2(
             corpus,
             masking,
             folder=ablations,
-            max_targets=max_targets,
+            max_targets=ablation.max_targets,
             command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             on_text=advance,
         )
     fitted.weights.save(out)
     print(
-        f"wrote {out}: learned from {fitted.n_texts} texts with {masks} ablations of each"
+        f"wrote {out}: learned from {fitted.n_texts} texts with {masking.n_masks} ablations of each"
         + (
             f" ({fitted.n_left_out} left out: blank, too long or a single source)"
             if fitted.n_left_out

@@ -8,9 +8,12 @@ import pytest
 from fakes.tiny_models import FAMILIES, tiny_lm, tiny_model
 
 import heat
+from heat.components.component import Component
+from heat.components.transition import Transition
 from heat.cost.footprint import Footprint, footprints, weight_bytes
 from heat.cost.plan import ONE_BY_ONE
 from heat.cost.shape import known_configs, load_config, shape_of
+from heat.cost.terms import Workload
 from heat.cost.variants import HEAT_FORMS, Rate, cheapest, fitted, variant
 from heat.errors import ModelNotFoundError, UnsupportedModelError
 from heat.measure import LiveBytes
@@ -102,6 +105,22 @@ def test_weights_by_format() -> None:
     assert weight_bytes(shape, "bfloat16") == 2 * shape.parameters
     assert weight_bytes(shape, "bfloat16", "8bit") == int(2 * rest + shape.linear * (1 + 4 / shape.width))
     assert weight_bytes(shape, "bfloat16", "4bit") == int(2 * rest + shape.linear * 0.5625)
+
+
+def test_a_component_tells_its_own_memory() -> None:
+    shape = shape_of(tiny_model("llama").config, "llama")
+
+    class Graph(Transition):
+        def memory(self, work: Workload) -> dict[str, float]:
+            assert (work.n_texts, work.n_tokens, work.n_targets) == (1, 22, 2)
+            return {"graph": 123.0}
+
+    class Method(heat.methods()["transition-only"]):  # type: ignore[misc]
+        def components(self) -> dict[str, Component]:
+            return {"transition": Graph()}
+
+    part = footprints(shape, Method(), 20, 2)[1]
+    assert part == Footprint("transition", {"weights": 4.0 * shape.parameters, "graph": 123.0})
 
 
 def test_second_derivatives_of_bfloat16_hold_the_weights_twice() -> None:

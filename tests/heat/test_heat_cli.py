@@ -62,6 +62,14 @@ def test_json_is_a_whole_attribution_and_nothing_else(run: Run, folder: Path, tm
     assert heat.Attribution.load(out_file).text == attribution.text
 
 
+def test_an_option_given_twice_is_refused_and_a_repeatable_one_is_not(run: Run, folder: Path) -> None:
+    arguments = ("explain", PROMPT, "--model", str(folder), "--method", "random")
+    code, out, err = run(*arguments, "--method", "heat")
+    assert (code, out, err.splitlines()[-1]) == (2, "", "Error: --method is given 2 times; give it once")
+    code, _, err = run(*arguments[:-2], "--method", "heat", "--set", "n-probes=3", "--set", "beta=0.2")
+    assert (code, err) == (0, "")
+
+
 def test_quiet_prints_words_alone(run: Run, folder: Path) -> None:
     _, out, _ = run("explain", PROMPT, "--model", str(folder), "--quiet", "--top", "2", "--method", "random")
     assert len(out.splitlines()) == 2

@@ -1,0 +1,76 @@
+"""Options of `heat explain`, in bundles: what is explained, by which model and method, and where it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+
+@dataclass(frozen=True)
+class PromptOptions:
+    """What is explained."""
+
+    prompt: Annotated[
+        str | None, typer.Argument(help="The prompt; '-' reads it from standard input.", show_default=False)
+    ] = None
+    target: Annotated[str | None, typer.Option(help="What to explain. Default: the next token.")] = None
+    prompt_file: Annotated[
+        str | None, typer.Option(help="Read the prompt from this UTF-8 file, less one newline at its end.")
+    ] = None
+    chat: Annotated[
+        str | None,
+        typer.Option(help='Read chat messages from this JSON file: [{"role": "user", "content": "..."}].'),
+    ] = None
+    max_targets: Annotated[
+        int | None,
+        typer.Option(min=1, help="Explain the first N tokens of the target, or of what the model says."),
+    ] = None
+    foil: Annotated[
+        str | None, typer.Option(help="What might have been said instead: explain the target against it.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model is explained."""
+
+    model: Annotated[
+        str | None, typer.Option(help="Model folder, GGUF file or hub name. Default: the embedded reader.")
+    ] = None
+    dtype: Annotated[str | None, typer.Option(help="Dtype, for example float32.")] = None
+    device: Annotated[str | None, typer.Option(help="For example cuda:0, or auto. Default: CPU.")] = None
+
+
+@dataclass(frozen=True)
+class MethodOptions:
+    """How it is explained."""
+
+    method: Annotated[str, typer.Option(help="Method; see `heat methods`.")] = "heat"
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Option of the method, as name=value; may be repeated.")
+    ] = None
+    seed: Annotated[
+        int, typer.Option(min=0, max=(1 << 63) - 1, help="Seed of whatever the method draws.")
+    ] = 0
+
+
+@dataclass(frozen=True)
+class OutputOptions:
+    """Where the explanation goes."""
+
+    html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None
+    png: Annotated[Path | None, typer.Option(help="Write a picture to this file.")] = None
+    out: Annotated[Path | None, typer.Option(help="Save the attribution to this .safetensors file.")] = None
+    top: Annotated[int, typer.Option(min=1, help="How many words to list.")] = 10
+    as_json: JsonOption = False
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print the top words only, one a line.")] = False
+
+    @property
+    def files(self) -> list[Path]:
+        """The files to be written."""
+        return [path for path in (self.out, self.html, self.png) if path is not None]
