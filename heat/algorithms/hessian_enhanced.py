@@ -37,7 +37,7 @@ class TransitionOptions(MadeOfParts):
     """Options of M.
 
     Attributes:
-        transition: `gradient`, `value` or `uniform`.
+        transition: `gradient`, `value`, `alti`, `ifr`, `ifr-direct`, `alti-logit` or `uniform`.
         residual: Weight of the residual path in `gradient`: `full`, `without-self`, `half` or `relevance`; the last two
             pile up on the first tokens of a text in models of many blocks.
         temper: τ of M^τ (ours): below 1 the gate closes less.

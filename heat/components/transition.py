@@ -10,17 +10,30 @@ from transformers import PreTrainedModel
 from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
+from heat.components.alti import alti_flow, token_cost
+from heat.components.alti_logit import alti_logit_flow
 from heat.components.component import Component
 from heat.components.graph import Graph, GraphPart
+from heat.components.ifr import direct_cost, direct_flow, head_cost, ifr_flow
 from heat.cost.terms import Workload, held_bytes, transition_terms
 from heat.errors import UnsupportedModelError
 from heat.internals.attention import BlockAttention, capture_attention
 from heat.internals.forward import at_least_float32, token_vectors
-from heat.internals.memory import in_parts
+from heat.internals.memory import by_sequences
 from heat.internals.state import frozen
 
-Kind = Literal["value", "gradient", "uniform"]
+Kind = Literal["value", "gradient", "uniform", "alti", "ifr", "ifr-direct", "alti-logit"]
 Residual = Literal["full", "half", "without-self", "relevance"]
+
+# Contributions of the blocks' attention, from one pass without gradients, with what their matrices cost beside it.
+_CONTRIBUTIONS = {
+    "alti": (alti_flow, token_cost),
+    "ifr": (ifr_flow, head_cost),
+    "ifr-direct": (direct_flow, direct_cost),
+    "alti-logit": (alti_logit_flow, token_cost),
+}
+# Kinds that take no gradient.
+_FORWARD_ONLY = frozenset({"value", "uniform", *_CONTRIBUTIONS})
 
 # More of M than this on the first two tokens is a collapse, in texts of at least this many tokens.
 COLLAPSE = 0.9
@@ -41,6 +54,7 @@ def transition(
     `value` (HETA): M_i ∝ Σ_{l,h} Φ^{(l,h)}_{i→T} ‖V_i W_O‖₁ with Φ^{(l,h)} = ρ_l A^{(l,h)} and
     ρ_{l-1} = ½ρ_l + ½ρ_l Ā^{(l)} from the target position down.
     `gradient` (Chefer et al. 2021, eq. 5-6): the same walk with Ā' = mean_h (A ⊙ ∂g/∂A)⁺ and ρ ← ρ + ρĀ'.
+    `alti`, `ifr`, `ifr-direct`, `alti-logit` (its positive part): see the files of these names in `heat.components`.
     `uniform`: 1/n for every context token (ablation).
 
     A vector walks down through matrices that are made some queries at a time: O(L·n²) time, and memory linear in n
@@ -49,7 +63,7 @@ def transition(
     Args:
         model: The model; left as it was.
         batch: B sequences with R targets; those of one sequence share the forward pass.
-        kind: Which of the three.
+        kind: Which of them.
         residual: For `gradient`, the weight of the residual path: `full` as published; `half` with Ā' normalised
             by row and ρ ← ½ρ + ½ρĀ'; `without-self` as `full`, less the path that never leaves the target position;
             `relevance` (ours) splits ρ between the residual and the attention paths as |h·∂g/∂h| to
@@ -74,7 +88,7 @@ class Transition(Component):
     """M as a component of a method; the options are those of `transition`.
 
     Attributes:
-        kind: `gradient`, `value` or `uniform`.
+        kind: One of `Kind`.
         residual: Weight of the residual path in `gradient`.
         layers: Walk through the top N blocks only; None for all.
     """
@@ -109,6 +123,8 @@ class Transition(Component):
 
     @override
     def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
+        if self.kind in _CONTRIBUTIONS:
+            return 1.0 + _CONTRIBUTIONS[self.kind][1](n_tokens)
         if self.kind != "gradient":
             return 1.0 if self.kind == "value" else 0.0
         # One forward for all targets of a text, and a backward for each, which ends at the lowest block taken.
@@ -122,7 +138,7 @@ class Transition(Component):
         texts = min(work.n_texts, rows_within(work.batch_tokens, work.n_tokens))
         terms = transition_terms(work.shape, texts, work.n_tokens)
         held = held_bytes(work.shape, "transition", terms, work.itemsize)
-        if self.kind == "value":
+        if self.kind in _FORWARD_ONLY:
             # Without a graph; the blocks' values and streams are kept all the same.
             held["graph"] *= 0.5
         return held
@@ -140,20 +156,14 @@ def flow(
     """The transition before it is divided by its sum, so that windows of one text can be compared; [R, T]."""
     if kind == "uniform":
         return batch.context.to(torch.float32)
-    walk = _value_flow if kind == "value" else _gradient_flow
-    # Sequences and not targets are dealt out: the targets of one share its forward pass.
-    size = rows_within(batch_tokens, batch.token_ids.shape[1])
-    result = torch.zeros(batch.context.shape)
-    everything = torch.arange(len(batch.token_ids), device=batch.token_ids.device)
 
-    def work(rows: Tensor) -> tuple[Tensor, Tensor]:
-        part, targets = batch.of_rows(rows)
-        return targets, walk(model, part, residual, layers)
+    def walk(part: Batch) -> Tensor:
+        if kind in _CONTRIBUTIONS:
+            with frozen(model), torch.no_grad():
+                return _CONTRIBUTIONS[kind][0](model, part, layers)
+        return (_value_flow if kind == "value" else _gradient_flow)(model, part, residual, layers)
 
-    for targets, mass in in_parts(everything, size, work):
-        result = result.to(mass)
-        result[targets] = mass
-    return result
+    return by_sequences(batch, batch_tokens, walk)
 
 
 def shares(mass: Tensor, batch: Batch) -> Tensor:

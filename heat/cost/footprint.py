@@ -16,7 +16,7 @@ class Footprint:
     """What one part of a method holds at its peak, in bytes, by component.
 
     Attributes:
-        part: `curvature`, `information`, `transition`, `gradients`, `attention` or `forward`.
+        part: `curvature`, `information`, `transition`, `gradients`, `attention`, `matrices` or `forward`.
         components: `weights`, `graph` (what the backward passes need), `activations`, `attention` (weights n × n),
             `products`, `KV cache`, `logits`, `low-rank factors`, `weights in float32`.
     """
@@ -158,6 +158,7 @@ def _changed_texts(method: Method, work: Workload) -> dict[str, float]:
 # What the parts of methods that are not made of components hold; any other changes texts.
 _BASELINES: Mapping[str, Callable[[Method, Workload], dict[str, float]]] = {
     "attention": _attention,
+    "matrices": _attention,
     "relevance": _attention,
     "suffixes": _suffixes,
     "gradients": _gradients,

@@ -18,7 +18,7 @@ from heat.model import LanguageModel
 
 CALIBRATION_SECONDS = 2.0
 # Parts that pass a text through the model alone; the others fill a batch.
-ONE_BY_ONE = frozenset({"log-probability", "transition", "curvature", "attention"})
+ONE_BY_ONE = frozenset({"log-probability", "transition", "curvature", "attention", "matrices"})
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from heat.batch import Batch, rows_within
 from heat.errors import HeatError, OutOfMemoryError
 
 T = TypeVar("T")
@@ -43,6 +44,31 @@ def in_parts(jobs: Tensor, size: int, work: Callable[[Tensor], T]) -> Iterator[T
             continue
         yield result
         done += len(part)
+
+
+def by_sequences(batch: Batch, batch_tokens: int, work: Callable[[Batch], Tensor]) -> Tensor:
+    """What is computed of some sequences at a time, put together; the targets of one share its passes.
+
+    Args:
+        batch: B sequences of T tokens with R targets.
+        batch_tokens: Tokens that one pass may hold.
+        work: Gives [R', T] for the R' targets of some of the sequences.
+
+    Returns:
+        [R, T].
+    """
+    size = rows_within(batch_tokens, batch.token_ids.shape[1])
+    result = torch.zeros(batch.context.shape)
+    everything = torch.arange(len(batch.token_ids), device=batch.token_ids.device)
+
+    def part_of(rows: Tensor) -> tuple[Tensor, Tensor]:
+        part, targets = batch.of_rows(rows)
+        return targets, work(part)
+
+    for targets, values in in_parts(everything, size, part_of):
+        result = result.to(values)
+        result[targets] = values
+    return result
 
 
 def is_out_of_memory(error: BaseException) -> bool:

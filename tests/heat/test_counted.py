@@ -32,7 +32,10 @@ def counted(name: str, n_layers: int, n_targets: int, **options: object) -> tupl
     with counted_passes(lm.model) as passes:
         method.score(lm, batch)
     assert not any(module._forward_hooks for module in lm.model.modules())
-    predicted = sum(method.costs_in(N, n_targets, n_layers).values())
+    costs = method.costs_in(N, n_targets, n_layers)
+    # What is computed beside the passes.
+    costs.pop("matrices", None)
+    predicted = sum(costs.values())
     return passes.forward / N, passes.backward / N, predicted
 
 

@@ -249,7 +249,7 @@ def test_wrong_options_are_named(config: dict[str, Any], says: str) -> None:
 
 def test_unknown_method_lists_those_that_exist() -> None:
     with pytest.raises(
-        UnknownMethodError, match="no method 'deeplift'; there are: attention-flow, attention-last"
+        UnknownMethodError, match="no method 'deeplift'; there are: alti, alti-logit, attention-flow"
     ):
         heat.attribute(tiny_lm("llama"), PROMPT, " iron", "deeplift")
 
