@@ -63,18 +63,18 @@ def wait_for(place: Path, out: str, number: int) -> None:
 
 def digest(place: Path, out: str) -> str:
     """Over every attribution and the table; rows of scores in any order."""
-    found = hashlib.sha256()
+    checksum = hashlib.sha256()
     for path in sorted((place / out / "attributions").glob("*.safetensors")):
-        found.update(path.name.encode() + path.read_bytes())
+        checksum.update(path.name.encode() + path.read_bytes())
     for name in ("items.jsonl", "scores.jsonl"):
-        found.update("\n".join(sorted(lines(place, out, name))).encode())
-    found.update((place / out / "alignment.csv").read_bytes())
-    return found.hexdigest()[:16]
+        checksum.update("\n".join(sorted(lines(place, out, name))).encode())
+    checksum.update((place / out / "alignment.csv").read_bytes())
+    return checksum.hexdigest()[:16]
 
 
 def workers() -> list[int]:
-    found = subprocess.run(["pgrep", "-f", "ray::_Worker"], capture_output=True, text=True, check=False)
-    return [int(pid) for pid in found.stdout.split()]
+    listing = subprocess.run(["pgrep", "-f", "ray::_Worker"], capture_output=True, text=True, check=False)
+    return [int(pid) for pid in listing.stdout.split()]
 
 
 def engines(place: Path, examples: int) -> None:
@@ -118,8 +118,8 @@ def engines(place: Path, examples: int) -> None:
         flush=True,
     )
 
-    found = {out: digest(place, out) for out in ("local", "ray", "killed", "driver")}
-    print(f"checksums: {found}; all equal: {len(set(found.values())) == 1}")
+    checksums = {out: digest(place, out) for out in ("local", "ray", "killed", "driver")}
+    print(f"checksums: {checksums}; all equal: {len(set(checksums.values())) == 1}")
 
 
 def poison(place: Path, good: int, bad: int) -> None:

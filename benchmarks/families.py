@@ -213,7 +213,7 @@ def judge(family: str) -> Verdict:
     try:
         with torch.device("meta"):
             n_weights = sum(
-                each.numel() for each in AutoModelForCausalLM.from_config(_config(family)).parameters()
+                weight.numel() for weight in AutoModelForCausalLM.from_config(_config(family)).parameters()
             )
         if n_weights > LARGEST:
             return Verdict("not built", f"has {n_weights:,} weights at these sizes")
@@ -253,58 +253,58 @@ def _wrong_forward(lm: LanguageModel) -> list[str]:
     """What methods that need neither gradients nor attention get wrong."""
     model, encoded = lm.model, heat.encode(lm, IDS[:-1], IDS[-1:])
     batch = heat.batch.collate([encoded])
-    found = []
+    reasons = []
     with frozen(model), torch.no_grad():
         said = model(input_ids=batch.token_ids, use_cache=False).logits[0, -2].log_softmax(-1)[IDS[-1]]
     information = heat.attribute(lm, encoded, None, "kl-only")
     if not _near(information.log_probs[0], said):
-        found.append(f"log p is {float(information.log_probs[0]):.4f} and should be {float(said):.4f}")
+        reasons.append(f"log p is {float(information.log_probs[0]):.4f} and should be {float(said):.4f}")
     if not _near(information.scores[0, :-1], _divergences(model, batch)):
-        found.append("kl-only is not the divergence")
-    found += _apart_from_alone(lm, "kl-only")
+        reasons.append("kl-only is not the divergence")
+    reasons += _apart_from_alone(lm, "kl-only")
     # Blocks that cannot be told apart, or hand on something else, are said to.
     with contextlib.suppress(HeatError):
         heat.attribute(lm, encoded, None, "peering")
-    return found
+    return reasons
 
 
 def _wrong_gradient(lm: LanguageModel) -> list[str]:
     """What methods that need gradients and no attention get wrong."""
     model, encoded = lm.model, heat.encode(lm, IDS[:-1], IDS[-1:])
     batch = heat.batch.collate([encoded])
-    found = []
+    reasons = []
     gradient = heat.attribute(lm, encoded, None, "gradient-norm")
     if not _near(gradient.scores[0, :-1], _gradient_norms(model, batch)):
-        found.append("gradient-norm is not the gradient's length")
-    found += _apart_from_alone(lm, "gradient-norm") + _apart_from_alone(lm, "no-gate", n_probes=2)
+        reasons.append("gradient-norm is not the L2 norm of the gradient")
+    reasons += _apart_from_alone(lm, "gradient-norm") + _apart_from_alone(lm, "no-gate", n_probes=2)
     ways = [
         curvature(model, batch, products=way, n_probes=2) for way in ("double-backward", "finite-difference")
     ]
     if not _near(ways[1], ways[0], 1e-2):
-        found.append("curvature by differences is not that by second derivatives")
-    return found
+        reasons.append("curvature by differences is not that by second derivatives")
+    return reasons
 
 
 def _apart_from_alone(lm: LanguageModel, method: str, **options: Any) -> list[str]:
     """Whether a text is scored otherwise in a batch than alone."""
     encoded, other = heat.encode(lm, IDS[:-1], IDS[-1:]), heat.encode(lm, IDS[2:7], IDS[-1:])
     both = heat.attribute_batch(lm, [encoded, other], [None, None], method, **options)
-    alone = [heat.attribute(lm, each, None, method, **options) for each in (encoded, other)]
-    same = all(_near(one.scores, each.scores) for one, each in zip(both, alone, strict=True))
+    alone = [heat.attribute(lm, text, None, method, **options) for text in (encoded, other)]
+    same = all(_near(one.scores, other.scores) for one, other in zip(both, alone, strict=True))
     return [] if same else [f"{method} in a batch is not what it is alone"]
 
 
 def _wrong_attention(lm: LanguageModel) -> list[str]:
     """What methods that read attention get wrong."""
     encoded = heat.encode(lm, IDS[:-1], IDS[-1:])
-    found = _apart_from_alone(lm, "heat", n_probes=2)
-    found += _apart_from_alone(lm, "relevance") + _apart_from_alone(lm, "attention-rollout")
+    reasons = _apart_from_alone(lm, "heat", n_probes=2)
+    reasons += _apart_from_alone(lm, "relevance") + _apart_from_alone(lm, "attention-rollout")
     expected = _relevance(lm.model, heat.batch.collate([encoded]))
     if expected is not None:
         scores = heat.attribute(lm, encoded, None, "relevance").scores[0, :-1]
         if not _near(scores, expected):
-            found.append("relevance is not that of the model's own attention weights")
-    return found
+            reasons.append("relevance is not that of the model's own attention weights")
+    return reasons
 
 
 def _refused(lm: LanguageModel, methods: tuple[str, ...]) -> None:
@@ -324,8 +324,8 @@ def _given(model: PreTrainedModel, batch: Batch, masked: int | None) -> dict[str
     if parts is not None and model.get_decoder().config.hidden_size_per_layer_input:
         given["per_layer_inputs"] = parts(batch.token_ids).detach().clone()
     if masked is not None:
-        for each in given.values():
-            each[0, masked] = 0
+        for tensor in given.values():
+            tensor[0, masked] = 0
     return given
 
 
@@ -335,15 +335,16 @@ def _divergences(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
             model(**_given(model, batch, masked), use_cache=False).logits[0, -2].log_softmax(-1)
             for masked in (None, *range(len(IDS) - 1))
         ]
-    return torch.stack([(rows[0].exp() * (rows[0] - each)).sum() for each in rows[1:]])
+    return torch.stack([(rows[0].exp() * (rows[0] - row)).sum() for row in rows[1:]])
 
 
 def _gradient_norms(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    given = {name: each.requires_grad_() for name, each in _given(model, batch, None).items()}
+    given = {name: tensor.requires_grad_() for name, tensor in _given(model, batch, None).items()}
     with frozen(model):
         g = model(**given, use_cache=False).logits[0, -2].log_softmax(-1)[IDS[-1]]
     squares = [
-        each.flatten(2).square().sum(-1)[0, :-1] for each in torch.autograd.grad(g, list(given.values()))
+        gradient.flatten(2).square().sum(-1)[0, :-1]
+        for gradient in torch.autograd.grad(g, list(given.values()))
     ]
     return torch.stack(squares).sum(0).sqrt()
 
@@ -353,7 +354,7 @@ def _relevance(model: PreTrainedModel, batch: Batch) -> torch.Tensor | None:
     n_tokens = batch.token_ids.shape[1]
     try:
         with frozen(model), attention_implementation(model, "eager"):
-            given = {name: each.requires_grad_() for name, each in _given(model, batch, None).items()}
+            given = {name: tensor.requires_grad_() for name, tensor in _given(model, batch, None).items()}
             output = model(**given, output_attentions=True, use_cache=False)
             g = output.logits[0, -2].log_softmax(-1)[IDS[-1]]
             gradients = torch.autograd.grad(g, output.attentions)
@@ -366,9 +367,9 @@ def _relevance(model: PreTrainedModel, batch: Batch) -> torch.Tensor | None:
     return walked[-2, :-1]
 
 
-def _near(found: torch.Tensor, expected: torch.Tensor, within: float = 3e-3) -> bool:
-    found, expected = found.detach(), expected.detach()
-    return bool((found - expected).abs().max() <= within * expected.abs().max() + 1e-6)
+def _near(actual: torch.Tensor, expected: torch.Tensor, within: float = 3e-3) -> bool:
+    actual, expected = actual.detach(), expected.detach()
+    return bool((actual - expected).abs().max() <= within * expected.abs().max() + 1e-6)
 
 
 def _config(family: str) -> Any:
@@ -376,9 +377,9 @@ def _config(family: str) -> Any:
     return kind(**_small(kind, OWN.get(family, {})))
 
 
-def _small(kind: Any, own: Mapping[str, Any]) -> dict[str, Any]:
+def _small(kind: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
     """The sizes that a config class knows, and those of its parts."""
-    names = {each.name for each in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
+    names = {field.name for field in dataclasses.fields(kind)} if dataclasses.is_dataclass(kind) else set()
     names |= set(inspect.signature(kind.__init__).parameters)
     chosen = {name: value for name, value in SIZES.items() if name in names or name in kind.attribute_map}
     for name, part in getattr(kind, "sub_configs", {}).items():
@@ -386,12 +387,14 @@ def _small(kind: Any, own: Mapping[str, Any]) -> dict[str, Any]:
             part = type(getattr(kind(), name))
         if name in _TOWERS:
             known = (
-                {each.name for each in dataclasses.fields(part)} if dataclasses.is_dataclass(part) else set()
+                {field.name for field in dataclasses.fields(part)}
+                if dataclasses.is_dataclass(part)
+                else set()
             )
             chosen[name] = {key: value for key, value in _PICTURE.items() if key in known}
         elif hasattr(part, "model_type"):
             chosen[name] = _small(part, OWN.get(getattr(part, "model_type", ""), {}))
-    return chosen | dict(own)
+    return chosen | dict(overrides)
 
 
 def _line(error: BaseException) -> str:
@@ -416,8 +419,8 @@ def apart(family: str) -> Verdict:
     mine.close()
     try:
         if theirs.poll(SECONDS):
-            found: Verdict = theirs.recv()
-            return found
+            verdict: Verdict = theirs.recv()
+            return verdict
         return Verdict("not built", f"took more than {SECONDS} s")
     except EOFError:
         return Verdict("crash", "the process died")

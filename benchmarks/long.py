@@ -37,7 +37,7 @@ def measure(method: str, n: int, repeats: int, window: int) -> dict[str, object]
     seconds = []
     for _ in range(repeats):
         began = time.perf_counter()
-        found = heat.attribute(lm, prompt, [7], method, **options)
+        attribution = heat.attribute(lm, prompt, [7], method, **options)
         seconds.append(time.perf_counter() - began)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
@@ -46,7 +46,7 @@ def measure(method: str, n: int, repeats: int, window: int) -> dict[str, object]
         "seconds": round(statistics.median(seconds), 3),
         "peak_MiB": round(peak / 1024),
         "loaded_MiB": round(before / 1024),
-        "finite": bool(found.scores.isfinite().all()),
+        "finite": bool(attribution.scores.isfinite().all()),
         "repeats": repeats,
         "threads": torch.get_num_threads(),
     }

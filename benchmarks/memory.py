@@ -84,12 +84,12 @@ def main(
         return
     for name in model or MODELS:
         for n in tokens or [128, 512, 1024]:
-            for each in method or METHODS:
+            for name_of_method in method or METHODS:
                 if alone:
-                    print(json.dumps(check(name, n, each)), flush=True)
+                    print(json.dumps(check(name, n, name_of_method)), flush=True)
                     continue
                 command = [sys.executable, __file__, "--alone", "--model", name]
-                subprocess.run([*command, "--tokens", str(n), "--method", each], check=True)
+                subprocess.run([*command, "--tokens", str(n), "--method", name_of_method], check=True)
 
 
 def check(name: str, n: int, method: str) -> dict[str, object]:
@@ -148,10 +148,10 @@ def build(family: str, options: dict[str, Any]) -> PreTrainedModel:
 
 def write_fit(path: Path, families: list[str], designs: int, seed: int) -> None:
     """Measure every part on random sizes and write how many of each term it holds; families not named stay."""
-    found = json.loads(path.read_text()) if path.exists() else {}
+    fits = json.loads(path.read_text()) if path.exists() else {}
     for family in families:
-        found[family] = fitted(list(measured(family, designs, seed)), family)
-        path.write_text(json.dumps(found, indent=1) + "\n")
+        fits[family] = fitted(list(measured(family, designs, seed)), family)
+        path.write_text(json.dumps(fits, indent=1) + "\n")
 
 
 def measured(family: str, designs: int, seed: int) -> Iterator[tuple[str, dict[str, float], float]]:
@@ -269,14 +269,16 @@ def _parts(model: PreTrainedModel, shape: Shape, rows: int, n: int, probes: int)
         yield "perturbed", {**forward_terms(shape, together, n), **copies}, lambda: occlusion.score(lm, one)
 
 
-def fitted(found: list[tuple[str, dict[str, float], float]], family: str) -> dict[str, dict[str, float]]:
+def fitted(
+    measurements: list[tuple[str, dict[str, float], float]], family: str
+) -> dict[str, dict[str, float]]:
     """Non-negative least squares of the relative errors, part by part."""
     import numpy as np
     from scipy.optimize import nnls
 
     result: dict[str, dict[str, float]] = {}
-    for part in dict.fromkeys(name for name, _, _ in found):
-        mine = [(terms, held) for name, terms, held in found if name == part]
+    for part in dict.fromkeys(name for name, _, _ in measurements):
+        mine = [(terms, held) for name, terms, held in measurements if name == part]
         names = list(mine[0][0])
         known = {"copies": "gradient", "perturbed": "forward"}.get(part)
         # What captum adds is fitted on top of the passes it makes.

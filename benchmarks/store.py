@@ -31,10 +31,10 @@ def write(folder: Path, examples: int, methods: int, kinds: int) -> None:
                             example_id=f"p{row:05d}",
                             method=f"method-{method}",
                             config={"n_probes": 10},
-                            values={f"metric-{i}": float(value) for i, value in enumerate(each)},
+                            values={f"metric-{i}": float(value) for i, value in enumerate(row_values)},
                             status="ok",
                         )
-                        for row, each in enumerate(values)
+                        for row, row_values in enumerate(values)
                     ]
                 )
 

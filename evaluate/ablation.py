@@ -56,10 +56,12 @@ class Ablation(Record):
 
         rows = []
         for method, cells in self.rows.items():
-            named = cells | {f"{name}_log_ratio": each for name, each in self.log_ratios[method].items()}
+            named = cells | {
+                f"{name}_log_ratio": interval for name, interval in self.log_ratios[method].items()
+            }
             flat: dict[str, object] = {"method": method, "row": ROWS[method]}
-            for name, each in named.items():
-                flat |= {name: each.mean, f"{name}_low": each.low, f"{name}_high": each.high}
+            for name, interval in named.items():
+                flat |= {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}
             rows.append(flat)
         return pd.DataFrame(rows)
 
@@ -93,7 +95,7 @@ def ablation(
     )
     dsa = {row.method: row.metrics["dsa"] for row in aligned.methods}
     soft = {row.method: row for row in faithful.methods}
-    found = Ablation(
+    result = Ablation(
         command=run.command,
         rows={
             name: {
@@ -104,23 +106,23 @@ def ablation(
             for name in ROWS
         },
         log_ratios={
-            name: {each: soft[name].ratios[each] for each in ("soft_nc", "soft_ns")} for name in ROWS
+            name: {metric: soft[name].ratios[metric] for metric in ("soft_nc", "soft_ns")} for name in ROWS
         },
     )
-    write_atomic(run.out / "ablation.json", found.model_dump_json(indent=2) + "\n")
-    write_atomic(run.out / "ablation.csv", found.frame.to_csv(index=False))
-    return found, aligned, faithful
+    write_atomic(run.out / "ablation.json", result.model_dump_json(indent=2) + "\n")
+    write_atomic(run.out / "ablation.csv", result.frame.to_csv(index=False))
+    return result, aligned, faithful
 
 
-def ablation_table(found: Ablation) -> Table:
+def ablation_table(result: Ablation) -> Table:
     """The six rows for people at a terminal."""
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
     for column in ("", *COLUMNS.values(), "log-ratio NC", "log-ratio NS"):
         table.add_column(column)
-    for method, cells in found.rows.items():
-        ratios = found.log_ratios[method]
+    for method, cells in result.rows.items():
+        ratios = result.log_ratios[method]
         table.add_row(
             ROWS[method],
             *(in_words(cells[name]) for name in COLUMNS),

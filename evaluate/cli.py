@@ -283,7 +283,7 @@ def ablation_command(
 
     opened = _opened(task, gold, model, ["heat"], output.silent, engine, answers)
     with opened as (examples, worker, _), _bars(output.silent) as on_progress:
-        found, aligned, _ = ablation(
+        result, aligned, _ = ablation(
             examples,
             worker,
             _run_config(task, answers, engine, output, command_line()),
@@ -291,9 +291,9 @@ def ablation_command(
             on_progress=on_progress,
         )
     if output.json:
-        print_json(found.model_dump(mode="json"))
+        print_json(result.model_dump(mode="json"))
         return
-    _print(ablation_table(found), [] if output.quiet else notes(aligned, METRICS)[:2])
+    _print(ablation_table(result), [] if output.quiet else notes(aligned, METRICS)[:2])
     _speaker(output.quiet)(f"results in {output.out}")
 
 
@@ -381,7 +381,7 @@ def efficiency_command(
         lm = worker.lm
         if random_weights is not None:
             lm = with_random_weights(lm, random_weights, seed=seed)
-        found = efficiency(
+        result = efficiency(
             examples,
             lm,
             names,
@@ -394,11 +394,11 @@ def efficiency_command(
             on_progress=on_progress,
         )
     if plot is not None:
-        draw(found, plot)
+        draw(result, plot)
     if output.json:
-        print_json(found.model_dump(mode="json"))
+        print_json(result.model_dump(mode="json"))
         return
-    _print(terminal_table(found), [] if output.quiet else notes(found))
+    _print(terminal_table(result), [] if output.quiet else notes(result))
     _speaker(output.quiet)(f"results in {output.out} (efficiency.json, .csv, .md)")
 
 
@@ -441,8 +441,10 @@ def reproduce_command(
     asked = TaskOptions(benchmark=benchmark, seed=seed, prompt=prompt)
     opened = _opened(asked, "auto", model, ["heat"], output.silent, engine)
     with opened as (examples, worker, _), _bars(output.silent) as on_progress:
-        others = {name: put(each, worker, prompt if asks(each) else "auto") for name, each in others.items()}
-        found = reproduce(
+        others = {
+            name: put(other, worker, prompt if asks(other) else "auto") for name, other in others.items()
+        }
+        result = reproduce(
             examples,
             others,
             worker,
@@ -454,9 +456,9 @@ def reproduce_command(
             on_progress=on_progress,
         )
     if output.json:
-        print_json(found.model_dump(mode="json"))
+        print_json(result.model_dump(mode="json"))
         return
-    _print(terminal_table(found), [] if output.quiet else found.remarks)
+    _print(terminal_table(result), [] if output.quiet else result.remarks)
     _speaker(output.quiet)(f"page: {output.out / 'reproduce.html'} (also .md, .json)")
 
 
@@ -474,13 +476,13 @@ def merge_command(
     """
     from evaluate.pipeline.shards import merge
 
-    found = merge(out, parts)
+    merged = merge(out, parts)
     if json:
-        print_json(asdict(found))
+        print_json(asdict(merged))
         return
     typer.echo(
-        f"new in {out}: {found.items} examples, {found.attributions} attributions, {found.scores} rows of scores, "
-        f"{found.answers} answers; "
+        f"new in {out}: {merged.items} examples, {merged.attributions} attributions, {merged.scores} rows of scores, "
+        f"{merged.answers} answers; "
         "next: the parts' command without --shard"
     )
 
@@ -549,7 +551,7 @@ def plan_of_model(
     """
     from evaluate.planning.model_plan import model_plan_notes, model_plan_table, plan_model
 
-    found = plan_model(
+    model_plan = plan_model(
         model,
         memory=memory,
         gpus=gpus,
@@ -564,9 +566,9 @@ def plan_of_model(
         measure=calibrate,
     )
     if json:
-        print_json(found.as_json())
+        print_json(model_plan.as_json())
         return
-    _print(model_plan_table(found), model_plan_notes(found))
+    _print(model_plan_table(model_plan), model_plan_notes(model_plan))
 
 
 @app.command(

@@ -28,9 +28,9 @@ def check_packages(root: Path | None = None) -> None:
             raise ShadowedError(
                 f"the package {name!r} of heat-alignment is missing; install heat-alignment again"
             )
-        found = Path(spec.origin).resolve().parent
-        if found != root / name:
+        location = Path(spec.origin).resolve().parent
+        if location != root / name:
             raise ShadowedError(
-                f"the package {name!r} at {found} is not the one of heat-alignment ({root / name}); "
+                f"the package {name!r} at {location} is not the one of heat-alignment ({root / name}); "
                 "install heat-alignment into an environment of its own, or run from another folder"
             )

@@ -13,7 +13,7 @@ import numpy as np
 
 from annotate.files import write_atomic
 from annotate.schema import Record
-from evaluate.engine import Engine, Failed, engine_of
+from evaluate.engine import Engine, Failure, engine_of
 from evaluate.errors import EvaluateError, NothingScoredError
 from evaluate.pipeline.runner import Progress, encode, no_progress
 from evaluate.pipeline.table import in_words
@@ -87,38 +87,38 @@ def sanity(
     engine = engine_of(lm)
     start = partial(_start, seed=seed, target=task.target(target), contrast=task.contrast)
     on_progress(methods[0], 0, len(task.examples))
-    found: dict[str, dict[str, _Checked]] = {name: {} for name in methods}
+    checks: dict[str, dict[str, _MethodCheck]] = {name: {} for name in methods}
     jobs = [(name, example) for name in methods for example in task.examples]
     done = dict.fromkeys(methods, 0)
     for (name, example), checked in engine.map(start, jobs):
-        if isinstance(checked, Failed):
+        if isinstance(checked, Failure):
             raise EvaluateError(f"{name} failed on {example.id}: {checked.error}")
         if checked is not None:
-            found[name][example.id] = checked
+            checks[name][example.id] = checked
         done[name] += 1
         on_progress(name, done[name], len(task.examples))
-    fitting = [example for example in task.examples if example.id in found[methods[0]]]
+    fitting = [example for example in task.examples if example.id in checks[methods[0]]]
     if not fitting:
         raise NothingScoredError(f"none of the {len(task.examples)} examples fits the model")
     texts = [example.text_key for example in fitting]
     rows = []
     for name in methods:
-        own = [found[name][example.id] for example in fitting]
-        gaps = [each.gap for each in own if each.gap is not None]
+        of_method = [checks[name][example.id] for example in fitting]
+        gaps = [check.gap for check in of_method if check.gap is not None]
         rows.append(
             Sanity(
                 method=name,
-                randomised=mean_interval([each.correlation for each in own], texts, seed=seed),
-                repeats=all(each.repeats for each in own),
+                randomised=mean_interval([check.correlation for check in of_method], texts, seed=seed),
+                repeats=all(check.repeats for check in of_method),
                 completeness=mean_interval(gaps, texts, seed=seed) if gaps else None,
-                examples=len(own),
+                examples=len(of_method),
             )
         )
     return rows
 
 
 @dataclass(frozen=True)
-class _Checked:
+class _MethodCheck:
     """What one example says of one method."""
 
     correlation: float
@@ -128,11 +128,11 @@ class _Checked:
 
 def _start(
     lm: LanguageModel, *, seed: int, target: Target, contrast: bool
-) -> Callable[[tuple[str, Example]], _Checked | None]:
+) -> Callable[[tuple[str, Example]], _MethodCheck | None]:
     """Start checking on a worker: the model with shuffled weights is made once."""
     shuffled: list[LanguageModel] = []
 
-    def check(job: tuple[str, Example]) -> _Checked | None:
+    def check(job: tuple[str, Example]) -> _MethodCheck | None:
         """Check one method on one example; ``None`` where the example does not fit the model."""
         import heat
         from heat.errors import HeatError
@@ -149,7 +149,7 @@ def _start(
             shuffled.append(replace(lm, model=_shuffled(lm.model, seed)))
         first, again = (heat.attribute(lm, encoded, None, name, seed=seed) for _ in range(2))
         other = heat.attribute(shuffled[0], encoded, None, name, seed=seed)
-        return _Checked(
+        return _MethodCheck(
             correlation=_correlation(first, other),
             repeats=bool((first.scores == again.scores).all()),
             gap=_gap(lm, first) if heat.methods()[name].completeness else None,
@@ -162,13 +162,13 @@ def _shuffled(model: PreTrainedModel, seed: int) -> PreTrainedModel:
     """A copy whose every weight tensor holds the same numbers in another order."""
     import torch
 
-    found = copy.deepcopy(model)
+    shuffled = copy.deepcopy(model)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for weight in found.parameters():
+        for weight in shuffled.parameters():
             order = torch.randperm(weight.numel(), generator=generator).to(weight.device)
             weight.copy_(weight.flatten()[order].reshape(weight.shape))
-    return found
+    return shuffled
 
 
 def _correlation(first: Attribution, second: Attribution) -> float:
@@ -178,7 +178,7 @@ def _correlation(first: Attribution, second: Attribution) -> float:
     values = []
     start = first.target_span[0]
     for row in range(len(first.scores)):
-        a, b = (each.scores[row, : start + row].numpy() for each in (first, second))
+        a, b = (attribution.scores[row, : start + row].numpy() for attribution in (first, second))
         if len(a) > 1 and np.ptp(a) > 0 and np.ptp(b) > 0:
             values.append(float(spearmanr(a, b).statistic))
     return float(np.mean(values)) if values else float("nan")
@@ -196,8 +196,8 @@ def _gap(lm: LanguageModel, attribution: Attribution) -> float:
         context.erasable[:] = True
         keep = torch.stack([torch.ones(len(context)), torch.zeros(len(context))]).bool()
         baseline = attribution.config.get("baseline", "zero")
-        found = ask_without(context, keep, baseline, partial(_column, context.target_id))
-        wanted = float(found[0] - found[1])
+        answers = ask_without(context, keep, baseline, partial(_column, context.target_id))
+        wanted = float(answers[0] - answers[1])
         gaps.append(abs(float(scores.double().sum()) - wanted) / abs(wanted) if wanted else float("nan"))
     return float(np.mean(gaps))
 

@@ -10,10 +10,10 @@ PACKAGES = ("heat-alignment", "torch", "transformers", "captum", "numpy", "scipy
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that scores pass through, as far as they are installed."""
-    found = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
+    installed = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed

@@ -59,7 +59,7 @@ class WordScores:
     def segment_mass(self) -> pd.DataFrame:
         """Shares of the positive mass by segment; see `evaluate.results.summaries.segment_mass`."""
         roles = [example.roles() for example in self.examples]
-        if not any(role for each in roles for role in each):
+        if not any(role for word_roles in roles for role in word_roles):
             raise ReportError(
                 f"the examples of {self.result.task} name no segments: the benchmark has none, or an earlier release "
                 f"wrote them (then run again, nothing is computed twice: {self.result.command})"
@@ -92,11 +92,11 @@ class WordScores:
         path = _path(self.folder, attribution_key(example, self.result.settings, method, config))
         if not path.is_file():
             raise ReportError(f"{self.folder} lacks the attribution of {example.id} by {method}")
-        found = heat.Attribution.load(path)
+        attribution = heat.Attribution.load(path)
         how = self.result.settings.aggregation
         return {
-            name: np.asarray(found.on_words(example.words, how, component=name).mean(axis=0))
-            for name in found.components
+            name: np.asarray(attribution.on_words(example.words, how, component=name).mean(axis=0))
+            for name in attribution.components
         }
 
 
@@ -120,24 +120,24 @@ def read_word_scores(folder: Path, kind: str = "alignment") -> WordScores:
     without = {row.attribution for row in rows if row.status in ("not_finite", *UNSCORED)}
     scores: dict[str, tuple[Scores | None, ...]] = {}
     passes: dict[str, float] = {}
-    for each in result.methods:
-        found: list[Scores | None] = []
+    for row in result.methods:
+        by_example: list[Scores | None] = []
         costs: list[float] = []
         for example in examples:
-            key = attribution_key(example, result.settings, each.method, each.config)
+            key = attribution_key(example, result.settings, row.method, row.config)
             stored = _path(folder, key)
             if stored.is_file():
                 attribution = heat.Attribution.load(stored)
-                found.append(example_scores(attribution, example, result.settings.aggregation))
+                by_example.append(example_scores(attribution, example, result.settings.aggregation))
                 costs.append(attribution.forward_equivalents)
             elif key in without:
-                found.append(None)
+                by_example.append(None)
             else:
                 raise ReportError(
-                    f"{folder} lacks the attribution of {example.id} by {each.method}; run again: {result.command}"
+                    f"{folder} lacks the attribution of {example.id} by {row.method}; run again: {result.command}"
                 )
-        scores[each.method] = tuple(found)
-        passes[each.method] = float(np.mean(costs)) if costs else float("nan")
+        scores[row.method] = tuple(by_example)
+        passes[row.method] = float(np.mean(costs)) if costs else float("nan")
     return WordScores(folder=folder, result=result, examples=examples, scores=scores, passes=passes)
 
 

@@ -267,7 +267,7 @@ def check_precision(method: type[Method] | Method, dtype: str | torch.dtype | No
         PrecisionError: The format is float16.
     """
     half = str(dtype).removeprefix("torch.") in ("float16", "half")
-    if half and {"gradients", "second-derivatives"} & set(method.needs):
+    if half and not method.float16 and {"gradients", "second-derivatives"} & set(method.needs):
         raise PrecisionError(
             f"method '{method.name}' needs derivatives, which underflow in float16; "
             'load the model with dtype="bfloat16" or "float32"'

@@ -48,6 +48,14 @@ class Batch:
         columns = torch.arange(self.token_ids.shape[1], device=self.token_ids.device)
         return (columns <= self.positions[:, None]) & self.attention_mask[self.rows].bool()
 
+    @property
+    def turns(self) -> Tensor:
+        """How many targets of the same sequence stand before each, int64 [R].
+
+        Sequences of a batch do not meet, so one backward pass serves all targets of the same turn.
+        """
+        return (self.rows[:, None] == self.rows[None, :]).tril(-1).sum(-1)
+
     def one_target_per_row(self) -> Batch:
         """The same targets, each with a sequence of its own: B = R and `rows` counts up."""
         return replace(

@@ -69,10 +69,6 @@ class MissingExtraError(HeatError):
     """The method needs an optional library that is not installed."""
 
 
-class WorkerError(HeatError):
-    """A process that was started for a part of the work failed."""
-
-
 class AttributionFileError(HeatError):
     """A saved attribution cannot be read: damaged, foreign, or of another schema version."""
 

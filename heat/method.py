@@ -56,6 +56,7 @@ class Method(ABC):
         signed: Whether a score below zero means something.
         completeness: Whether the scores promise to add up to g(E) - g(baseline).
         extra: The optional extra it needs; empty for none.
+        float16: Whether it takes derivatives that float16's range can hold, so that such a model is not refused.
         only_named: Why it runs only where it is named; empty where it may always.
         splits_prompt: Whether the prompt may be longer than the model's context.
         neutral: Options that came later, with the value at which they change nothing: left out of `config` there, so
@@ -70,6 +71,7 @@ class Method(ABC):
     signed: ClassVar[bool] = False
     completeness: ClassVar[bool] = False
     extra: ClassVar[str] = ""
+    float16: ClassVar[bool] = False
     only_named: ClassVar[str] = ""
     splits_prompt: ClassVar[bool] = False
     neutral: ClassVar[Mapping[str, Any]] = MappingProxyType({})

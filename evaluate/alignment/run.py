@@ -45,14 +45,14 @@ def alignment_measure(aggregation: Aggregation = "mean") -> Measure:
 
 def _cases(context: Context, examples: Sequence[Example]) -> Cases:
     """An example without gold says nothing on alignment."""
-    found = []
+    cases = []
     for example in examples:
         why = (
             "no gold",
             f"for instance {example.id}: nobody said which words matter, and faithfulness alone needs no gold",
         )
-        found.append(Case(example, skipped=why if example.gold is None else None))
-    return Cases(tuple(found))
+        cases.append(Case(example, skipped=why if example.gold is None else None))
+    return Cases(tuple(cases))
 
 
 def _cache_key(case: Case, aggregation: Aggregation) -> dict[str, Any]:
@@ -135,13 +135,14 @@ def people_scores(example: Example) -> dict[str, float]:
     marks = np.zeros((len(example.people), len(example.words)))
     for person, words in enumerate(example.people):
         marks[person, list(words)] = 1.0
-    found: list[dict[str, float]] = []
+    by_person: list[dict[str, float]] = []
     _, distractor = masks(example)
-    for person, own in enumerate(marks):
+    for person, marked in enumerate(marks):
         others = np.delete(marks, person, axis=0)
         if len(others) and decides(gold := others.mean(axis=0) > 0.5):
-            found.append(score_words(own, gold, distractor))
-    return {name: float(np.nanmean([each[name] for each in found])) for name in (found[0] if found else ())}
+            by_person.append(score_words(marked, gold, distractor))
+    names = by_person[0] if by_person else ()
+    return {name: float(np.nanmean([scores[name] for scores in by_person])) for name in names}
 
 
 def masks(example: Example) -> tuple[Mask, Mask]:

@@ -14,7 +14,7 @@ from evaluate.tasks.task import Example
 if TYPE_CHECKING:
     from heat import Encoded, LanguageModel
 
-# Cutting text can melt or part the tokens at the cut; so often it is moved.
+# Cutting text can merge or split the tokens at the cut; the cut is moved this many times.
 _TRIES = 20
 
 

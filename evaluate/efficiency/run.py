@@ -76,9 +76,9 @@ def efficiency(
         for text in texts:
             key = _key(lm, text, names, repeats, budget, seed)
             if not all((key, name) in known for name in names):
-                found = _measure(lm, text, names, key, repeats, budget, seed, on_progress)
-                append_records(path, found)
-                known |= {(row.key, row.method): row for row in found}
+                measured = _measure(lm, text, names, key, repeats, budget, seed, on_progress)
+                append_records(path, measured)
+                known |= {(row.key, row.method): row for row in measured}
             rows += sorted((known[key, name] for name in names), key=lambda row: row.seconds_per_1000 or 0.0)
     result = Efficiency(
         command=command,
@@ -89,7 +89,7 @@ def efficiency(
         dtype=str(lm.dtype).removeprefix("torch."),
         device=_device(lm),
         threads=torch.get_num_threads(),
-        weight_bytes=sum(each.numel() * each.element_size() for each in lm.model.parameters()),
+        weight_bytes=sum(weight.numel() * weight.element_size() for weight in lm.model.parameters()),
         seed=seed,
         repeats=repeats,
         budget=budget,

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from evaluate.engine.engine import Engine, Failed, LocalEngine, Start, engine_of, only, stateless
+from evaluate.engine.engine import Engine, Failure, LocalEngine, Start, engine_of, only, stateless
 
-__all__ = ["Engine", "Failed", "LocalEngine", "Start", "engine_of", "only", "stateless"]
+__all__ = ["Engine", "Failure", "LocalEngine", "Start", "engine_of", "only", "stateless"]

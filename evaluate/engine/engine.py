@@ -22,7 +22,7 @@ Start: TypeAlias = "Callable[[LanguageModel], Callable[[Job], Result]]"
 
 
 @dataclass(frozen=True)
-class Failed:
+class Failure:
     """A piece of work that could not be done, however often it was tried.
 
     Attributes:
@@ -42,7 +42,7 @@ class Engine(Protocol):
         """The model in this process; an engine that works elsewhere loads it when it is asked for."""
         ...
 
-    def map(self, start: Start[Job, Result], jobs: Iterable[Job]) -> Iterator[tuple[Job, Result | Failed]]:
+    def map(self, start: Start[Job, Result], jobs: Iterable[Job]) -> Iterator[tuple[Job, Result | Failure]]:
         """Do every job.
 
         Args:
@@ -75,8 +75,8 @@ class LocalEngine:
         self.lm = lm
         self._tries = tries
 
-    def map(self, start: Start[Job, Result], jobs: Iterable[Job]) -> Iterator[tuple[Job, Result | Failed]]:
-        """See `Engine`."""
+    def map(self, start: Start[Job, Result], jobs: Iterable[Job]) -> Iterator[tuple[Job, Result | Failure]]:
+        """Do every job in this process, in order; see `Engine.map`."""
         work = start(self.lm)
         for job in jobs:
             yield job, attempt(work, job, self._tries)
@@ -87,8 +87,8 @@ def stateless(work: Callable[[LanguageModel, Job], Result]) -> Start[Job, Result
     return partial(partial, work)
 
 
-def attempt(work: Callable[[Job], Result], job: Job, tries: int) -> Result | Failed:
-    """Try a piece of work so often; what it raises is told, not raised.
+def attempt(work: Callable[[Job], Result], job: Job, tries: int) -> Result | Failure:
+    """Try a job up to ``tries`` times; an exception becomes a `Failure`.
 
     Raises:
         EvaluateError: It was asked for something that cannot be, which would be the same for every piece.
@@ -101,7 +101,7 @@ def attempt(work: Callable[[Job], Result], job: Job, tries: int) -> Result | Fai
             raise
         except Exception as raised:  # whatever one item breaks, the others go on
             error = " ".join(f"{type(raised).__name__}: {raised}".split())
-    return Failed(error, tries)
+    return Failure(error, tries)
 
 
 def only(engine: Engine, work: Callable[[LanguageModel, Job], Result], job: Job) -> Result:
@@ -111,6 +111,6 @@ def only(engine: Engine, work: Callable[[LanguageModel, Job], Result], job: Job)
         EngineError: It failed.
     """
     ((_, result),) = engine.map(stateless(work), [job])
-    if isinstance(result, Failed):
+    if isinstance(result, Failure):
         raise EngineError(f"a worker failed {result.tries} times: {result.error}")
     return result

@@ -9,7 +9,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from evaluate.engine.engine import TRIES, Failed, Start, attempt
+from evaluate.engine.engine import TRIES, Failure, Start, attempt
 from evaluate.errors import EngineError
 
 if TYPE_CHECKING:
@@ -61,9 +61,8 @@ class _Worker:
 class RayEngine:
     """Does the work on the workers of a Ray cluster; a context manager.
 
-    A worker that dies is started anew by Ray, and what it was doing is done again, so often; then the piece is given
-    up as `Failed`. A node that is lost is a worker that dies. A program that has joined a cluster already uses that
-    one, and stays in it.
+    Ray restarts a worker that dies and retries its job up to ``tries`` times; then the job is a `Failure`. A lost node
+    counts as a worker that dies. A program that has already joined a cluster uses that one, and stays in it.
 
     Args:
         load: Loads the model; called once on every worker.
@@ -140,8 +139,8 @@ class RayEngine:
         if self._own:
             ray.shutdown()
 
-    def map(self, start: Start[Job, Result], jobs: Iterable[Job]) -> Iterator[tuple[Job, Result | Failed]]:
-        """See `Engine`."""
+    def map(self, start: Start[Job, Result], jobs: Iterable[Job]) -> Iterator[tuple[Job, Result | Failure]]:
+        """Do every job on the workers; see `Engine.map`."""
         import ray
 
         # One piece at a time a worker: what waits at a worker that dies would count as tried.
@@ -171,15 +170,15 @@ class RayEngine:
             reason = " ".join(str(error).split())
             if "creation task" in reason or "__init__" in reason:
                 raise EngineError(f"a worker could not load the model: {reason[-500:]}") from error
-            return job, Failed(f"the worker died: {reason[:500]}", self._tries)
+            return job, Failure(f"the worker died: {reason[:500]}", self._tries)
 
     def _check_room(self, there: Mapping[str, float]) -> None:
         cluster = self._cluster
         asked = {"CPU": cluster.cpus_per_worker, "GPU": cluster.gpus_per_worker, **cluster.resources}
-        for name, each in asked.items():
-            if each * cluster.num_workers > there.get(name, 0.0):
+        for name, amount in asked.items():
+            if amount * cluster.num_workers > there.get(name, 0.0):
                 raise EngineError(
-                    f"{cluster.num_workers} workers with {each:g} {name} each need "
-                    f"{each * cluster.num_workers:g}, and the cluster has {there.get(name, 0.0):g}; "
+                    f"{cluster.num_workers} workers with {amount:g} {name} each need "
+                    f"{amount * cluster.num_workers:g}, and the cluster has {there.get(name, 0.0):g}; "
                     "ask for fewer workers or less for each"
                 )

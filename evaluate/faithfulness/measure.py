@@ -33,7 +33,7 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class _Shared:
+class _SharedAnswers:
     """What all methods share on one target.
 
     Attributes:
@@ -103,7 +103,7 @@ class Faithfulness:
 
     def __init__(self, lm: LanguageModel, options: Options, seed: int = 0) -> None:
         self.lm, self.options, self.seed = lm, options, seed
-        self._shared: dict[tuple[int, ...], _Shared] = {}
+        self._shared: dict[tuple[int, ...], _SharedAnswers] = {}
 
     def measure(self, attribution: Attribution) -> dict[str, float]:
         """Every metric of `evaluate.metrics.faithfulness`.
@@ -151,26 +151,26 @@ def _question(
     subsets = (torch.rand(options.subsets, n, generator=generator) < 0.5) & context.erasable
     random = torch.rand(options.random_draws, n, generator=generator, dtype=torch.float64)
     uniform = torch.rand(options.draws, n, width, generator=generator)
-    kept: list[Tensor] = []
+    answers: list[Tensor] = []
 
     def keep(log_probs: Tensor) -> Tensor:
-        kept.append(log_probs[0])
+        answers.append(log_probs[0])
         return log_probs[:, 0]
 
     ask_without(context, torch.ones(1, n, dtype=torch.bool), "attention", keep)
-    return _Question(context, kept[0], ties.numpy(), uniform, subsets.numpy(), random.numpy())
+    return _Question(context, answers[0], ties.numpy(), uniform, subsets.numpy(), random.numpy())
 
 
-def _shared(question: _Question, options: Options) -> _Shared:
+def _shared(question: _Question, options: Options) -> _SharedAnswers:
     keep = torch.from_numpy(np.concatenate([np.ones((1, len(question.context)), bool), ~question.subsets]))
-    found = ask_without(question.context, keep, options.erase, question.of_target).numpy()
+    answers = ask_without(question.context, keep, options.erase, question.of_target).numpy()
     zero = ask_zero(question.context, question.hellinger)
     released = ask_zero(question.context, question.released)
     random = {
         **_soft(question, zero, question.random, options),
         **_reagent(question, released, question.random),
     }
-    return _Shared(zero, released, found[0] - found[1:], random)
+    return _SharedAnswers(zero, released, answers[0] - answers[1:], random)
 
 
 def _whole_tokens(question: _Question, scores: Values, options: Options) -> dict[str, float]:
@@ -197,7 +197,7 @@ def _whole_tokens(question: _Question, scores: Values, options: Options) -> dict
         question.context, torch.cat(list(jobs.values())), options.erase, question.of_target
     ).numpy()
     ends = np.cumsum([len(job) for job in jobs.values()])[:-1]
-    found = dict(zip(jobs, np.split(asked, ends), strict=True))
+    by_job = dict(zip(jobs, np.split(asked, ends), strict=True))
     full = float(question.log_p[question.context.target_id])
     padded = ask_without(question.context, jobs["deleted"], "pad", question.of_target).numpy()
     mass = np.maximum(scores[best], 0.0)
@@ -206,11 +206,11 @@ def _whole_tokens(question: _Question, scores: Values, options: Options) -> dict
     density = 1.0 - np.concatenate([[0.0], np.cumsum(mass)])[steps]
     rise, mas = rise_and_mas(padded, density)
     return {
-        "comprehensiveness": comprehensiveness(math.exp(full), np.exp(found["without"])),
-        "sufficiency": sufficiency(math.exp(full), np.exp(found["only"])),
-        "log_prob_drop": float(full - found["drop"][0]),
-        "deletion": curve_area(np.exp(found["deleted"])),
-        "insertion": curve_area(np.exp(found["inserted"])),
+        "comprehensiveness": comprehensiveness(math.exp(full), np.exp(by_job["without"])),
+        "sufficiency": sufficiency(math.exp(full), np.exp(by_job["only"])),
+        "log_prob_drop": float(full - by_job["drop"][0]),
+        "deletion": curve_area(np.exp(by_job["deleted"])),
+        "insertion": curve_area(np.exp(by_job["inserted"])),
         "rise": rise,
         "mas": mas,
     }
@@ -218,13 +218,13 @@ def _whole_tokens(question: _Question, scores: Values, options: Options) -> dict
 
 def _soft(question: _Question, zero: float, scores: Values, options: Options) -> dict[str, float]:
     """Soft-NC and Soft-NS at equal retention, mean over the score vectors [A, n]."""
-    kept = np.ones((len(scores), len(options.retentions), scores.shape[1]))
-    removed = kept.copy()
+    retained = np.ones((len(scores), len(options.retentions), scores.shape[1]))
+    removed = retained.copy()
     erasable = question.erasable
-    for i, each in enumerate(scores):
+    for i, vector in enumerate(scores):
         for j, share in enumerate(options.retentions):
-            q = retention(each[erasable], share)
-            kept[i, j, erasable], removed[i, j, erasable] = q, 1 - q
+            q = retention(vector[erasable], share)
+            retained[i, j, erasable], removed[i, j, erasable] = q, 1 - q
 
     def distance(probabilities: Values) -> Values:
         flat = torch.from_numpy(probabilities.reshape(-1, probabilities.shape[-1])).float()
@@ -232,7 +232,7 @@ def _soft(question: _Question, zero: float, scores: Values, options: Options) ->
 
     return {
         "soft_nc": soft_comprehensiveness(distance(removed), zero),
-        "soft_ns": soft_sufficiency(distance(kept), zero),
+        "soft_ns": soft_sufficiency(distance(retained), zero),
     }
 
 
@@ -241,8 +241,8 @@ def _reagent(question: _Question, zero: float, scores: Values) -> dict[str, floa
     shares = torch.from_numpy(scores).softmax(-1).float()
     first = question.uniform[:1]
     removed = ask_softly(question.context, 1 - shares, first, question.released).numpy()
-    kept = ask_softly(question.context, shares, first, question.released).numpy()
+    retained = ask_softly(question.context, shares, first, question.released).numpy()
     return {
         "reagent_nc": soft_comprehensiveness(removed, zero),
-        "reagent_ns": soft_sufficiency(kept, zero),
+        "reagent_ns": soft_sufficiency(retained, zero),
     }

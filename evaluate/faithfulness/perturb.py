@@ -90,40 +90,40 @@ def ask_without(
     keep = keep | ~context.erasable
     n = len(context)
     if erase == "delete":
-        kept = keep.sum(1).clamp_min(1)
+        lengths = keep.sum(1).clamp_min(1)
         # The longest together, so that little is padded.
-        order = kept.argsort(descending=True, stable=True)
-        found = torch.zeros(len(keep), dtype=torch.float64)
+        order = lengths.argsort(descending=True, stable=True)
+        answers = torch.zeros(len(keep), dtype=torch.float64)
         blank = _blank(context, "pad")
 
-        def closed(some: Tensor) -> tuple[Tensor, Tensor]:
-            width = int(kept[some].max())
-            embeddings = blank.expand(len(some), width, -1).clone()
-            mask = torch.zeros(len(some), width, dtype=torch.long)
-            for index, job in enumerate(some.tolist()):
+        def closed(jobs: Tensor) -> tuple[Tensor, Tensor]:
+            width = int(lengths[jobs].max())
+            embeddings = blank.expand(len(jobs), width, -1).clone()
+            mask = torch.zeros(len(jobs), width, dtype=torch.long)
+            for index, job in enumerate(jobs.tolist()):
                 left = context.embeddings[keep[job]]
                 if len(left):
                     embeddings[index, width - len(left) :] = left
                 mask[index, width - max(1, len(left)) :] = 1
-            return some, _ask(context.lm, embeddings, mask.to(embeddings.device), read)
+            return jobs, _ask(context.lm, embeddings, mask.to(embeddings.device), read)
 
-        for some, values in in_parts(order, rows_within(batch_tokens, n), closed):
-            found[some] = values
-        return found
+        for jobs, values in in_parts(order, rows_within(batch_tokens, n), closed):
+            answers[jobs] = values
+        return answers
     if erase == "attention":
         visible = keep.clone()
         visible[:, -1] = True
 
-        def hidden(some: Tensor) -> Tensor:
-            embeddings = context.embeddings.expand(len(some), -1, -1)
-            return _ask(context.lm, embeddings, some.long().to(embeddings.device), read, whole=True)
+        def hidden(rows: Tensor) -> Tensor:
+            embeddings = context.embeddings.expand(len(rows), -1, -1)
+            return _ask(context.lm, embeddings, rows.long().to(embeddings.device), read, whole=True)
 
         return torch.cat(list(in_parts(visible, rows_within(batch_tokens, n), hidden)))
     blank = _blank(context, erase)
 
-    def replaced(some: Tensor) -> Tensor:
-        kept = some.to(blank.device)[..., None]
-        return _ask(context.lm, torch.where(kept, context.embeddings, blank), None, read)
+    def replaced(rows: Tensor) -> Tensor:
+        stays = rows.to(blank.device)[..., None]
+        return _ask(context.lm, torch.where(stays, context.embeddings, blank), None, read)
 
     return torch.cat(list(in_parts(keep, rows_within(batch_tokens, n), replaced)))
 
@@ -149,13 +149,13 @@ def ask_softly(
     """
     pairs = torch.cartesian_prod(torch.arange(len(retention)), torch.arange(len(uniform)))
 
-    def masked(some: Tensor) -> Tensor:
-        job, draw = some.unbind(1)
-        kept = (uniform[draw] < retention[job][..., None]).to(context.embeddings.device)
-        return _ask(context.lm, context.embeddings * kept, None, read)
+    def masked(batch: Tensor) -> Tensor:
+        job, draw = batch.unbind(1)
+        stays = (uniform[draw] < retention[job][..., None]).to(context.embeddings.device)
+        return _ask(context.lm, context.embeddings * stays, None, read)
 
-    found = torch.cat(list(in_parts(pairs, rows_within(batch_tokens, len(context)), masked)))
-    return found.reshape(len(retention), len(uniform))
+    answers = torch.cat(list(in_parts(pairs, rows_within(batch_tokens, len(context)), masked)))
+    return answers.reshape(len(retention), len(uniform))
 
 
 def ask_zero(context: Context, read: Read) -> float:

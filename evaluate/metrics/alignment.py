@@ -199,7 +199,7 @@ def _span_f1(predicted: list[tuple[int, int]], gold: list[tuple[int, int]]) -> f
         both = min(a[1], b[1]) - max(a[0], b[0])
         return max(0, both) / (a[1] - a[0] + b[1] - b[0] - max(0, both))
 
-    matched = sum(max(iou(span, each) for each in gold) >= 0.5 for span in predicted)
+    matched = sum(max(iou(span, gold_span) for gold_span in gold) >= 0.5 for span in predicted)
     # Runs do not touch, so no two of them can each share half with the same one: at most len(gold) match.
     precision, recall = matched / len(predicted), matched / len(gold)
     return 2 * precision * recall / (precision + recall) if matched else 0.0

@@ -143,8 +143,8 @@ def generate(
         )[0].tolist()
     ends = generation_config(lm, setting, tokens).eos_token_id
     ends = {ends} if isinstance(ends, int) else set(ends or ())
-    own = said[len(head) :]
-    length = next((i for i, token in enumerate(own) if token in ends), len(own))
+    answer = said[len(head) :]
+    length = next((i for i, token in enumerate(answer) if token in ends), len(answer))
     if lm.tokenizer is None:
         raise TypeError("an answer without a tokenizer is no text")
     return decode(lm.tokenizer, said[: len(head) + length]).removeprefix(decode(lm.tokenizer, head))
@@ -154,9 +154,9 @@ def generation_config(lm: LanguageModel, setting: DecodingSetting, tokens: int) 
     """A setting in transformers' terms, with the model's own end and padding tokens."""
     from transformers import GenerationConfig
 
-    own = lm.model.generation_config
-    ends = own.eos_token_id if own is not None else None
-    pad = own.pad_token_id if own is not None else None
+    defaults = lm.model.generation_config
+    ends = defaults.eos_token_id if defaults is not None else None
+    pad = defaults.pad_token_id if defaults is not None else None
     if pad is None:
         pad = ends[0] if isinstance(ends, list) else ends
     drawn = (

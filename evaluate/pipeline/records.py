@@ -154,13 +154,15 @@ class Evaluation(Record):
                 "method": row.method,
                 "method_kind": row.method_kind,
                 **_flat(row.metrics),
-                **_flat({f"{name}_log_ratio": each for name, each in row.ratios.items()}),
+                **_flat({f"{name}_log_ratio": interval for name, interval in row.ratios.items()}),
                 **_flat(row.aggregates),
                 **{f"{name}_rank_best": best for name, (best, _) in row.ranks.items()},
                 **{f"{name}_rank_worst": worst for name, (_, worst) in row.ranks.items()},
-                **_flat({f"{name}_difference": each.difference for name, each in row.versus.items()}),
-                **{f"{name}_effect": each.effect for name, each in row.versus.items()},
-                **{f"{name}_p_adjusted": each.p_adjusted for name, each in row.versus.items()},
+                **_flat(
+                    {f"{name}_difference": difference.difference for name, difference in row.versus.items()}
+                ),
+                **{f"{name}_effect": difference.effect for name, difference in row.versus.items()},
+                **{f"{name}_p_adjusted": difference.p_adjusted for name, difference in row.versus.items()},
                 "constant": row.constant,
                 "not_finite": row.not_finite,
                 "refused": row.refused,
@@ -170,7 +172,7 @@ class Evaluation(Record):
         ]
         others = {"chance": self.chance, PERSON: self.person}
         return pd.DataFrame(
-            [*rows, *({"method": name, **_flat(each)} for name, each in others.items() if each)]
+            [*rows, *({"method": name, **_flat(figures)} for name, figures in others.items() if figures)]
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -233,10 +235,10 @@ def _with_seconds(result: Evaluation, folder: Path) -> Evaluation:
     try:
         examples = read_examples(folder, result)
     except EvaluateError:
-        return result  # who asks for the examples is told
+        return result  # reading the examples reports what is wrong
     methods = []
     for row in result.methods:
-        keys = [attribution_key(each, result.settings, row.method, row.config) for each in examples]
+        keys = [attribution_key(example, result.settings, row.method, row.config) for example in examples]
         methods.append(row.model_copy(update={"seconds_per_1000": seconds_per_1000(keys, timings)}))
     return result.model_copy(update={"methods": tuple(methods)})
 

@@ -94,7 +94,7 @@ def evaluate(
             _left_out(example, item, asked, task, run)
             for example, item, asked in zip(examples, items, to_run, strict=True)
         ]
-        able = [each for each, why in zip(examples, left_out, strict=True) if why is None]
+        able = [example for example, why in zip(examples, left_out, strict=True) if why is None]
         made = measure.cases(Context(store, engine, settings, on_progress), able)
         whole = {case.example.id: case for case in made.cases}
         cases = [
@@ -103,13 +103,13 @@ def evaluate(
         ]
         skipped = Counter(case.skipped[0] for case in cases if case.skipped)
         first = next((case.skipped[1] for case in cases if case.skipped), "")
-        kept = [index for index, case in enumerate(cases) if case.skipped is None]
-        if not kept:
+        scorable = [index for index, case in enumerate(cases) if case.skipped is None]
+        if not scorable:
             reasons = ", ".join(f"{n} {why}" for why, n in sorted(skipped.items())) or "there are none"
             raise NothingScoredError(
                 f"none of the {len(task.examples)} examples could be scored: {reasons}; {first}"
             )
-        scored = [cases[index] for index in kept]
+        scored = [cases[index] for index in scorable]
         computed, rows = score_methods(measure, store, engine, scored, names, settings, on_progress)
         timings = store.timings
     usable = [case.example for case in scored]
@@ -139,18 +139,18 @@ def evaluate(
         undecided=sum(row.status == "undecided" for row in rows[names[0]]),
         skipped=dict(sorted(skipped.items())),
         skipped_example=first,
-        left_out={reason: len(each) for reason, each in task.left_out.items()},
-        accuracy=of_answers([items[index].correct for index in kept]),
-        answer_f1=of_answers([items[index].f1 for index in kept]),
-        answer_probability=of_answers([items[index].probability for index in kept]),
+        left_out={reason: len(ids) for reason, ids in task.left_out.items()},
+        accuracy=of_answers([items[index].correct for index in scorable]),
+        answer_f1=of_answers([items[index].f1 for index in scorable]),
+        answer_probability=of_answers([items[index].probability for index in scorable]),
         chance={
-            metric.name: mean_interval([each[metric.name] for each in chances], texts, seed=seed)
+            metric.name: mean_interval([values[metric.name] for values in chances], texts, seed=seed)
             for metric in measure.metrics
             if chances[0]
         },
         person={
             metric.name: mean_interval(
-                [each.get(metric.name, math.nan) for each in persons], texts, seed=seed
+                [values.get(metric.name, math.nan) for values in persons], texts, seed=seed
             )
             for metric in measure.metrics
             if any(persons)
@@ -159,7 +159,7 @@ def evaluate(
         copies=made.copies,
         methods=summarise(measure, rows, texts, timings, seed),
         versions=versions(),
-        rows={name: tuple(each) for name, each in rows.items()},
+        rows={name: tuple(scores) for name, scores in rows.items()},
         computed=computed,
         reused=len(names) * sum(1 + len(case.variants) for case in scored) - computed,
     )
@@ -200,9 +200,9 @@ def _left_out(
     """
     only_correct = task.only_correct if run.only_correct is None else run.only_correct
     single_token = task.single_token if run.single_token is None else run.single_token
-    for each in (item, to_run):
-        if each.status == "skipped":
-            return each.reason, f"for instance {example.id}: {each.detail}"
+    for record in (item, to_run):
+        if record.status == "skipped":
+            return record.reason, f"for instance {example.id}: {record.detail}"
     if to_run is not item and not item.answer.strip():
         return "empty answer", f"for instance {example.id}: the model ends its answer before it says anything"
     if single_token and to_run.target_tokens > 1:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from evaluate.engine import Engine, Failed, engine_of, only, stateless
+from evaluate.engine import Engine, Failure, engine_of, only, stateless
 from evaluate.errors import EvaluateError, NoFoilError, StoreError
 from evaluate.pipeline.answers import exact_match, own_answer, probability, token_f1
 from evaluate.pipeline.store import FAILED, Item, Scratch, Settings, Store, Timing, attribution_key, item_key
@@ -102,14 +102,14 @@ def chosen_methods(names: Sequence[str]) -> list[str]:
     from heat.registry import build
 
     known = [name for name in heat.methods() if not why_only_named(name)]
-    chosen = [each for name in names for each in (known if name == "all" else [name])]
-    found = [build(name, {}) for name in dict.fromkeys([*chosen, RANDOM])]
-    for method in found:
+    chosen = [method_name for name in names for method_name in (known if name == "all" else [name])]
+    methods = [build(name, {}) for name in dict.fromkeys([*chosen, RANDOM])]
+    for method in methods:
         if not method.is_installed():
             raise MissingExtraError(
                 f"'{method.name}' needs an extra: pip install 'heat-alignment[{method.extra}]'"
             )
-    return [method.name for method in found]
+    return [method.name for method in methods]
 
 
 def settings_on(
@@ -199,26 +199,27 @@ def prepare(
     Returns:
         One item an example, in order. What cannot be run is a row with a reason, never left out.
     """
-    fresh = [each for each in examples if item_key(each, settings) not in store.items]
+    fresh = [example for example in examples if item_key(example, settings) not in store.items]
     done = len(examples) - len(fresh)
     if done:
         on_progress("answers", done, len(examples))
     broken: list[Example] = []
     work = stateless(partial(_items, settings=settings))
-    for chunk, found in engine.map(work, chunks(fresh)):
-        if isinstance(found, Failed):
+    for chunk, result in engine.map(work, chunks(fresh)):
+        if isinstance(result, Failure):
             broken += chunk
             continue
-        store.add_items(found)
+        store.add_items(result)
         done += len(chunk)
         on_progress("answers", done, len(examples))
     # One bad example must not take the others of its chunk with it.
-    for chunk, found in engine.map(work, [[each] for each in broken]):
-        store.add_items([_failed(chunk[0], settings, found)] if isinstance(found, Failed) else found)
+    for chunk, result in engine.map(work, [[example] for example in broken]):
+        store.add_items([_failed(chunk[0], settings, result)] if isinstance(result, Failure) else result)
         done += 1
         on_progress("answers", done, len(examples))
     return [
-        store.items[item_key(each, settings)].model_copy(update={"example_id": each.id}) for each in examples
+        store.items[item_key(example, settings)].model_copy(update={"example_id": example.id})
+        for example in examples
     ]
 
 
@@ -226,7 +227,7 @@ def _items(lm: LanguageModel, examples: Sequence[Example], settings: Settings) -
     return [_item(lm, example, settings) for example in examples]
 
 
-def _failed(example: Example, settings: Settings, failed: Failed) -> Item:
+def _failed(example: Example, settings: Settings, failed: Failure) -> Item:
     return Item(
         key=item_key(example, settings),
         example_id=example.id,

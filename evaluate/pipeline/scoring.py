@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from evaluate.engine import Engine, Failed
+from evaluate.engine import Engine, Failure
 from evaluate.pipeline.case import Case, Variant
 from evaluate.pipeline.measure import Measure, Scorer
 from evaluate.pipeline.runner import Progress, attributions, chunks, default_config
@@ -47,7 +47,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Scored:
+class PieceResult:
     """What a piece adds to the store.
 
     Attributes:
@@ -92,8 +92,10 @@ def score_methods(
     depends = [measure.cache_key(case) for case in cases]
     wanted = {
         name: [
-            score_key(attribution_key(case.example, settings, name, default_config(name)), measure.kind, each)
-            for case, each in zip(cases, depends, strict=True)
+            score_key(
+                attribution_key(case.example, settings, name, default_config(name)), measure.kind, dependency
+            )
+            for case, dependency in zip(cases, depends, strict=True)
         ]
         for name in methods
     }
@@ -124,23 +126,23 @@ def score_methods(
         folder=store.folder.resolve(),
     )
     broken: list[Piece] = []
-    for piece, found in engine.map(start, pieces()):
-        if isinstance(found, Failed):
+    for piece, result in engine.map(start, pieces()):
+        if isinstance(result, Failure):
             broken.append(piece)
             continue
-        computed += _keep(store, found)
+        computed += _keep(store, result)
         count(piece.method, len(piece.cases))
     alone = [
         Piece(piece.method, (piece.cases[at],), (piece.keys[at],), (0,))
         for piece in broken
         for at in piece.missing
     ]
-    for piece, found in engine.map(start, alone):
-        if isinstance(found, Failed):
-            detail = f"tried {found.tries} times: {found.error}"
+    for piece, result in engine.map(start, alone):
+        if isinstance(result, Failure):
+            detail = f"tried {result.tries} times: {result.error}"
             store.add_scores([_row(measure.kind, settings, piece, 0, {}, "failed", detail)])
         else:
-            computed += _keep(store, found)
+            computed += _keep(store, result)
     for piece in broken:
         count(piece.method, len(piece.cases))
     return computed, {name: [store.scores[key] for key in keys] for name, keys in wanted.items()}
@@ -159,7 +161,7 @@ def start_scoring(
     score: Callable[[LanguageModel], Scorer],
     settings: Settings,
     folder: Path,
-) -> Callable[[Piece], Scored]:
+) -> Callable[[Piece], PieceResult]:
     """Start scoring on a worker: the scorer and the views of the model are made once."""
     scorer = score(lm)
     views: dict[str, LanguageModel] = {}
@@ -171,37 +173,39 @@ def start_scoring(
             views[variant.name] = variant.view(lm)
         return views[variant.name]
 
-    def score_piece(piece: Piece) -> Scored:
+    def score_piece(piece: Piece) -> PieceResult:
         """Attribute a piece and score it; nothing is written."""
         scratch = Scratch(folder)
-        found, new = attributions(scratch, lm, [case.example for case in piece.cases], piece.method, settings)
+        attributed, new = attributions(
+            scratch, lm, [case.example for case in piece.cases], piece.method, settings
+        )
         beside: dict[tuple[str, str], Attribution | HeatError] = {}
         # Kind by kind, each in the batches of the runner.
         for name in dict.fromkeys(variant.name for case in piece.cases for variant in case.variants):
-            own = [
+            changed = [
                 (case.example.id, variant)
                 for case in piece.cases
                 for variant in case.variants
                 if variant.name == name
             ]
-            first = own[0][1]
+            first = changed[0][1]
             copies, more = attributions(
                 scratch,
                 view(first),
-                [variant.example for _, variant in own],
+                [variant.example for _, variant in changed],
                 piece.method,
                 first.settings,
             )
             new += more
-            beside.update(zip(((example, name) for example, _ in own), copies, strict=True))
+            beside.update(zip(((example, name) for example, _ in changed), copies, strict=True))
         rows = []
         for at in piece.missing:
             case = piece.cases[at]
-            variants = {each.name: beside[case.example.id, each.name] for each in case.variants}
-            values, status, detail, seen = _values(scorer, case, found[at], variants)
+            variants = {variant.name: beside[case.example.id, variant.name] for variant in case.variants}
+            values, status, detail, seen = _values(scorer, case, attributed[at], variants)
             row = _row(kind, settings, piece, at, values, status, detail)
             rows.append(row.model_copy(update=seen))
-        return Scored(tuple(rows), scratch.attributions, tuple(scratch.timings), new)
+        return PieceResult(tuple(rows), scratch.attributions, tuple(scratch.timings), new)
 
     return score_piece
 
@@ -231,7 +235,7 @@ def _values(
     return *scorer(case, attribution, variants), "", seen
 
 
-def _keep(store: Store, scored: Scored) -> int:
+def _keep(store: Store, scored: PieceResult) -> int:
     for key, attribution in scored.attributions.items():
         store.save(key, attribution)
     store.add_timings(scored.timings)

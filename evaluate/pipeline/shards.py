@@ -30,21 +30,21 @@ def shard_of(task: Task, shard: str) -> Task:
     Raises:
         EvaluateError: It is something else, or the part is empty.
     """
-    found = re.fullmatch(r"(\d+)/(\d+)", shard)
-    index, n = (int(found[1]), int(found[2])) if found else (0, 0)
+    match = re.fullmatch(r"(\d+)/(\d+)", shard)
+    index, n = (int(match[1]), int(match[2])) if match else (0, 0)
     if not 1 <= index <= n:
         raise EvaluateError(f"--shard takes I/N with I from 1 to N, for instance 2/8, and not {shard!r}")
-    kept = [example for at, example in enumerate(task.examples) if at // CHUNK % n == index - 1]
-    if not kept:
+    examples = [example for at, example in enumerate(task.examples) if at // CHUNK % n == index - 1]
+    if not examples:
         pieces = -(-len(task.examples) // CHUNK)
         raise EvaluateError(
             f"part {shard} of {len(task.examples)} examples is empty: they make {pieces} pieces of {CHUNK}"
         )
-    return replace(task, examples=tuple(kept))
+    return replace(task, examples=tuple(examples))
 
 
 @dataclass(frozen=True)
-class Merged:
+class MergeCounts:
     """What came together.
 
     Attributes:
@@ -60,7 +60,7 @@ class Merged:
     answers: int
 
 
-def merge(out: Path, parts: Sequence[Path]) -> Merged:
+def merge(out: Path, parts: Sequence[Path]) -> MergeCounts:
     """Put the finished work of several results folders into one; what is there already stays.
 
     Args:
@@ -83,7 +83,7 @@ def merge(out: Path, parts: Sequence[Path]) -> Merged:
     items = scores = attributions = answers = 0
     with Store(out) as whole:
         for folder in parts:
-            with Store(folder) as found:
+            with Store(folder) as source:
                 # The attributions first: a row of scores says that its attribution is there.
                 for path in sorted((folder / "attributions").glob("*.safetensors")):
                     target = attribution_path(out, path.stem)
@@ -92,14 +92,14 @@ def merge(out: Path, parts: Sequence[Path]) -> Merged:
                         shutil.copyfile(path, unfinished)
                         unfinished.replace(target)
                         attributions += 1
-                new_items = [row for key, row in found.items.items() if key not in whole.items]
-                new_scores = [row for key, row in found.scores.items() if key not in whole.scores]
+                new_items = [row for key, row in source.items.items() if key not in whole.items]
+                new_scores = [row for key, row in source.scores.items() if key not in whole.scores]
                 whole.add_items(new_items)
                 whole.add_scores(new_scores)
-                whole.add_timings([row for key, row in found.timings.items() if key not in whole.timings])
+                whole.add_timings([row for key, row in source.timings.items() if key not in whole.timings])
                 items, scores = items + len(new_items), scores + len(new_scores)
                 answers += sum(_take_over(folder / name, out / name) for name in (ANSWERS, LEDGER))
-    return Merged(items, scores, attributions, answers)
+    return MergeCounts(items, scores, attributions, answers)
 
 
 def _take_over(log: Path, into: Path) -> int:

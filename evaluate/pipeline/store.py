@@ -318,8 +318,8 @@ class Scratch:
         """The attribution of that key."""
         import heat
 
-        found = self.attributions.get(key)
-        return found or heat.Attribution.load(attribution_path(self.folder, key))
+        cached = self.attributions.get(key)
+        return cached or heat.Attribution.load(attribution_path(self.folder, key))
 
     def save(self, key: str, attribution: Attribution) -> None:
         """Keep an attribution."""

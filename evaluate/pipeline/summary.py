@@ -43,42 +43,42 @@ def summarise(
     versus: dict[str, dict[str, Difference]] = {name: {} for name in rows}
     places: dict[str, dict[str, tuple[int, int]]] = {name: {} for name in rows}
     for metric in measure.metrics:
-        values = {name: _column(each, metric.name) for name, each in rows.items()}
+        values = {name: _column(scores, metric.name) for name, scores in rows.items()}
         pairs = compare_all(values, texts, seed=seed)
         if metric.name in best:
             for name, difference in pairs.against(best[metric.name]).items():
                 versus[name][metric.name] = difference
         for name, place in pairs.places(higher_is_better=metric.higher_is_better).items():
             places[name][metric.name] = place
-    found = []
-    for name, each in rows.items():
-        statuses = Counter(row.status for row in each)
-        found.append(
+    results = []
+    for name, scores in rows.items():
+        statuses = Counter(row.status for row in scores)
+        results.append(
             MethodResult(
                 method=name,
                 method_kind=kinds[name].kind,
-                config=each[0].config,
+                config=scores[0].config,
                 metrics={
-                    metric.name: mean_interval(_column(each, metric.name), texts, seed=seed)
+                    metric.name: mean_interval(_column(scores, metric.name), texts, seed=seed)
                     for metric in measure.metrics
                 },
                 ratios={
                     ratio: log_ratio_interval(
-                        _column(each, ratio), _column(each, f"random_{ratio}"), texts, seed=seed
+                        _column(scores, ratio), _column(scores, f"random_{ratio}"), texts, seed=seed
                     )
                     for ratio in measure.ratios
                 },
-                aggregates=measure.aggregates(each, texts, seed),
+                aggregates=measure.aggregates(scores, texts, seed),
                 versus=versus[name],
                 ranks=places[name],
                 constant=statuses["constant"],
                 not_finite=statuses["not_finite"],
                 refused=statuses["refused"] + statuses["failed"],
-                refused_example=next((row.detail for row in each if row.status in UNSCORED), ""),
-                unscored=_mean([row.unscored for row in each]),
-                collapsed=sum(row.collapsed for row in each),
-                scores=tuple(row.key for row in each),
-                seconds_per_1000=seconds_per_1000([row.attribution for row in each], timings),
+                refused_example=next((row.detail for row in scores if row.status in UNSCORED), ""),
+                unscored=_mean([row.unscored for row in scores]),
+                collapsed=sum(row.collapsed for row in scores),
+                scores=tuple(row.key for row in scores),
+                seconds_per_1000=seconds_per_1000([row.attribution for row in scores], timings),
             )
         )
     first = measure.metrics[0]
@@ -89,7 +89,7 @@ def summarise(
         failed = row.not_finite + row.refused > 0 or row.constant == len(texts) or mean is None
         return failed, -first.better(mean) if mean is not None else 0.0, row.method
 
-    return tuple(sorted(found, key=order))
+    return tuple(sorted(results, key=order))
 
 
 def best_baselines(measure: Measure, rows: Mapping[str, Sequence[Score]]) -> dict[str, str]:
@@ -97,18 +97,18 @@ def best_baselines(measure: Measure, rows: Mapping[str, Sequence[Score]]) -> dic
     import heat
 
     kinds = heat.methods()
-    found: dict[str, str] = {}
+    best: dict[str, str] = {}
     for metric in measure.metrics:
         means = {
             name: metric.better(float(np.nanmean(column)))
-            for name, each in rows.items()
+            for name, scores in rows.items()
             if kinds[name].kind == "baseline"
-            and not np.isnan(column := _column(each, metric.name)).all()
-            and not any(row.status in ("not_finite", *UNSCORED) for row in each)
+            and not np.isnan(column := _column(scores, metric.name)).all()
+            and not any(row.status in ("not_finite", *UNSCORED) for row in scores)
         }
         if means:
-            found[metric.name] = max(means, key=lambda name: (means[name], name))
-    return found
+            best[metric.name] = max(means, key=lambda name: (means[name], name))
+    return best
 
 
 def _column(rows: Sequence[Score], name: str) -> Values:

@@ -116,7 +116,7 @@ def in_words(interval: Interval, *, small: bool = False) -> str:
     if interval.mean is None:
         return "undefined"
     if small:
-        ends = [each for each in (interval.low, interval.high) if each is not None]
+        ends = [end for end in (interval.low, interval.high) if end is not None]
         return f"{interval.mean:.2g}" + (f" [{', '.join(f'{end:.2g}' for end in ends)}]" if ends else "")
     if interval.low is None or interval.high is None:
         return f"{interval.mean:.2f}"
@@ -172,9 +172,9 @@ def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in result.skipped.items())
         lines.append(f"Skipped: {reasons}; {result.skipped_example}.")
     lines.extend(
-        f"{each.name}: {each.made} copies, the model's first token is the same on {each.survived}; "
-        f"{each.coverage:.0%} of the words have a partner{_failed(each)}."
-        for each in result.copies
+        f"{copies.name}: {copies.made} copies, the model's first token is the same on {copies.survived}; "
+        f"{copies.coverage:.0%} of the words have a partner{_failed(copies)}."
+        for copies in result.copies
     )
     if result.copies:
         lines.append(
@@ -195,8 +195,8 @@ def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
                 f"{result.scored} examples, where it ranks by position; see residual in docs/heat.md."
             )
         if row.aggregates and row.constant < result.texts:
-            each = ", ".join(f"{name} {in_words(value)}" for name, value in row.aggregates.items())
-            lines.append(f"{row.method}: {each}.")
+            figures = ", ".join(f"{name} {in_words(value)}" for name, value in row.aggregates.items())
+            lines.append(f"{row.method}: {figures}.")
         if row.constant:
             lines.append(
                 f"{row.method}: equal scores throughout in {row.constant} examples, which order nothing."

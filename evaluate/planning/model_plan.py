@@ -64,11 +64,11 @@ class ModelPlan:
             "tokens": self.n_tokens,
             "targets": self.n_targets,
             "examples": self.examples,
-            "variants": [self._row(each) for each in self.variants],
+            "variants": [self._row(variant) for variant in self.variants],
             "cheapest": self._row(self.cheapest),
             "cheapest_without_quantization": self._row(self.cheapest_whole),
             "heat_refused": self.refused,
-            "others_that_fit": [self._row(each) for each in self.others],
+            "others_that_fit": [self._row(variant) for variant in self.others],
         }
 
     def _row(self, one: Variant | None) -> dict[str, Any] | None:
@@ -152,15 +152,16 @@ def plan_model(
         raise PlanError(f"unknown dtype '{dtype}'; use float32, bfloat16, float16 or float64") from None
     asked: dict[str, Any] = {"memory": room, "most": gpus, "dtype": dtype}
     rows = [
-        fitted(shape, each, rate, n_tokens, n_targets, quantization=quantization, **asked) for each in built
+        fitted(shape, method, rate, n_tokens, n_targets, quantization=quantization, **asked)
+        for method in built
     ]
     candidates = [
         fitted(shape, build(name, {}), rate, n_tokens, n_targets, quantization=bits, **asked)
         for bits in (None, "8bit", "4bit")
         for name in HEAT_FORMS
     ]
-    whole = [each for each in candidates if each.quantization is None]
-    refused = "" if not all(each.obstacle for each in whole) else whole[0].obstacle
+    whole = [variant for variant in candidates if variant.quantization is None]
+    refused = "" if not all(variant.obstacle for variant in whole) else whole[0].obstacle
     others = [
         fitted(shape, build(name, {}), rate, n_tokens, n_targets, quantization=quantization, **asked)
         for name in (OTHERS if refused else ())
@@ -176,7 +177,7 @@ def plan_model(
         cheapest=cheapest(candidates, room),
         cheapest_whole=cheapest(whole, room),
         refused=refused,
-        others=[each for each in others if not each.obstacle and each.peak_bytes <= room],
+        others=[variant for variant in others if not variant.obstacle and variant.peak_bytes <= room],
     )
 
 
@@ -262,15 +263,15 @@ def model_plan_notes(plan: ModelPlan) -> list[str]:
         f"{plan.rate.float32 / 1e12:,.3g} in float32 (second derivatives of a bfloat16 model)",
     ]
     lines += [
-        f"{each.method}: cannot run, {each.obstacle}"
-        for each in plan.variants
-        if each.obstacle and each.obstacle != plan.refused
+        f"{variant.method}: cannot run, {variant.obstacle}"
+        for variant in plan.variants
+        if variant.obstacle and variant.obstacle != plan.refused
     ]
-    if any(each.peak_bytes > plan.memory for each in plan.variants):
+    if any(variant.peak_bytes > plan.memory for variant in plan.variants):
         lines.append(f"!: does not fit into {plan.memory / 2**30:,.1f} GiB on as many GPUs as there may be")
     if plan.refused:
         lines.append(f"HEAT cannot run: {plan.refused}")
-        fitting = ", ".join(f"{each.method} ({each.n_devices})" for each in plan.others)
+        fitting = ", ".join(f"{variant.method} ({variant.n_devices})" for variant in plan.others)
         lines.append(f"HEAT is refused; methods that fit, and on how many GPUs: {fitting or 'none'}")
         return lines
     if plan.cheapest is None:

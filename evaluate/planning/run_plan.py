@@ -81,17 +81,19 @@ def plan(
     for name in methods:
         method = build(name, {})
         before = [row.method for row in rows]
-        shared = [each for each in sources(method, len(encodings[-1].token_ids)) if each in before]
+        shared = [source for source in sources(method, len(encodings[-1].token_ids)) if source in before]
         if shared:
             rows.append(MethodPlan(name, len(encodings), {f"parts of {shared[0]}": 0.0}, 0.0, 0))
             continue
         plans = [plan_one(lm, encoded, method, speed) for encoded in encodings]
         parts = {
-            part: statistics.fmean(each.forward_equivalents[part] for each in plans)
+            part: statistics.fmean(text_plan.forward_equivalents[part] for text_plan in plans)
             for part in plans[0].forward_equivalents
         }
-        seconds = sum(sum(each.seconds.values()) for each in plans)
-        rows.append(MethodPlan(name, len(plans), parts, seconds, max(each.peak_bytes for each in plans)))
+        seconds = sum(sum(text_plan.seconds.values()) for text_plan in plans)
+        rows.append(
+            MethodPlan(name, len(plans), parts, seconds, max(text_plan.peak_bytes for text_plan in plans))
+        )
     return rows
 
 

@@ -37,16 +37,16 @@ def cost(words: WordScores, metric: Metric) -> Figure:
         axes.grid()
         axes.set_xscale("log")
         for kind, colour in KIND_COLOURS.items():
-            own = [(passes, interval) for passes, interval, row in points if row.method_kind == kind]
-            if not own:
+            of_kind = [(passes, interval) for passes, interval, row in points if row.method_kind == kind]
+            if not of_kind:
                 continue
-            x = [passes for passes, _ in own]
-            y = np.array([interval.mean for _, interval in own], dtype=float)
+            x = [passes for passes, _ in of_kind]
+            y = np.array([interval.mean for _, interval in of_kind], dtype=float)
             low = np.array(
-                [interval.mean if interval.low is None else interval.low for _, interval in own], float
+                [interval.mean if interval.low is None else interval.low for _, interval in of_kind], float
             )
             high = np.array(
-                [interval.mean if interval.high is None else interval.high for _, interval in own], float
+                [interval.mean if interval.high is None else interval.high for _, interval in of_kind], float
             )
             axes.errorbar(
                 x,
@@ -85,10 +85,10 @@ def _write_names(axes: Axes, places: Mapping[str, tuple[float, float]]) -> None:
 
 def _front(places: dict[str, tuple[float, float]]) -> list[str]:
     """Names that nothing cheaper is as good as, cheapest first."""
-    found: list[str] = []
+    front: list[str] = []
     best = -np.inf
     for name, (_, value) in sorted(places.items(), key=lambda item: (item[1][0], -item[1][1], item[0])):
         if value > best:
-            found.append(name)
+            front.append(name)
             best = value
-    return found
+    return front

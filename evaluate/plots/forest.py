@@ -99,20 +99,22 @@ def whisker_panels(
 
 def _draw(axes: Axes, whiskers: Sequence[Whisker]) -> None:
     for kind, colour in KIND_COLOURS.items():
-        own = [each for each in whiskers if each.kind == kind and each.interval.mean is not None]
-        ended = [each for each in own if each.interval.low is not None]
+        of_kind = [
+            whisker for whisker in whiskers if whisker.kind == kind and whisker.interval.mean is not None
+        ]
+        ended = [whisker for whisker in of_kind if whisker.interval.low is not None]
         axes.hlines(
-            [each.place for each in ended],
-            [each.interval.low or 0.0 for each in ended],
-            [each.interval.high or 0.0 for each in ended],
+            [whisker.place for whisker in ended],
+            [whisker.interval.low or 0.0 for whisker in ended],
+            [whisker.interval.high or 0.0 for whisker in ended],
             color=colour,
             linewidth=1.4,
         )
         for filled in (False, True):
-            marked = [each for each in own if each.filled == filled]
+            marked = [whisker for whisker in of_kind if whisker.filled == filled]
             axes.plot(
-                [each.interval.mean or 0.0 for each in marked],
-                [each.place for each in marked],
+                [whisker.interval.mean or 0.0 for whisker in marked],
+                [whisker.place for whisker in marked],
                 marker=KIND_MARKERS[kind],
                 markersize=4.5,
                 color=colour,

@@ -29,7 +29,7 @@ class Proportion:
         n: Of how many.
         low: Lower end of the interval.
         high: Upper end of the interval.
-        wanted: The proportion the project asks of the reader.
+        wanted: The proportion that the reader must reach.
     """
 
     name: str

@@ -13,7 +13,7 @@ from evaluate.pipeline.records import Evaluation, read_examples
 from evaluate.pipeline.store import Score
 from evaluate.plots.canvas import leading
 from evaluate.report import figures, tables
-from evaluate.report.paragraphs import Shown, choose, show
+from evaluate.report.paragraphs import ExampleView, choose, show
 from evaluate.report.parts import Missing, Picture, Table, attempt
 from evaluate.results.folder import Results, open_results, score_rows, scores_frame
 from evaluate.results.two_runs import METRICS
@@ -32,7 +32,7 @@ Rows = Mapping[str, Sequence[Score]]
 class Paragraph:
     """A chosen example: its heat maps in words, and all methods as a picture."""
 
-    shown: Shown
+    shown: ExampleView
     strips: Picture
 
 
@@ -117,8 +117,8 @@ def _of(words: WordScores | Missing, make: Callable[[WordScores], T]) -> T | Mis
     return words if isinstance(words, Missing) else attempt(lambda: make(words))
 
 
-def _or_missing(found: T | None, make: Callable[[T], Table], command: str) -> Table | Missing:
-    return make(found) if found is not None else Missing(f"not run; to have it: {command}")
+def _or_missing(result: T | None, make: Callable[[T], Table], command: str) -> Table | Missing:
+    return make(result) if result is not None else Missing(f"not run; to have it: {command}")
 
 
 def _evaluation(results: Results, kind: str) -> tuple[Table, Picture] | Missing:
@@ -132,7 +132,9 @@ def _evaluation(results: Results, kind: str) -> tuple[Table, Picture] | Missing:
 def _robustness(results: Results) -> tuple[Table, ...] | Missing:
     if not results.robustness:
         return Missing(f"not run; to have it: evaluate robustness --method all --out {results.folder}")
-    return tuple(tables.evaluation_table(each, metrics_of(each)) for each in results.robustness)
+    return tuple(
+        tables.evaluation_table(evaluation, metrics_of(evaluation)) for evaluation in results.robustness
+    )
 
 
 def _curves(words: WordScores) -> Picture:
@@ -159,10 +161,10 @@ def _paragraphs(rows: Rows | Missing, words: WordScores) -> tuple[Paragraph, ...
 
 def _values(results: Results, rows: Mapping[str, Rows | Missing]) -> Iterator[Frame]:
     """Every value of every example, a file a kind."""
-    for kind, each in rows.items():
+    for kind, scores in rows.items():
         result: Evaluation = getattr(results, kind)
-        if not isinstance(each, Missing):
-            frame = scores_frame(result, read_examples(results.folder, result), each)
+        if not isinstance(scores, Missing):
+            frame = scores_frame(result, read_examples(results.folder, result), scores)
             caption = f"{kind}: every value of every example and method"
             yield Frame(f"{kind}-examples", caption, result.command, frame)
 

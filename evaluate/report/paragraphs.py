@@ -57,7 +57,7 @@ class Map:
 
 
 @dataclass(frozen=True)
-class Chosen:
+class Selection:
     """An example and why it is shown.
 
     Attributes:
@@ -70,7 +70,7 @@ class Chosen:
 
 
 @dataclass(frozen=True)
-class Shown:
+class ExampleView:
     """A chosen example with its heat maps.
 
     Attributes:
@@ -88,7 +88,7 @@ class Shown:
     others: tuple[Map, ...]
 
 
-def choose(words: WordScores, rows: Mapping[str, Sequence[Score]]) -> list[Chosen]:
+def choose(words: WordScores, rows: Mapping[str, Sequence[Score]]) -> list[Selection]:
     """The examples on which the leading method is best, median and worst, and the one on which methods differ most.
 
     By AUPRC; of equal ones the first by id. Differ most: the largest standard deviation of the AUPRC over all methods
@@ -102,12 +102,12 @@ def choose(words: WordScores, rows: Mapping[str, Sequence[Score]]) -> list[Chose
         Up to four examples; none where gold is empty or full throughout.
     """
     lead = leading(words.result)
-    values = {name: _values(each) for name, each in rows.items()}
+    values = {name: _values(scores) for name, scores in rows.items()}
     ids = [example.id for example in words.examples]
     ranked = sorted(np.flatnonzero(~np.isnan(values[lead])), key=lambda i: (-values[lead][i], ids[i]))
     if not ranked:
         return []
-    found = {
+    indices = {
         f"best for {lead}": ranked[0],
         f"median for {lead}": ranked[len(ranked) // 2],
         f"worst for {lead}": ranked[-1],
@@ -117,20 +117,20 @@ def choose(words: WordScores, rows: Mapping[str, Sequence[Score]]) -> list[Chose
         [np.nan_to_num(np.nanstd([values[name][i] for name in judged or [lead]])) for i in ranked]
     )
     if len(judged) > 1:
-        found["most disputed"] = min(
-            zip(ranked, spreads, strict=True), key=lambda each: (-each[1], ids[each[0]])
+        indices["most disputed"] = min(
+            zip(ranked, spreads, strict=True), key=lambda ranking: (-ranking[1], ids[ranking[0]])
         )[0]
     reasons: dict[int, list[str]] = {}
-    for reason, index in found.items():
+    for reason, index in indices.items():
         reasons.setdefault(int(index), []).append(reason)
-    return [Chosen(index, tuple(each)) for index, each in reasons.items()]
+    return [Selection(index, tuple(named)) for index, named in reasons.items()]
 
 
 def _values(rows: Sequence[Score]) -> Scores:
     return np.array([np.nan if (value := row.values.get(METRIC)) is None else value for row in rows])
 
 
-def show(words: WordScores, rows: Mapping[str, Sequence[Score]], chosen: Chosen) -> Shown:
+def show(words: WordScores, rows: Mapping[str, Sequence[Score]], chosen: Selection) -> ExampleView:
     """The heat maps of a chosen example."""
     index, example = chosen.index, words.examples[chosen.index]
     maps = {
@@ -142,14 +142,14 @@ def show(words: WordScores, rows: Mapping[str, Sequence[Score]], chosen: Chosen)
     first = singled(words.result)
     lead = first[0]
     parts = words.components(lead, index) if words.scores[lead][index] is not None else {}
-    return Shown(
+    return ExampleView(
         example=example,
         reasons=chosen.reasons,
         maps=tuple(maps[name] for name in first),
         components=tuple(
             Map(name, None, tuple(pieces(example, parts[name]))) for name in COMPONENTS if name in parts
         ),
-        others=tuple(each for name, each in maps.items() if name not in first),
+        others=tuple(word_map for name, word_map in maps.items() if name not in first),
     )
 
 
@@ -167,10 +167,10 @@ def pieces(example: Example, scores: Scores | None) -> list[Piece]:
         return []
     largest = float(np.abs(scores).max()) or 1.0
     gold = set(example.gold or ())
-    found: list[Piece] = []
+    parts: list[Piece] = []
     last = 0
     for index, (start, end) in enumerate(example.words):
-        found.append(Piece(example.prompt[last:start]))
-        found.append(Piece(example.prompt[start:end], float(scores[index]) / largest, index in gold))
+        parts.append(Piece(example.prompt[last:start]))
+        parts.append(Piece(example.prompt[start:end], float(scores[index]) / largest, index in gold))
         last = end
-    return [*found, Piece(example.prompt[last:])]
+    return [*parts, Piece(example.prompt[last:])]

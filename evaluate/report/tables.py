@@ -60,17 +60,17 @@ def _versus(row: MethodResult, metric: Metric) -> str:
     return f"{in_words(versus.difference)} against {versus.reference}; p {versus.p_adjusted:.2g} (all pairs)"
 
 
-def ablation_table(found: Ablation) -> Table:
+def ablation_table(result: Ablation) -> Table:
     """HEAT and what is left of it without a part."""
     rows = tuple(
         (
             Cell(ROWS[method], method),
             *(Cell(in_words(cells[name])) for name in COLUMNS),
-            *(Cell(in_words(found.log_ratios[method][name])) for name in ("soft_nc", "soft_ns")),
+            *(Cell(in_words(result.log_ratios[method][name])) for name in ("soft_nc", "soft_ns")),
         )
-        for method, cells in found.rows.items()
+        for method, cells in result.rows.items()
     )
-    n = next(iter(found.rows.values()))["dsa"].n
+    n = next(iter(result.rows.values()))["dsa"].n
     return Table(
         name="ablation",
         caption=f"HEAT and its parts, mean over {n} examples with 95 % interval; log-ratios are to random scores",
@@ -81,17 +81,17 @@ def ablation_table(found: Ablation) -> Table:
             Cell("log-ratio NS"),
         ),
         rows=rows,
-        command=found.command,
-        frame=found.frame,
+        command=result.command,
+        frame=result.frame,
         notes=(few_texts_note(n).strip(),) if few_texts_note(n) else (),
     )
 
 
-def sanity_table(found: SanityChecks) -> Table:
+def sanity_table(result: SanityChecks) -> Table:
     """Does a method look at the model, repeat itself, and add up where it promises to."""
     import pandas as pd
 
-    ordered = sorted(found.rows, key=lambda row: row.randomised.mean or 0.0)
+    ordered = sorted(result.rows, key=lambda row: row.randomised.mean or 0.0)
     rows = tuple(
         (
             Cell(row.method),
@@ -117,7 +117,7 @@ def sanity_table(found: SanityChecks) -> Table:
     )
     return Table(
         name="sanity",
-        caption=f"Checks on {found.rows[0].examples} examples",
+        caption=f"Checks on {result.rows[0].examples} examples",
         head=(
             Cell("method"),
             Cell("shuffled weights", "Spearman with the scores of the model with shuffled weights"),
@@ -125,11 +125,11 @@ def sanity_table(found: SanityChecks) -> Table:
             Cell("off from adding up", "as a share of what the scores promise to add up to"),
         ),
         rows=rows,
-        command=found.command,
+        command=result.command,
         frame=frame,
         notes=(
             "shuffled weights: rank correlation with the scores of the same model with shuffled weights; low for a "
-            "method that looks at the model." + few_texts_note(found.rows[0].examples),
+            "method that looks at the model." + few_texts_note(result.rows[0].examples),
         ),
     )
 
@@ -155,7 +155,7 @@ def agreement_table(folder: str) -> Table:
     if len(list(benchmark.labels_dir.glob("*.jsonl"))) < 2:
         raise ReportError("Fewer than two annotators have labelled this benchmark")
     paragraphs = benchmark.paragraphs()
-    found = agreement(paragraphs, read_labels_and_reviews(benchmark, paragraphs))
+    report = agreement(paragraphs, read_labels_and_reviews(benchmark, paragraphs))
     rows = tuple(
         (
             Cell(" and ".join(pair.annotators)),
@@ -164,7 +164,7 @@ def agreement_table(folder: str) -> Table:
             Cell(" and ".join(f"{share:.2f}" for share in pair.marked_share)),
             Cell(f"{pair.valid} of {pair.paragraphs}"),
         )
-        for pair in found.pairs
+        for pair in report.pairs
     )
     frame = pd.DataFrame(
         [
@@ -180,7 +180,7 @@ def agreement_table(folder: str) -> Table:
                 "second_share": pair.marked_share[1],
                 "paragraphs": pair.valid,
             }
-            for pair in found.pairs
+            for pair in report.pairs
         ]
     )
     return Table(
@@ -200,36 +200,37 @@ def agreement_table(folder: str) -> Table:
     )
 
 
-def _estimate(found: Estimate) -> str:
-    if found.value is None:
-        return f"undefined ({found.reason})"
-    if found.low is None or found.high is None:
-        return f"{found.value:.2f}"
-    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+def _estimate(estimate: Estimate) -> str:
+    if estimate.value is None:
+        return f"undefined ({estimate.reason})"
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.value:.2f}"
+    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
-def comparison_table(found: KindComparison, command: str) -> Table:
+def comparison_table(comparison: KindComparison, command: str) -> Table:
     """Second run minus first, a row a method."""
     rows = tuple(
         (
-            Cell(method, found.kinds[method]),
-            *(_change(found.changes[method, metric.name], metric) for metric in found.metrics),
+            Cell(method, comparison.kinds[method]),
+            *(_change(comparison.changes[method, metric.name], metric) for metric in comparison.metrics),
         )
-        for method in found.methods
+        for method in comparison.methods
     )
     return Table(
-        name=f"{found.kind}-differences",
-        caption=f"B minus A on {found.shared} shared examples, with paired 95 % interval",
-        head=(Cell("method"), *(Cell(metric.label, metric.source) for metric in found.metrics)),
+        name=f"{comparison.kind}-differences",
+        caption=f"B minus A on {comparison.shared} shared examples, with paired 95 % interval",
+        head=(Cell("method"), *(Cell(metric.label, metric.source) for metric in comparison.metrics)),
         rows=rows,
         command=command,
-        frame=found.frame,
+        frame=comparison.frame,
         notes=(
-            f"{found.shared} examples are in both runs (same prompt, same target), {found.texts} unique texts; "
-            f"A scored {found.first.scored}, B {found.second.scored}." + few_texts_note(found.texts),
+            f"{comparison.shared} examples are in both runs (same prompt, same target), {comparison.texts} unique "
+            f"texts; A scored {comparison.first.scored}, B {comparison.second.scored}."
+            + few_texts_note(comparison.texts),
             "Intervals hold for all methods of a column at once (sign flips of unique texts, max-T, seed "
-            f"{found.seed}); + and -: B is better or worse than A, where the interval leaves out 0. Hovering tells "
-            "both means.",
+            f"{comparison.seed}); + and -: B is better or worse than A, where the interval leaves out 0. Hovering "
+            "tells both means.",
         ),
     )
 

@@ -69,9 +69,14 @@ def write_comparison(
     """
     html, out = html or second / "comparison.html", out or second / "comparison"
     command = command or f"evaluate report {first} {second}"
-    found = compare(open_results(first), open_results(second))
+    comparisons = compare(open_results(first), open_results(second))
     sections = [
-        (each, tables.comparison_table(each, command), figures.differences(each, command)) for each in found
+        (
+            comparison,
+            tables.comparison_table(comparison, command),
+            figures.differences(comparison, command),
+        )
+        for comparison in comparisons
     ]
     page = (
         _environment()
@@ -84,14 +89,14 @@ def write_comparison(
 
 
 def _parts(content: Content) -> list[Part]:
-    found: list[Any] = [content.agreement, content.ablation, content.sanity, *content.figures.values()]
+    parts: list[Any] = [content.agreement, content.ablation, content.sanity, *content.figures.values()]
     for pair in content.evaluations.values():
-        found += pair if isinstance(pair, tuple) else []
+        parts += pair if isinstance(pair, tuple) else []
     if isinstance(content.robustness, tuple):
-        found += content.robustness
+        parts += content.robustness
     if isinstance(content.paragraphs, tuple):
-        found += [each.strips for each in content.paragraphs]
-    return [part for part in [*found, *content.frames] if isinstance(part, Table | Picture | Frame)]
+        parts += [paragraph.strips for paragraph in content.paragraphs]
+    return [part for part in [*parts, *content.frames] if isinstance(part, Table | Picture | Frame)]
 
 
 def _write_files(parts: Iterable[Part], out: Path, command: str) -> None:

@@ -25,7 +25,7 @@ METRICS = (*ALIGNMENT, *FAITHFULNESS, *NOISE, *rewriting_metrics(("voice",)))
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """One evaluation with the values of its examples, so that any two methods can be paired.
 
     Attributes:
@@ -42,7 +42,7 @@ class Measured:
 
     def metric(self, name: str) -> Metric:
         """A metric of this kind by its name."""
-        return next(each for each in METRICS if each.name == name)
+        return next(metric for metric in METRICS if metric.name == name)
 
     def best_baseline(self, metric: str) -> str | None:
         """The method of kind baseline with the best mean; ``None`` where none has one."""
@@ -71,9 +71,9 @@ class Measured:
         return versus.difference if self.metric(metric).higher_is_better else versus.difference.turned()
 
 
-def measured(folder: Path, result: Evaluation, remark: str = "") -> Measured:
+def measurement_of(folder: Path, result: Evaluation, remark: str = "") -> Measurement:
     """An evaluation with its examples' values, from the results folder it was written to."""
-    return Measured(
+    return Measurement(
         result=result,
         texts=tuple(example.text_key for example in read_examples(folder, result)),
         scores={method: tuple(rows) for method, rows in score_rows(folder, result).items()},
@@ -94,7 +94,7 @@ class Evidence:
         highest: Prompt to its words, highest score first.
     """
 
-    evaluations: Mapping[str, Measured] = field(default_factory=dict)
+    evaluations: Mapping[str, Measurement] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
     costs: Mapping[str, Efficiency] = field(default_factory=dict)
     agreement: Mapping[str, str] = field(default_factory=dict)

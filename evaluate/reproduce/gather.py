@@ -15,7 +15,7 @@ from evaluate.errors import EvaluateError, NothingScoredError
 from evaluate.faithfulness.run import faithfulness
 from evaluate.pipeline.run import RunConfig
 from evaluate.pipeline.runner import Progress, chosen_methods, no_progress, without_obstacle
-from evaluate.reproduce.evidence import Evidence, Measured, measured
+from evaluate.reproduce.evidence import Evidence, Measurement, measurement_of
 from evaluate.reproduce.poster import PosterTable, Words
 from evaluate.reproduce.robustness import PROBES, robustness
 from evaluate.reproduce.scope import Scope
@@ -58,14 +58,14 @@ def gather(
     Returns:
         What was found, and what it would take where nothing was.
     """
-    evaluations: dict[str, Measured] = {}
+    evaluations: dict[str, Measurement] = {}
     missing: dict[str, str] = {"long-faithfulness": LONG_AOPC}
     few = without_obstacle(chosen_methods(scope.other_methods), lm)
     for name, task in others.items():
         cut = replace(task, examples=task.examples[: scope.others_limit])
         key = f"{name}-faithfulness"
-        found = _faithfulness(cut, lm, few, out, seed, _one_bar(key, len(few), on_progress))
-        _keep(key, found, evaluations, missing)
+        outcome = _faithfulness(cut, lm, few, out, seed, _one_bar(key, len(few), on_progress))
+        _keep(key, outcome, evaluations, missing)
     methods = without_obstacle(chosen_methods(scope.methods), lm)
     cut = replace(curated, examples=curated.examples[: scope.limit])
     key = f"{CURATED}-alignment"
@@ -73,17 +73,17 @@ def gather(
         aligned = alignment(
             cut, lm, methods, RunConfig(out, seed=seed), on_progress=_one_bar(key, len(methods), on_progress)
         )
-        evaluations[key] = measured(out, aligned)
+        evaluations[key] = measurement_of(out, aligned)
     except NothingScoredError as error:
         missing[key] = str(error)
     key = f"{CURATED}-faithfulness"
-    found = _faithfulness(cut, lm, methods, out, seed, _one_bar(key, len(methods), on_progress))
-    _keep(key, found, evaluations, missing)
+    outcome = _faithfulness(cut, lm, methods, out, seed, _one_bar(key, len(methods), on_progress))
+    _keep(key, outcome, evaluations, missing)
     few = without_obstacle(chosen_methods(scope.robust_methods), lm)
     cut = replace(curated, examples=curated.examples[: scope.robust_limit])
     for probe in PROBES:
         key = f"robustness-{probe}"
-        found = robustness(
+        outcome = robustness(
             cut,
             lm,
             few,
@@ -93,7 +93,7 @@ def gather(
             seed=seed,
             on_progress=on_progress,
         )
-        _keep(key, found, evaluations, missing)
+        _keep(key, outcome, evaluations, missing)
     agreement, remark = _agreement(curated.folder)
     return Evidence(
         evaluations=evaluations,
@@ -106,12 +106,12 @@ def gather(
 
 
 def _keep(
-    name: str, found: Measured | str, evaluations: dict[str, Measured], missing: dict[str, str]
+    name: str, outcome: Measurement | str, evaluations: dict[str, Measurement], missing: dict[str, str]
 ) -> None:
-    if isinstance(found, str):
-        missing[name] = found
+    if isinstance(outcome, str):
+        missing[name] = outcome
     else:
-        evaluations[name] = found
+        evaluations[name] = outcome
 
 
 def _faithfulness(
@@ -121,11 +121,11 @@ def _faithfulness(
     out: Path,
     seed: int,
     on_progress: Progress,
-) -> Measured | str:
+) -> Measurement | str:
     """As the benchmark has it; with what the model gets wrong where it gets nothing right."""
     try:
         result = faithfulness(task, lm, methods, RunConfig(out, seed=seed), on_progress=on_progress)
-        return measured(out, result)
+        return measurement_of(out, result)
     except NothingScoredError:
         pass
     try:
@@ -133,7 +133,7 @@ def _faithfulness(
         result = faithfulness(task, lm, methods, everything, on_progress=on_progress)
     except NothingScoredError as error:
         return str(error)
-    return measured(out, result, "the model gets none right, so its wrong answers are kept")
+    return measurement_of(out, result, "the model gets none right, so its wrong answers are kept")
 
 
 def _one_bar(name: str, n_methods: int, on_progress: Progress) -> Progress:
@@ -179,7 +179,7 @@ def _highest(tables: Sequence[PosterTable], lm: LanguageModel, seed: int) -> dic
     import heat
     from heat.errors import HeatError
 
-    found = {}
+    highest = {}
     for check in (cell.check for table in tables for cell in table.cell):
         if not isinstance(check, Words):
             continue
@@ -191,5 +191,5 @@ def _highest(tables: Sequence[PosterTable], lm: LanguageModel, seed: int) -> dic
             continue
         ranked = sorted(range(len(words)), key=lambda index: -scores[index])
         spelled = (check.prompt[slice(*words[index])].lower() for index in ranked)
-        found[check.prompt] = tuple(dict.fromkeys(spelled))
-    return found
+        highest[check.prompt] = tuple(dict.fromkeys(spelled))
+    return highest

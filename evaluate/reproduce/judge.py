@@ -6,7 +6,7 @@ import statistics
 
 from evaluate.efficiency.result import Cost, Efficiency
 from evaluate.pipeline.table import in_words, seconds
-from evaluate.reproduce.evidence import Evidence, Measured
+from evaluate.reproduce.evidence import Evidence, Measurement
 from evaluate.reproduce.poster import (
     BEST_BASELINE,
     SLOWEST_BASELINE,
@@ -54,10 +54,10 @@ def judge(cell: Cell, evidence: Evidence) -> tuple[str, Verdict]:
     if isinstance(check, Words):
         return _words(check, evidence)
     if isinstance(check, AnnotatorAgreement):
-        found = evidence.agreement.get(check.figure)
-        if found is None:
+        figure = evidence.agreement.get(check.figure)
+        if figure is None:
             return NO_FIGURE, not_run("labels of two annotators: `annotate label`")
-        return found, not_comparable(evidence.agreement_remark)
+        return figure, not_comparable(evidence.agreement_remark)
     if isinstance(check, Paragraphs):
         return evidence.paragraphs, not_comparable("`annotate build-dataset` makes 2,000 of any source")
     if isinstance(check, ModelRow):
@@ -69,48 +69,50 @@ def judge(cell: Cell, evidence: Evidence) -> tuple[str, Verdict]:
 def _above(check: Above, evidence: Evidence) -> tuple[str, Verdict]:
     figures, verdicts = [], []
     for name in check.evaluations:
-        found = evidence.evaluations.get(name)
-        if found is None:
+        measurement = evidence.evaluations.get(name)
+        if measurement is None:
             verdicts.append(not_run(evidence.missing.get(name, f"the evaluation {name}")))
             continue
-        if BEST_BASELINE in (check.shows, *check.than) and found.best_baseline(check.metric) is None:
+        if BEST_BASELINE in (check.shows, *check.than) and measurement.best_baseline(check.metric) is None:
             verdicts.append(not_comparable(f"{check.metric} of {name} is not defined for any baseline here"))
             continue
-        needed = [_named(each, found, check.metric) for each in (check.shows, check.better, *check.than)]
-        absent = [each for each in needed if each not in found.scores]
+        needed = [
+            _named(method, measurement, check.metric) for method in (check.shows, check.better, *check.than)
+        ]
+        absent = [method for method in needed if method not in measurement.scores]
         if absent:
             verdicts.append(not_run(f"{name} of {absent[0]}, which was not run or cannot explain this model"))
             continue
         label = f"{name.rsplit('-', 1)[0]} " if len(check.evaluations) > 1 else ""
-        figures.append(label + _figure(check, found))
+        figures.append(label + _figure(check, measurement))
         verdicts += [
-            of_difference(_better(check, other, found), about)
+            of_difference(_better(check, other, measurement), about)
             for other in check.than
-            for about in [f"{check.better} and {_named(other, found, check.metric)}"]
+            for about in [f"{check.better} and {_named(other, measurement, check.metric)}"]
         ]
     return "; ".join(figures) or NO_FIGURE, all_of(verdicts)
 
 
-def _better(check: Above, other: str, found: Measured) -> Interval:
+def _better(check: Above, other: str, measurement: Measurement) -> Interval:
     if other == BEST_BASELINE:
-        return found.better_than_best(check.better, check.metric)
-    return found.better(check.better, other, check.metric)
+        return measurement.better_than_best(check.better, check.metric)
+    return measurement.better(check.better, other, check.metric)
 
 
-def _named(method: str, found: Measured, metric: str) -> str:
-    return (found.best_baseline(metric) or "") if method == BEST_BASELINE else method
+def _named(method: str, measurement: Measurement, metric: str) -> str:
+    return (measurement.best_baseline(metric) or "") if method == BEST_BASELINE else method
 
 
-def _figure(check: Above, found: Measured) -> str:
-    shown = _named(check.shows, found, check.metric)
+def _figure(check: Above, measurement: Measurement) -> str:
+    shown = _named(check.shows, measurement, check.metric)
     if check.figure == "mean":
-        small = found.metric(check.metric).small
-        return in_words(found.mean(shown, check.metric), small=small) + (
+        small = measurement.metric(check.metric).small
+        return in_words(measurement.mean(shown, check.metric), small=small) + (
             f" ({shown})" if shown != check.shows else ""
         )
     # A cell about the claim's better method is set against the other one, a cell about another against the better.
-    other = check.better if shown != check.better else _named(check.than[-1], found, check.metric)
-    above, below = (found.mean(each, check.metric).mean for each in (shown, other))
+    other = check.better if shown != check.better else _named(check.than[-1], measurement, check.metric)
+    above, below = (measurement.mean(method, check.metric).mean for method in (shown, other))
     if above is None or below is None or below == 0:
         return "undefined"
     if check.figure == "ratio":
@@ -137,8 +139,8 @@ def _faster(check: Faster, evidence: Evidence) -> tuple[str, Verdict]:
     if check.figure == "speed-up":
         return f"{1 / statistics.median(ratios):.2f}x as fast", verdict
     if check.shows == "baselines":
-        each = sorted(statistics.median(row.seconds) * 1000 for row in baselines)
-        return f"{seconds(each[0])} to {seconds(each[-1])} ({len(each)} baselines)", verdict
+        times = sorted(statistics.median(row.seconds) * 1000 for row in baselines)
+        return f"{seconds(times[0])} to {seconds(times[-1])} ({len(times)} baselines)", verdict
     shown = rows[check.shows]
     return f"{seconds(shown.seconds_per_1000)} ({_relative(shown, rows['heat'])})", verdict
 
@@ -160,12 +162,12 @@ def _is_baseline(method: str) -> bool:
 
 
 def _negative(check: Negative, evidence: Evidence) -> tuple[str, Verdict]:
-    found = evidence.evaluations.get(check.evaluation)
-    if found is None:
+    measurement = evidence.evaluations.get(check.evaluation)
+    if measurement is None:
         return NO_FIGURE, not_run(evidence.missing.get(check.evaluation, check.evaluation))
     ratios = {
         row.method: row.ratios[check.metric].mean
-        for row in found.result.methods
+        for row in measurement.result.methods
         if row.method in check.methods
     }
     defined = {name: value for name, value in ratios.items() if value is not None}

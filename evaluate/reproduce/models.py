@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from annotate.schema import Record
+from evaluate.planning.model_plan import FLOPS, FLOPS_FLOAT32, plan_model
 from evaluate.reproduce.poster import Assumptions, PosterModel
 
 METHOD = "heat"
 EXAMPLES = 2000
-GIGABYTE = 1e9
-CARD = 80
+GPU_MEMORY = "80GB"
+MAX_GPUS = 16
 
 
-class ModelPlan(Record):
+class PosterModelPlan(Record):
     """One model's plan.
 
     Attributes:
@@ -19,10 +20,10 @@ class ModelPlan(Record):
         command: Ready to run.
         dtype: Of the weights; curvature is computed in float32 beside them.
         weights: Bytes of the weights.
-        peak: Bytes at the peak under `METHOD`, as `heat.cost.plan` counts.
-        cards: Cards of 80 GB that hold the peak.
+        peak: Bytes at the peak under `METHOD`, on the fullest of the GPUs.
+        cards: GPUs of 80 GB that share one copy of the model.
         passes: Forward-equivalents of `METHOD` for one example.
-        hours: For 2,000 examples under `METHOD`.
+        hours: GPU-hours for 2,000 examples under `METHOD`.
     """
 
     name: str
@@ -35,56 +36,40 @@ class ModelPlan(Record):
     hours: float
 
 
-def plan_model(model: PosterModel, assumed: Assumptions) -> ModelPlan:
-    """Plan a model that is built without its weights.
-
-    A forward pass over n tokens is taken as 2 · P · n operations, where P are the weights without the embeddings (the
-    vocabulary's head runs at one position; attention's n² is left out, at this length some percent). Curvature is
-    computed in float32, all else in the weights' own format; cards work one after another.
+def plan_poster_model(model: PosterModel, assumptions: Assumptions) -> PosterModelPlan:
+    """Plan a model of the poster by the rule of `evaluate plan`: the fewest GPUs that hold it.
 
     Args:
-        model: The model.
-        assumed: Length of a prompt, and what a card does.
-
-    Raises:
-        ValueError: The configuration does not build as many weights as were published.
+        model: The model; its configuration ships.
+        assumptions: Length of a prompt.
     """
-    import torch
-    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
-
-    import heat
-    from heat.cost.plan import Speed, plan
-    from heat.registry import build
-
-    config = CONFIG_MAPPING[model.family](**model.config)
-    with torch.device("meta"):
-        built = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
-    count = sum(weight.numel() for weight in built.parameters())
-    if count != model.parameters:
-        raise ValueError(f"{model.name} has {model.parameters} weights, and its configuration builds {count}")
-    lm = heat.LanguageModel(built, None, name=model.name, revision="none")
-    n = assumed.prompt_tokens
-    encoded = heat.Encoded((1,) * (n + 1), n, "", None)
-    found = plan(lm, encoded, build(METHOD, {}), Speed(0.0, 0.0))
-    inputs = {
-        id(weight) for weight in (built.get_input_embeddings().weight, built.get_output_embeddings().weight)
-    }
-    body = sum(weight.numel() for weight in built.parameters() if id(weight) not in inputs)
-    rate = {"curvature": assumed.peak_float32}
-    seconds = sum(
-        passes * 2 * body * n / (assumed.utilisation * rate.get(part, assumed.peak_bfloat16))
-        for part, passes in found.forward_equivalents.items()
+    plan = plan_model(
+        model.config,
+        memory=GPU_MEMORY,
+        gpus=MAX_GPUS,
+        n_tokens=assumptions.prompt_tokens,
+        examples=EXAMPLES,
+        methods=[METHOD],
     )
-    return ModelPlan(
+    variant = plan.variants[0]
+    return PosterModelPlan(
         name=model.name,
         command=(
-            f"evaluate reproduce --model {model.hub} --dtype bfloat16 --device-map auto "
+            f"evaluate reproduce --model {model.hub} --dtype {variant.dtype} --device-map auto "
             f"--out {model.hub.rpartition('/')[2]}-results"
         ),
-        dtype="bfloat16",
-        weights=2 * count,
-        peak=found.peak_bytes,
-        cards=-(-found.peak_bytes // int(CARD * GIGABYTE)),
-        passes=sum(found.forward_equivalents.values()),
-        hours=seconds * EXAMPLES / 3600,
+        dtype=variant.dtype,
+        weights=2 * plan.shape.parameters,
+        peak=variant.peak_bytes,
+        cards=variant.n_devices,
+        passes=variant.forward_equivalents,
+        hours=variant.device_seconds * EXAMPLES / 3600,
+    )
+
+
+def assumptions_in_words(assumptions: Assumptions) -> str:
+    """What the plans rest on, for the page."""
+    return (
+        f"{assumptions.device}; prompts of {assumptions.prompt_tokens} tokens; {FLOPS / 1e12:,.0f} TFLOP/s "
+        f"sustained in bfloat16 and {FLOPS_FLOAT32 / 1e12:,.0f} in float32; not measured"
     )

@@ -55,10 +55,10 @@ def as_markdown(result: Reproduction) -> str:
         [
             "model",
             "weights",
-            "peak under heat",
-            "80 GB cards",
+            "peak of one GPU under heat",
+            "80 GB GPUs",
             "passes an example",
-            "hours for 2,000",
+            "GPU-hours for 2,000",
             "command",
         ],
         [
@@ -107,7 +107,7 @@ def terminal_table(result: Reproduction) -> Table:
         table.add_row(f"[bold]{section.section}. {section.title}[/bold]")
         for line in section.lines:
             cells = [line.row, line.column, line.printed, line.ours]
-            table.add_row(*(escape(each) for each in cells), line.verdict.word)
+            table.add_row(*(escape(text) for text in cells), line.verdict.word)
     return table
 
 

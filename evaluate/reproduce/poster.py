@@ -143,21 +143,19 @@ class PosterTable(Record):
 
 
 class PosterModel(Record):
-    """A model of the poster, by the numbers of its published configuration.
+    """A model of the poster.
 
     Attributes:
         name: As on the poster.
         hub: Its name on the Hugging Face hub.
-        family: Model type in transformers.
+        config: Its configuration in data/models/configs.
         parameters: Number of weights, as published.
-        config: What differs from the family's defaults.
     """
 
     name: str
     hub: str
-    family: str
+    config: str
     parameters: int
-    config: dict[str, Any]
 
 
 class Assumptions(Record):
@@ -166,16 +164,10 @@ class Assumptions(Record):
     Attributes:
         device: In words.
         prompt_tokens: Length of a prompt.
-        peak_bfloat16: Operations a second that the device promises in bfloat16.
-        peak_float32: The same in float32, in which curvature is computed.
-        utilisation: Share of the promise that is reached.
     """
 
     device: str
     prompt_tokens: int
-    peak_bfloat16: float
-    peak_float32: float
-    utilisation: float
 
 
 def load_poster() -> list[PosterTable]:
@@ -190,7 +182,7 @@ def load_poster() -> list[PosterTable]:
 def load_models() -> tuple[Assumptions, list[PosterModel]]:
     """The poster's models and what their plans assume."""
     data = _toml("models")
-    models = [PosterModel.model_validate(each) for each in data["model"]]
+    models = [PosterModel.model_validate(entry) for entry in data["model"]]
     return Assumptions.model_validate(data["assumptions"]), models
 
 

@@ -12,7 +12,7 @@ from evaluate.metrics.metric import Metric
 from evaluate.pipeline.records import read_examples
 from evaluate.pipeline.run import RunConfig
 from evaluate.pipeline.runner import Progress, no_progress
-from evaluate.reproduce.evidence import Measured
+from evaluate.reproduce.evidence import Measurement
 from evaluate.robustness.decoding import figures_by_setting, variation_difference
 from evaluate.robustness.options import Options
 from evaluate.robustness.run import robustness as probed
@@ -27,7 +27,7 @@ PROBES: tuple[Probe, ...] = ("noise", "paraphrase", "decoding")
 _VARIATION = "_variation"
 
 
-class Varied(Measured):
+class VariationMeasurement(Measurement):
     """The decoding probe, whose variations are figures of all examples together, not means over them."""
 
     def metric(self, name: str) -> Metric:
@@ -42,12 +42,12 @@ class Varied(Measured):
         import heat
 
         kinds = heat.methods()
-        found = {
+        means = {
             row.method: mean
             for row in self.result.methods
             if kinds[row.method].kind == "baseline" and (mean := row.aggregates[metric].mean) is not None
         }
-        return min(found, key=lambda name: (found[name], name), default=None)
+        return min(means, key=lambda name: (means[name], name), default=None)
 
     def mean(self, method: str, metric: str) -> Interval:
         """A method's variation."""
@@ -57,7 +57,7 @@ class Varied(Measured):
         """How much less the first varies, on the same texts in every draw."""
         options = Options.model_validate(self.result.options)
         figure = metric.removesuffix(_VARIATION)
-        more, less = (figures_by_setting(self.scores[each], figure, options) for each in (other, method))
+        more, less = (figures_by_setting(self.scores[name], figure, options) for name in (other, method))
         return variation_difference(more, less, self.texts, self.result.settings.seed, confidence=confidence)
 
     def better_than_best(self, method: str, metric: str) -> Interval:
@@ -81,7 +81,7 @@ def robustness(
     out: Path,
     seed: int,
     on_progress: Progress = no_progress,
-) -> Measured | str:
+) -> Measurement | str:
     """What a probe found, with each method's value an example; or why it found nothing.
 
     Args:
@@ -106,7 +106,7 @@ def robustness(
         )
     except NothingScoredError as error:
         return str(error)
-    kind = Varied if probe == "decoding" else Measured
+    kind = VariationMeasurement if probe == "decoding" else Measurement
     baselines = [row.method for row in result.methods if row.method_kind == "baseline"]
     return kind(
         result=result,

@@ -17,7 +17,7 @@ from evaluate.pipeline.store import Settings
 from evaluate.reproduce.evidence import Evidence
 from evaluate.reproduce.gather import gather
 from evaluate.reproduce.judge import judge
-from evaluate.reproduce.models import ModelPlan, plan_model
+from evaluate.reproduce.models import PosterModelPlan, assumptions_in_words, plan_poster_model
 from evaluate.reproduce.poster import Above, Check, Faster, Negative, Words, load_models, load_poster
 from evaluate.reproduce.scope import Scope
 from evaluate.reproduce.verdict import Verdict
@@ -95,7 +95,7 @@ class Reproduction(Record):
     remarks: tuple[str, ...]
     sections: tuple[Section, ...]
     costs: tuple[CostLine, ...]
-    plans: tuple[ModelPlan, ...]
+    plans: tuple[PosterModelPlan, ...]
     assumed: str
     versions: dict[str, str]
 
@@ -161,7 +161,7 @@ def reproduce(
         sections.append(
             Section(section=table.section, title=table.title, note=table.note, lines=tuple(lines))
         )
-    assumed, models = load_models()
+    assumptions, models = load_models()
     result = Reproduction(
         command=command,
         quick=quick,
@@ -169,12 +169,8 @@ def reproduce(
         remarks=tuple(_remarks(here, evidence, quick)),
         sections=tuple(sections),
         costs=tuple(_cost_lines(evidence)),
-        plans=tuple(plan_model(model, assumed) for model in models),
-        assumed=(
-            f"{assumed.device}; prompts of {assumed.prompt_tokens} tokens; {assumed.peak_bfloat16 / 1e12:,.0f} TFLOP/s "
-            f"promised in bfloat16 and {assumed.peak_float32 / 1e12:,.0f} in float32, {assumed.utilisation:.0%} of it "
-            "reached; not measured"
-        ),
+        plans=tuple(plan_poster_model(model, assumptions) for model in models),
+        assumed=assumptions_in_words(assumptions),
         versions=versions(),
     )
     write_atomic(out / "reproduce.json", result.model_dump_json(indent=2) + "\n")
@@ -189,14 +185,14 @@ def _costs(
     """Costs on the long and the short text, and why one of them is missing."""
     from evaluate.efficiency.prompts import with_random_weights
 
-    found: dict[str, Efficiency] = {}
+    costs: dict[str, Efficiency] = {}
     missing: dict[str, str] = {}
     if scope.long is None:
         missing["long"] = "`evaluate reproduce` without --quick"
     else:
         holds = lm.context_length is None or lm.context_length >= scope.long
         long = lm if holds else with_random_weights(lm, scope.long, seed=seed)
-        found["long"] = efficiency(
+        costs["long"] = efficiency(
             task,
             long,
             without_obstacle(chosen_methods(scope.timed_long), lm),
@@ -207,7 +203,7 @@ def _costs(
             seed=seed,
             on_progress=on_progress,
         )
-    found["default"] = efficiency(
+    costs["default"] = efficiency(
         task,
         lm,
         without_obstacle(chosen_methods(scope.timed), lm),
@@ -217,7 +213,7 @@ def _costs(
         seed=seed,
         on_progress=on_progress,
     )
-    return found, missing
+    return costs, missing
 
 
 def _remarks(lm: LanguageModel, evidence: Evidence, quick: bool) -> list[str]:
@@ -231,10 +227,12 @@ def _remarks(lm: LanguageModel, evidence: Evidence, quick: bool) -> list[str]:
         lines.append(
             "--quick: a few examples, whose intervals are wide: take no verdict from it. Fewer than six decide nothing."
         )
-    for name, found in evidence.evaluations.items():
-        remark = f"; {found.remark}" if found.remark else ""
-        source = found.result.source.split()[0]
-        lines.append(f"{name}: {found.result.scored} of {found.result.asked} examples from {source}{remark}.")
+    for name, measurement in evidence.evaluations.items():
+        remark = f"; {measurement.remark}" if measurement.remark else ""
+        source = measurement.result.source.split()[0]
+        lines.append(
+            f"{name}: {measurement.result.scored} of {measurement.result.asked} examples from {source}{remark}."
+        )
     for name, cost in evidence.costs.items():
         lines.append(
             f"Seconds, {name}: {cost.lengths[0]:,} tokens, {cost.model}, {cost.device}, {cost.threads} threads."

@@ -15,7 +15,9 @@ OTHERS = ("heat", "reagent", *GRADIENTS, "attention-rollout", "random")
 # Every copy of a text is attributed anew, so few methods are probed: HEAT, the poster's gradients, and attention.
 ROBUST = ("heat", *GRADIENTS, "attention-rollout", "random")
 # The poster's settings: temperature, top-p, top-k.
-_DRAWN = tuple(each for each in SETTINGS if each.name in ("temperature-1.5", "top-p-0.9", "top-k-10"))
+_DRAWN = tuple(
+    setting for setting in SETTINGS if setting.name in ("temperature-1.5", "top-p-0.9", "top-k-10")
+)
 
 
 @dataclass(frozen=True)

@@ -48,9 +48,9 @@ class Results:
     @property
     def main(self) -> Evaluation:
         """The alignment, or the faithfulness where there is no alignment."""
-        found = self.alignment or self.faithfulness
-        assert found is not None  # `open_results` refuses such a folder
-        return found
+        evaluation = self.alignment or self.faithfulness
+        assert evaluation is not None  # `open_results` refuses such a folder
+        return evaluation
 
 
 def open_results(folder: Path) -> Results:
@@ -65,15 +65,15 @@ def open_results(folder: Path) -> Results:
     Raises:
         EvaluateError: There is none, or a file is not of this version.
     """
-    found = {kind: read_result(folder, kind) for kind in KINDS if (folder / f"{kind}.json").is_file()}
-    if not found:
+    evaluations = {kind: read_result(folder, kind) for kind in KINDS if (folder / f"{kind}.json").is_file()}
+    if not evaluations:
         raise EvaluateError(
             f"{folder} holds no alignment.json and no faithfulness.json; run `evaluate alignment --out {folder}` first"
         )
     return Results(
         folder=folder,
-        alignment=found.get("alignment"),
-        faithfulness=found.get("faithfulness"),
+        alignment=evaluations.get("alignment"),
+        faithfulness=evaluations.get("faithfulness"),
         ablation=_read(folder / "ablation.json", Ablation),
         sanity=_read(folder / "sanity.json", SanityChecks),
         robustness=tuple(
@@ -108,13 +108,13 @@ def score_rows(folder: Path, result: Evaluation) -> dict[str, list[Score]]:
     """
     path = folder / "scores.jsonl"
     stored = {row.key: row for row in read_records(path, Score)} if path.exists() else {}
-    found: dict[str, list[Score]] = {}
-    for each in result.methods:
-        lost = sum(key not in stored for key in each.scores)
+    scores: dict[str, list[Score]] = {}
+    for row in result.methods:
+        lost = sum(key not in stored for key in row.scores)
         if lost:
-            raise ReportError(f"{folder} lacks {lost} {each.method} scores; run again: {result.command}")
-        found[each.method] = [stored[key] for key in each.scores]
-    return found
+            raise ReportError(f"{folder} lacks {lost} {row.method} scores; run again: {result.command}")
+        scores[row.method] = [stored[key] for key in row.scores]
+    return scores
 
 
 def read_scores(folder: Path, kind: str = "alignment") -> pd.DataFrame:
@@ -153,8 +153,8 @@ def scores_frame(
                 "status": row.status,
                 **{name: row.values.get(name) for name in names},
             }
-            for method, each in rows.items()
-            for row, text in zip(each, texts, strict=True)
+            for method, scores in rows.items()
+            for row, text in zip(scores, texts, strict=True)
         ]
     )
     return frame.astype(dict.fromkeys(names, float))

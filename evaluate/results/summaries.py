@@ -73,22 +73,25 @@ def segment_mass(
     """
     import pandas as pd
 
-    named = list(dict.fromkeys(role for each in roles for role in each))
-    member = [np.array([[role == name for role in each] for name in named], dtype=float) for each in roles]
-    even: ByMethod = {"(words)": [np.ones(len(each)) for each in roles]}
+    named = list(dict.fromkeys(role for word_roles in roles for role in word_roles))
+    member = [
+        np.array([[role == name for role in word_roles] for name in named], dtype=float)
+        for word_roles in roles
+    ]
+    even: ByMethod = {"(words)": [np.ones(len(word_roles)) for word_roles in roles]}
     rows = []
     for method, arrays in {**even, **scores}.items():
         shares = np.array([_shares(array, inside) for array, inside in zip(arrays, member, strict=True)])
         for column, name in enumerate(named):
-            found = mean_interval(shares[:, column], texts, seed=seed)
+            interval = mean_interval(shares[:, column], texts, seed=seed)
             rows.append(
                 {
                     "method": method,
                     "segment": name or "other",
-                    "share": found.mean,
-                    "share_low": found.low,
-                    "share_high": found.high,
-                    "examples": found.n,
+                    "share": interval.mean,
+                    "share_low": interval.low,
+                    "share_high": interval.high,
+                    "examples": interval.n,
                 }
             )
     return pd.DataFrame(rows)
@@ -121,13 +124,13 @@ def rank_correlations(scores: ByMethod) -> pd.DataFrame:
     total = np.zeros((len(names), len(names)))
     count = np.zeros_like(total)
     for arrays in zip(*scores.values(), strict=True):
-        kept = [i for i, array in enumerate(arrays) if array is not None and not is_constant(array)]
-        if not kept:
+        usable = [i for i, array in enumerate(arrays) if array is not None and not is_constant(array)]
+        if not usable:
             continue
-        ranked = rankdata(np.stack([arrays[i] for i in kept]), axis=1)
+        ranked = rankdata(np.stack([arrays[i] for i in usable]), axis=1)
         centred = ranked - ranked.mean(axis=1, keepdims=True)
         unit = centred / np.linalg.norm(centred, axis=1, keepdims=True)
-        places = np.ix_(kept, kept)
+        places = np.ix_(usable, usable)
         total[places] += unit @ unit.T
         count[places] += 1
     mean = np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)

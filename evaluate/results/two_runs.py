@@ -145,14 +145,14 @@ def _compare(kind: str, first: Results, second: Results) -> KindComparison:
     shown = tuple(metric for metric in METRICS[kind] if metric.shown)
     changes: dict[tuple[str, str], Change] = {}
     for metric in shown:
-        found = {
+        values = {
             name: (
                 _column([rows_a[name][i] for i, _ in pairs], metric.name),
                 _column([rows_b[name][j] for _, j in pairs], metric.name),
             )
             for name in methods
         }
-        for name, change in _changes(found, texts, b.settings.seed).items():
+        for name, change in _changes(values, texts, b.settings.seed).items():
             changes[name, metric.name] = change
     return KindComparison(
         kind=kind,
@@ -178,9 +178,9 @@ def shared(first: Sequence[Example], second: Sequence[Example]) -> list[tuple[in
         places.setdefault((example.prompt, example.target), []).append(index)
     pairs = []
     for index, example in enumerate(second):
-        found = places.get((example.prompt, example.target))
-        if found:
-            pairs.append((found.pop(0), index))
+        matches = places.get((example.prompt, example.target))
+        if matches:
+            pairs.append((matches.pop(0), index))
     return pairs
 
 
@@ -189,11 +189,11 @@ def _column(rows: Sequence[Score], name: str) -> Values:
 
 
 def _changes(
-    found: Mapping[str, tuple[Values, Values]], texts: Sequence[str], seed: int
+    values: Mapping[str, tuple[Values, Values]], texts: Sequence[str], seed: int
 ) -> dict[str, Change]:
     changes = {}
-    for name, tested in compare_pairs(found, texts, seed=seed).items():
-        first, second = found[name]
+    for name, tested in compare_pairs(values, texts, seed=seed).items():
+        first, second = values[name]
         both = ~np.isnan(first) & ~np.isnan(second)
         changes[name] = Change(
             first=float(first[both].mean()) if both.any() else None,
@@ -206,13 +206,13 @@ def _changes(
 
 def _settings(a: Evaluation, b: Evaluation) -> dict[str, tuple[str, str]]:
     """What differs, in words; the commands always stand there."""
-    found = {"command": (a.command, b.command)}
-    described = [_described(each) for each in (a, b)]
+    settings = {"command": (a.command, b.command)}
+    described = [_described(result) for result in (a, b)]
     for name in {**described[0], **described[1]}:
         pair = described[0].get(name, "-"), described[1].get(name, "-")
         if pair[0] != pair[1]:
-            found[name] = pair
-    return found
+            settings[name] = pair
+    return settings
 
 
 def _described(result: Evaluation) -> dict[str, str]:

@@ -84,27 +84,27 @@ def cases_of(
         A case an example; without any copy it is skipped.
     """
     lm, store = context.engine.lm, context.store
-    found: dict[str, list[Variant]] = {example.id: [] for example in examples}
+    variants: dict[str, list[Variant]] = {example.id: [] for example in examples}
     counts = []
     context.on_progress("copies", 0, len(changes))
     for done, change in enumerate(changes, 1):
-        asked = [each for each in examples if each.id in change.examples]
-        changed = [change.examples[each.id] for each in asked]
+        asked = [example for example in examples if example.id in change.examples]
+        changed = [change.examples[example.id] for example in asked]
         view = lm if change.view is None else change.view(lm)
         items = prepare(store, LocalEngine(view), changed, change.settings, no_progress)
         taken = {
-            each.id: survives(store.items[item_key(each, context.settings)], item)
-            for each, item in zip(asked, items, strict=True)
+            example.id: survives(store.items[item_key(example, context.settings)], item)
+            for example, item in zip(asked, items, strict=True)
             if item.status == "ok"
         }
         shares = []
-        for each in asked:
-            pairs = change.pairs.get(each.id)
-            if each.id in taken:
-                shares.append(1.0 if pairs is None else len(pairs) / len(each.words))
-            if taken.get(each.id, False) or (each.id in taken and not only_surviving):
-                copy = Variant(change.name, change.examples[each.id], change.settings, change.view, pairs)
-                found[each.id].append(copy)
+        for example in asked:
+            pairs = change.pairs.get(example.id)
+            if example.id in taken:
+                shares.append(1.0 if pairs is None else len(pairs) / len(example.words))
+            if taken.get(example.id, False) or (example.id in taken and not only_surviving):
+                copy = Variant(change.name, change.examples[example.id], change.settings, change.view, pairs)
+                variants[example.id].append(copy)
         counts.append(
             Copies(
                 name=change.name,
@@ -118,11 +118,13 @@ def cases_of(
     return Cases(
         tuple(
             Case(
-                each,
-                tuple(found[each.id]),
-                None if found[each.id] else (f"no {what}", f"for instance {each.id}: it has no {what}"),
+                example,
+                tuple(variants[example.id]),
+                None
+                if variants[example.id]
+                else (f"no {what}", f"for instance {example.id}: it has no {what}"),
             )
-            for each in examples
+            for example in examples
         ),
         tuple(counts),
     )
@@ -135,12 +137,12 @@ def cache_key(case: Case, metrics: tuple[Metric, ...]) -> dict[str, Any]:
         "copies": canonical_hash(
             [
                 (
-                    each.name,
-                    each.settings.model_dump(exclude={"model"}),
-                    each.example.model_dump(exclude={"id"}),
-                    each.pairs,
+                    variant.name,
+                    variant.settings.model_dump(exclude={"model"}),
+                    variant.example.model_dump(exclude={"id"}),
+                    variant.pairs,
                 )
-                for each in case.variants
+                for variant in case.variants
             ]
         ),
         "words": example.words,
@@ -174,11 +176,11 @@ def _start(
         case: Case, attribution: Attribution | None, variants: Mapping[str, Attribution | HeatError]
     ) -> tuple[dict[str, float], ScoreStatus]:
         """Every metric; scores that are equal throughout are never stable, they say nothing."""
-        if attribution is None or any(isinstance(each, NonFiniteError) for each in variants.values()):
+        if attribution is None or any(isinstance(result, NonFiniteError) for result in variants.values()):
             return {metric.name: metric.worst for metric in metrics}, "not_finite"
         if all(np.ptp(row) == 0 for row in token_scores(attribution)):
             return {metric.name: float("nan") for metric in metrics}, "constant"
-        copies = {name: each for name, each in variants.items() if not isinstance(each, Exception)}
+        copies = {name: result for name, result in variants.items() if not isinstance(result, Exception)}
         return compare(case, attribution, copies), "ok"
 
     return score

@@ -89,10 +89,10 @@ def answered(
     repair_tail(path)
     known = {row.key: row.text for row in read_records(path, Answer)} if path.exists() else {}
     settings = (GREEDY, *options.settings)
-    found: dict[str, dict[str, str]] = {}
+    answers: dict[str, dict[str, str]] = {}
     unable: set[str] = set()
     for setting in settings:
-        own: dict[str, str] = {}
+        texts: dict[str, str] = {}
         fresh: list[Answer] = []
         for done, example in enumerate(task.examples, 1):
             key = canonical_hash(
@@ -121,16 +121,16 @@ def answered(
                     unable.add(example.id)
                     continue
                 fresh.append(Answer(key=key, text=known[key]))
-            own[example.id] = known[key]
+            texts[example.id] = known[key]
             on_progress(f"answers, {setting.name}", done, len(task.examples))
         if fresh:
             append_records(path, fresh)
-        found[setting.name] = own
-    silent = tuple(name for name, text in found[GREEDY.name].items() if not text.strip())
+        answers[setting.name] = texts
+    silent = tuple(name for name, text in answers[GREEDY.name].items() if not text.strip())
     examples = tuple(
-        each.model_copy(update={"target": found[GREEDY.name][each.id]})
-        for each in task.examples
-        if each.id not in unable and each.id not in silent
+        example.model_copy(update={"target": answers[GREEDY.name][example.id]})
+        for example in task.examples
+        if example.id not in unable and example.id not in silent
     )
     left_out = {
         **task.left_out,
@@ -139,7 +139,7 @@ def answered(
     }
     return (
         replace(task, examples=examples, left_out={why: rows for why, rows in left_out.items() if rows}),
-        found,
+        answers,
     )
 
 
@@ -181,9 +181,9 @@ def _drawn(
         changed = {"revision": view(lm).revision, "seed": settings.seed + setting.seed}
         said = answers[setting.name]
         copies = {
-            each.id: each.model_copy(update={"target": said[each.id]})
-            for each in examples
-            if said.get(each.id, "").strip()
+            example.id: example.model_copy(update={"target": said[example.id]})
+            for example in examples
+            if said.get(example.id, "").strip()
         }
         changes.append(Change(setting.name, view, settings.model_copy(update=changed), copies))
     return cases_of(context, examples, changes, survives=same_target)
@@ -202,25 +202,25 @@ def _compare(
     faithfulness: Faithfulness,
 ) -> dict[str, float]:
     """Every metric, and under ``auprc@SETTING`` and so on the figures of each setting."""
-    own = _figures(faithfulness, case.example, attribution)
-    found: dict[str, list[float]] = {metric.name: [] for metric in DECODING}
-    values = {f"{name}@{GREEDY.name}": value for name, value in own.items()}
-    for name, each in copies.items():
-        same = each.token_ids == attribution.token_ids
+    greedy_figures = _figures(faithfulness, case.example, attribution)
+    differences: dict[str, list[float]] = {metric.name: [] for metric in DECODING}
+    values = {f"{name}@{GREEDY.name}": value for name, value in greedy_figures.items()}
+    for name, other in copies.items():
+        same = other.token_ids == attribution.token_ids
         kind = "stayed" if same else "changed"
         # Scores that did not move have the figures that they had; most settings leave most texts alone.
-        unmoved = same and bool((each.scores == attribution.scores).all())
-        figures = own if unmoved else _figures(faithfulness, case.example, each)
+        unmoved = same and bool((other.scores == attribution.scores).all())
+        figures = greedy_figures if unmoved else _figures(faithfulness, case.example, other)
         values |= {f"{figure}@{name}": value for figure, value in figures.items()}
         values[f"stayed@{name}"] = float(same)
-        found[kind].append(_ranks(attribution, each))
+        differences[kind].append(_ranks(attribution, other))
         for metric, figure in (("alignment", "auprc"), ("faithfulness", "comprehensiveness")):
-            found[f"{metric}_{kind}"].append(abs(figures[figure] - own[figure]))
+            differences[f"{metric}_{kind}"].append(abs(figures[figure] - greedy_figures[figure]))
         if same:
-            found["stayed_moved_raw"].append(float((each.scores - attribution.scores).abs().max()))
-    most = found.pop("stayed_moved_raw")
+            differences["stayed_moved_raw"].append(float((other.scores - attribution.scores).abs().max()))
+    most = differences.pop("stayed_moved_raw")
     return {
-        **{name: mean_defined(each) for name, each in found.items()},
+        **{name: mean_defined(values) for name, values in differences.items()},
         "stayed_moved_raw": max(most, default=float("nan")),
         **values,
     }
@@ -231,15 +231,15 @@ def _variations(
 ) -> dict[str, Interval]:
     """Largest relative variation of a mean over the settings, of all answers and of those that stayed."""
     names = [setting.name for setting in options.settings]
-    found = {}
+    variations = {}
     for figure in _FIGURES:
         values = figures_by_setting(rows, figure, options)
         stayed = np.array([[_value(row, f"stayed@{name}") for name in names] for row in rows]) == 1
         # Where the text changed, the greedy figure stands in: what is left are the scores' own movements.
         only = np.concatenate([values[:, :1], np.where(stayed, values[:, 1:], values[:, :1])], axis=1)
-        found[f"{figure}_variation"] = variation(values, clusters, seed)
-        found[f"{figure}_variation_stayed"] = variation(only, clusters, seed)
-    return found
+        variations[f"{figure}_variation"] = variation(values, clusters, seed)
+        variations[f"{figure}_variation_stayed"] = variation(only, clusters, seed)
+    return variations
 
 
 def _figures(faithfulness: Faithfulness, example: Example, attribution: Attribution) -> dict[str, float]:
@@ -282,13 +282,13 @@ def variation(values: Values, clusters: Sequence[str], seed: int) -> Interval:
     """`relative_variation` with a 95 % percentile bootstrap, texts drawn whole.
 
     Args:
-        values: See `figures_by_setting`; examples with a ``nan`` are left out.
+        values: Figures [N, settings] of `figures_by_setting`; examples with a ``nan`` are left out.
         clusters: Text of each example.
         seed: Seed of the draws.
     """
-    kept, texts = _defined(values, clusters)
-    drawn = _shares(_resampled(kept, texts, seed))
-    return _percentiles(relative_variation(kept), drawn, texts, len(values))
+    complete, texts = _defined(values, clusters)
+    drawn = _shares(_resampled(complete, texts, seed))
+    return _percentiles(relative_variation(complete), drawn, texts, len(values))
 
 
 def variation_difference(
@@ -297,16 +297,16 @@ def variation_difference(
     """`relative_variation` of one method minus that of another, both of the same texts in every draw.
 
     Args:
-        one: See `figures_by_setting`; examples where either has a ``nan`` are left out.
+        one: Figures [N, settings] of `figures_by_setting`; examples where either has a ``nan`` are left out.
         other: Of the same examples and settings.
         clusters: Text of each example.
         seed: Seed of the draws.
         confidence: Coverage of the interval.
     """
     width = one.shape[1]
-    kept, texts = _defined(np.concatenate([one, other], axis=1), clusters)
-    totals = _resampled(kept, texts, seed)
-    difference = relative_variation(kept[:, :width]) - relative_variation(kept[:, width:])
+    complete, texts = _defined(np.concatenate([one, other], axis=1), clusters)
+    totals = _resampled(complete, texts, seed)
+    difference = relative_variation(complete[:, :width]) - relative_variation(complete[:, width:])
     drawn = _shares(totals[:, :width]) - _shares(totals[:, width:])
     return _percentiles(difference, drawn, texts, len(one), confidence)
 
@@ -318,8 +318,8 @@ def _value(row: Score, name: str) -> float:
 
 def _defined(values: Values, clusters: Sequence[str]) -> tuple[Values, list[str]]:
     """The examples without a ``nan``, and their texts."""
-    kept = [index for index, row in enumerate(values) if not np.isnan(row).any()]
-    return values[kept], [clusters[index] for index in kept]
+    complete = [index for index, row in enumerate(values) if not np.isnan(row).any()]
+    return values[complete], [clusters[index] for index in complete]
 
 
 def _resampled(values: Values, clusters: Sequence[str], seed: int) -> Values:
@@ -344,10 +344,10 @@ def _percentiles(
     value: float, drawn: Values, texts: Sequence[str], of: int, confidence: float = 0.95
 ) -> Interval:
     mean = None if np.isnan(value) else value
-    kept = drawn[~np.isnan(drawn)]
+    defined = drawn[~np.isnan(drawn)]
     low: float | None = None
     high: float | None = None
-    if mean is not None and len(kept):
+    if mean is not None and len(defined):
         outside = (1 - widened(confidence, len(set(texts)))) / 2
-        low, high = np.quantile(kept, (outside, 1 - outside)).tolist()
+        low, high = np.quantile(defined, (outside, 1 - outside)).tolist()
     return Interval(mean=mean, low=low, high=high, n=len(texts), undefined=of - len(texts))

@@ -17,13 +17,13 @@ from evaluate.tasks.task import Example
 def synonym(example: Example) -> Rewriting | None:
     """Every word of the body that `data/robustness/synonyms.txt` lists becomes its partner there."""
     partners = _synonyms()
-    found = []
+    swaps = []
     for start, end in _body_words(example):
         word = example.prompt[start:end]
         other = partners.get(word.lower())
         if other is not None:
-            found.append(_swap(start, end, other.capitalize() if word[0].isupper() else other))
-    return rewritten(example, "synonym", found)
+            swaps.append(_swap(start, end, other.capitalize() if word[0].isupper() else other))
+    return rewritten(example, "synonym", swaps)
 
 
 def case(example: Example) -> Rewriting | None:
@@ -40,10 +40,10 @@ def punctuation(example: Example) -> Rewriting | None:
 
     No mark is put in: one that a model has never read is no small edit to it.
     """
-    found = [
+    changes = [
         Change(start, end, "") for start, end in _body_words(example) if example.prompt[start:end] == ","
     ]
-    return rewritten(example, "punctuation", found)
+    return rewritten(example, "punctuation", changes)
 
 
 def distractor(example: Example) -> Rewriting | None:
@@ -62,7 +62,7 @@ def order(example: Example) -> Rewriting | None:
 
     Facts side by side mean the same in any order; a story told so keeps its sentences, not its course.
     """
-    found = []
+    changes = []
     for line in body_sentences(example):
         if len(line) < 2:
             continue
@@ -72,8 +72,8 @@ def order(example: Example) -> Rewriting | None:
         for (start, end), gap in zip(moved, [*gaps, ""], strict=True):
             partners.append(((start, end), (len(text), len(text) + end - start)))
             text += example.prompt[start:end] + gap
-        found.append(Change(line[0][0], line[-1][1], text, tuple(partners)))
-    return rewritten(example, "order", found)
+        changes.append(Change(line[0][0], line[-1][1], text, tuple(partners)))
+    return rewritten(example, "order", changes)
 
 
 EDITS: dict[str, Callable[[Example], Rewriting | None]] = {
@@ -97,12 +97,12 @@ def _body_words(example: Example) -> list[Span]:
 
 @cache
 def _synonyms() -> dict[str, str]:
-    found: dict[str, str] = {}
+    partners: dict[str, str] = {}
     for line in _listed("synonyms.txt"):
         one, other = line.split()
-        found.setdefault(one, other)
-        found.setdefault(other, one)
-    return found
+        partners.setdefault(one, other)
+        partners.setdefault(other, one)
+    return partners
 
 
 @cache

@@ -40,10 +40,10 @@ def align(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
     """
     places: list[dict[str, list[int]]] = []
     for words in (old, new):
-        found: dict[str, list[int]] = defaultdict(list)
+        by_lemma: dict[str, list[int]] = defaultdict(list)
         for index, word in enumerate(words):
-            found[lemma(word)].append(index)
-        places.append(found)
+            by_lemma[lemma(word)].append(index)
+        places.append(by_lemma)
     before, after = places
     return sorted(
         pair

@@ -100,7 +100,7 @@ class LLMParaphraser:
             IncompleteError: The run was interrupted, or the endpoint is down.
             LabelError: There is no key, no price where cost is limited, or not one paraphrase.
         """
-        texts = {each.id: text for each in examples if (text := shown(each)) is not None}
+        texts = {example.id: text for example in examples if (text := shown(example)) is not None}
         asked, name = list(texts.values()), self.annotator.name
 
         def show(tally: Tally) -> None:
@@ -109,16 +109,16 @@ class LLMParaphraser:
         with Ledger(self._folder / LEDGER) as ledger:
             limits, budget = self._asking.limits, self._asking.budget
             _, stop = collect_online(asked, self.annotator, ledger, limits, budget, show=show)
-            found = {text.id: self._read(text, ledger.attempts) for text in asked}
+            labels = {text.id: self._read(text, ledger.attempts) for text in asked}
         path = self._folder / f"paraphrases-{slug(name)}.jsonl"
-        write_records(path, found.values())
-        statuses = Counter(each.status for each in found.values())
+        write_records(path, labels.values())
+        statuses = Counter(label.status for label in labels.values())
         self.failed = {status: count for status, count in sorted(statuses.items()) if status != "ok"}
         if stop is not None:
             raise _stopped(stop, name, statuses)
         if asked and not statuses["ok"]:
-            raise LabelError(f"{name} paraphrased no text: {next(iter(found.values())).detail}; see {path}")
-        return [self._rewritings(each, found.get(each.id)) for each in examples]
+            raise LabelError(f"{name} paraphrased no text: {next(iter(labels.values())).detail}; see {path}")
+        return [self._rewritings(example, labels.get(example.id)) for example in examples]
 
     def _read(self, text: Paragraph, attempts: Attempts) -> Paraphrase:
         """What the recorded answers say."""
@@ -141,8 +141,8 @@ class LLMParaphraser:
         for line, new in zip(body_sentences(example), said.lines, strict=True):
             start, end = line[0][0], line[-1][1]
             changes.append(Change(start, end, new, by_lemma(example.prompt[start:end], new, start)))
-        found = rewritten(example, self.kinds[0], changes)
-        return [] if found is None else [found]
+        rewriting = rewritten(example, self.kinds[0], changes)
+        return [] if rewriting is None else [rewriting]
 
 
 def paraphrasing(name: str, endpoint: Endpoint, asked: ParaphraseFormat) -> OpenAIAnnotator:

@@ -40,7 +40,7 @@ class ParaphraseFormat(Prompted):
         """Check an answer.
 
         Raises:
-            FormatError: See `lines`.
+            FormatError: The answer is no paraphrase of the paragraph; `lines` has the rules.
         """
         self.lines(paragraph, content)
         return ()

@@ -88,7 +88,7 @@ def paraphrase_measure(paraphrasers: Sequence[Paraphraser], options: Options) ->
         paraphrasers: Asked in this order; of two rewritings of one kind the first counts.
         options: Kept with the result.
     """
-    kinds = tuple(dict.fromkeys(kind for each in paraphrasers for kind in each.kinds))
+    kinds = tuple(dict.fromkeys(kind for paraphraser in paraphrasers for kind in paraphraser.kinds))
     cases = partial(_paraphrased, paraphrasers=tuple(paraphrasers), kinds=kinds)
     return rewriting_measure("robustness-paraphrase", kinds, cases, options, leading=VOICE)
 
@@ -100,13 +100,13 @@ def paraphrases(paraphrasers: Sequence[Paraphraser], examples: Sequence[Example]
         paraphrasers: Of two rewritings of one kind that of the first counts.
         examples: To be rewritten.
     """
-    found: list[dict[str, Rewriting]] = [{} for _ in examples]
-    for each in paraphrasers:
-        for own, rewritings in zip(found, each.rewrite(examples), strict=True):
+    by_example: list[dict[str, Rewriting]] = [{} for _ in examples]
+    for paraphraser in paraphrasers:
+        for by_name, rewritings in zip(by_example, paraphraser.rewrite(examples), strict=True):
             for rewriting in rewritings:
                 if rewriting.pairs:
-                    own.setdefault(rewriting.name, rewriting)
-    return [list(own.values()) for own in found]
+                    by_name.setdefault(rewriting.name, rewriting)
+    return [list(by_name.values()) for by_name in by_example]
 
 
 def _paraphrased(
@@ -117,7 +117,8 @@ def _paraphrased(
 ) -> Cases:
     """What all paraphrasers say, and how often language models failed to."""
     made = rewritten(context, examples, paraphrases(paraphrasers, examples), kinds)
-    failed = {each.kinds[0]: each.failed for each in paraphrasers if isinstance(each, LLMParaphraser)}
+    models = [paraphraser for paraphraser in paraphrasers if isinstance(paraphraser, LLMParaphraser)]
+    failed = {paraphraser.kinds[0]: paraphraser.failed for paraphraser in models}
     copies = (
         row.model_copy(update={"failed": failed[row.name]}) if row.name in failed else row
         for row in made.copies

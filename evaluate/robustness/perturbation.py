@@ -59,8 +59,9 @@ def _noisy(context: Context, examples: Sequence[Example], options: Options) -> C
         for draw in range(1, options.draws + 1):
             view = partial(noisy, noise=Noise(kind, options.radius, settings.seed + draw))
             changed = {"revision": view(context.engine.lm).revision, "seed": settings.seed + draw}
-            own = settings.model_copy(update=changed)
-            changes.append(Change(f"{kind}-{draw}", view, own, {each.id: each for each in examples}))
+            noisy_settings = settings.model_copy(update=changed)
+            by_id = {example.id: example for example in examples}
+            changes.append(Change(f"{kind}-{draw}", view, noisy_settings, by_id))
     return cases_of(context, examples, changes)
 
 
@@ -71,26 +72,26 @@ def _start(lm: LanguageModel) -> Compare:
 def _compare(case: Case, attribution: Attribution, copies: Mapping[str, Attribution]) -> dict[str, float]:
     """Every metric of `NOISE`; with several targets the mean over them."""
     rows = [
-        _moved(clean, {name: token_scores(each)[row] for name, each in copies.items()})
+        _moved(clean, {name: token_scores(copy)[row] for name, copy in copies.items()})
         for row, clean in enumerate(token_scores(attribution))
     ]
     return {name: mean_defined([row[name] for row in rows]) for name in rows[0]}
 
 
 def _moved(clean: Values, copies: Mapping[str, Values]) -> dict[str, float]:
-    found: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for kind in ("gaussian", "uniform"):
-        own = [scores for name, scores in copies.items() if name.startswith(kind)]
-        noisy = np.stack(own) if own else np.zeros((0, len(clean)))
+        of_kind = [scores for name, scores in copies.items() if name.startswith(kind)]
+        noisy = np.stack(of_kind) if of_kind else np.zeros((0, len(clean)))
         defined = np.ptp(clean) > 0 and len(noisy) > 0
         z = standardised(np.concatenate([clean[None], noisy]))
-        found[f"{kind}_rank_stability"] = mean_defined([spearman(clean, each) for each in noisy])
-        found[f"{kind}_spread"] = spread(z[1:]) if defined else float("nan")
-        found[f"{kind}_spread_raw"] = spread(noisy)
-        found[f"{kind}_max_sensitivity"] = max_sensitivity(z[0], z[1:]) if defined else float("nan")
-        found[f"{kind}_max_sensitivity_raw"] = max_sensitivity(clean, noisy) if defined else float("nan")
-    both = [found["gaussian_rank_stability"], found["uniform_rank_stability"]]
-    return found | {"rank_stability": mean_defined(both)}
+        figures[f"{kind}_rank_stability"] = mean_defined([spearman(clean, scores) for scores in noisy])
+        figures[f"{kind}_spread"] = spread(z[1:]) if defined else float("nan")
+        figures[f"{kind}_spread_raw"] = spread(noisy)
+        figures[f"{kind}_max_sensitivity"] = max_sensitivity(z[0], z[1:]) if defined else float("nan")
+        figures[f"{kind}_max_sensitivity_raw"] = max_sensitivity(clean, noisy) if defined else float("nan")
+    both = [figures["gaussian_rank_stability"], figures["uniform_rank_stability"]]
+    return figures | {"rank_stability": mean_defined(both)}
 
 
 def edits_measure(options: Options) -> Measure:
@@ -105,5 +106,5 @@ def edits_measure(options: Options) -> Measure:
 def _edited(context: Context, examples: Sequence[Example]) -> Cases:
     """Every edit of every example that changes it."""
     edits = [[edit(example) for edit in EDITS.values()] for example in examples]
-    changed = [[each for each in row if each is not None] for row in edits]
+    changed = [[edit for edit in row if edit is not None] for row in edits]
     return rewritten(context, examples, changed, tuple(EDITS))

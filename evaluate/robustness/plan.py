@@ -25,21 +25,23 @@ def attributions_per_example(examples: Sequence[Example], probe: Probe, options:
     """
     from evaluate.robustness.view import NoiseKind
 
-    found = 0.0
+    count = 0.0
     if probe != "decoding":
-        found += 1  # the examples themselves, shared by all probes on the given target
+        count += 1  # the examples themselves, shared by all probes on the given target
     if probe in ("noise", "perturbation", "all"):
-        found += len(get_args(NoiseKind)) * options.draws
+        count += len(get_args(NoiseKind)) * options.draws
     if probe in ("edits", "perturbation", "all"):
-        found += sum(edit(each) is not None for each in examples for edit in EDITS.values()) / len(examples)
+        count += sum(edit(example) is not None for example in examples for edit in EDITS.values()) / len(
+            examples
+        )
     if probe in ("paraphrase", "all"):
         offline = [name for name in options.paraphrasers if not is_llm(name)]
         asked = [paraphraser(name, Path(), Asking()) for name in offline]
-        found += sum(map(len, paraphrases(asked, examples))) / len(examples)
-        found += len(options.paraphrasers) - len(offline)  # nobody is asked for a plan
+        count += sum(map(len, paraphrases(asked, examples))) / len(examples)
+        count += len(options.paraphrasers) - len(offline)  # nobody is asked for a plan
     if probe in ("decoding", "all"):
-        found += 1 + len(options.settings)
-    return found
+        count += 1 + len(options.settings)
+    return count
 
 
 def robustness_plan(

@@ -66,7 +66,7 @@ def rewritten(example: Example, name: str, changes: Sequence[Change]) -> Rewriti
     if any(start < edge < end for start, end in example.words for edge in edges):
         return None
     rest = Change(len(example.prompt), len(example.prompt), "")
-    for change in [*sorted(changes, key=lambda each: (each.start, each.end)), rest]:
+    for change in [*sorted(changes, key=lambda change: (change.start, change.end)), rest]:
         for span in example.words:
             if span[0] >= old_at and span[1] <= change.start:
                 pairs.append((index[span], len(words)))
@@ -105,10 +105,10 @@ def _words_of(change: Change, example: Example) -> list[Span]:
     known: list[Span] = []
     settled: list[Span] = []
     for old, new in change.partners:
-        own = [span for span in example.words if old[0] <= span[0] and span[1] <= old[1]]
+        inside = [span for span in example.words if old[0] <= span[0] and span[1] <= old[1]]
         if example.prompt[old[0] : old[1]] == change.text[new[0] : new[1]]:
-            known += [_shifted(span, new[0] - old[0]) for span in own]
-        elif own == [old]:
+            known += [_shifted(span, new[0] - old[0]) for span in inside]
+        elif inside == [old]:
             known.append(new)
         else:
             continue

@@ -64,16 +64,16 @@ def rewritten(
         names: Kinds of rewriting, in the order of the table.
     """
     changed: dict[str, dict[str, Rewriting]] = defaultdict(dict)
-    for example, found in zip(examples, rewritings, strict=True):
-        for each in found:
-            changed[each.name][example.id] = each
+    for example, of_example in zip(examples, rewritings, strict=True):
+        for rewriting in of_example:
+            changed[rewriting.name][example.id] = rewriting
     changes = [
         Change(
             name,
             None,
             context.settings,
-            {key: each.example for key, each in changed[name].items()},
-            {key: each.pairs for key, each in changed[name].items()},
+            {key: rewriting.example for key, rewriting in changed[name].items()},
+            {key: rewriting.pairs for key, rewriting in changed[name].items()},
         )
         for name in names
         if name in changed
@@ -92,17 +92,17 @@ def _compare(
     metrics: tuple[Metric, ...],
 ) -> dict[str, float]:
     """Every metric, mean over the rewritings."""
-    own = word_means(attribution, case.example)
+    word_scores = word_means(attribution, case.example)
     by_name = {variant.name: variant for variant in case.variants}
-    found: dict[str, list[float]] = {metric.name: [] for metric in metrics}
-    for name, each in copies.items():
+    figures: dict[str, list[float]] = {metric.name: [] for metric in metrics}
+    for name, copy in copies.items():
         variant = by_name[name]
         before, after = (list(side) for side in zip(*variant.pairs or (), strict=True))
-        one, other = own[before], word_means(each, variant.example)[after]
+        one, other = word_scores[before], word_means(copy, variant.example)[after]
         for metric, value in _agreement(one, other).items():
-            found[metric].append(value)
-        found[f"spearman_{name}"].append(found["spearman"][-1])
-    return {name: mean_defined(values) for name, values in found.items()}
+            figures[metric].append(value)
+        figures[f"spearman_{name}"].append(figures["spearman"][-1])
+    return {name: mean_defined(values) for name, values in figures.items()}
 
 
 def word_means(attribution: Attribution, example: Example) -> Values:

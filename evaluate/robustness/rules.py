@@ -126,8 +126,10 @@ class RuleParaphraser:
 
     def rewrite(self, examples: Sequence[Example]) -> list[list[Rewriting]]:
         """One rewriting a rule that changes anything."""
-        found = [[_rewriting(each, name, rule) for name, rule in RULES.items()] for each in examples]
-        return [[each for each in row if each is not None] for row in found]
+        rewritings = [
+            [_rewriting(example, name, rule) for name, rule in RULES.items()] for example in examples
+        ]
+        return [[rewriting for rewriting in row if rewriting is not None] for row in rewritings]
 
 
 def _rewriting(example: Example, name: str, rule: Callable[[str], str]) -> Rewriting | None:

@@ -65,7 +65,7 @@ def robustness(
         measures.append(edits_measure(options))
     if probe in ("paraphrase", "all"):
         measures.append(paraphrase_measure(paraphrasers, options))
-    found = [
+    evaluations = [
         evaluate(measure, task, lm, methods, run, on_progress=_named(measure, on_progress))
         for measure in measures
     ]
@@ -75,8 +75,10 @@ def robustness(
         said, answers = answered(task, engine_of(lm).lm, options, run.seed, run.out, on_progress)
         measure = decoding_measure(options, answers, run.seed)
         whatever = replace(run, only_correct=False, single_token=False)
-        found.append(evaluate(measure, said, lm, methods, whatever, on_progress=_named(measure, on_progress)))
-    return found
+        evaluations.append(
+            evaluate(measure, said, lm, methods, whatever, on_progress=_named(measure, on_progress))
+        )
+    return evaluations
 
 
 def metrics_of(result: Evaluation) -> tuple[Metric, ...]:

@@ -57,7 +57,9 @@ class SampleParaphraser:
 
     def rewrite(self, examples: Sequence[Example]) -> list[list[Rewriting]]:
         """Every kind of rewriting that changes an example; none for texts from elsewhere."""
-        return [[each for each in _rewritings(example) if each is not None] for example in examples]
+        return [
+            [rewriting for rewriting in _rewritings(example) if rewriting is not None] for example in examples
+        ]
 
 
 def _rewritings(example: Example) -> list[Rewriting | None]:
@@ -100,7 +102,7 @@ def _rewriting(
 @cache
 def _forms(kind: str) -> dict[str, Form]:
     world = load_world()
-    forms = world.facts if kind == "facts" else [each for asked in world.questions.values() for each in asked]
+    forms = world.facts if kind == "facts" else [form for asked in world.questions.values() for form in asked]
     return {form.name: form for form in forms}
 
 
@@ -109,9 +111,9 @@ def _patterns(kind: str) -> dict[str, re.Pattern[str]]:
     """A pattern a form, its slots as groups: verbs, phrases and categories as listed, a noun with its article."""
     world = load_world()
     listed = {
-        "v": [each.third for each in world.relations],
-        "p": [each.participle for each in world.relations],
-        "b": [each.base for each in world.relations],
+        "v": [relation.third for relation in world.relations],
+        "p": [relation.participle for relation in world.relations],
+        "b": [relation.base for relation in world.relations],
         "a": world.adjuncts,
         "w": world.observers,
         "c": list(world.categories),
@@ -120,14 +122,14 @@ def _patterns(kind: str) -> dict[str, re.Pattern[str]]:
         slot: "|".join(map(re.escape, sorted(words, key=len, reverse=True))) for slot, words in listed.items()
     }
     options |= {"s": r"the \w+", "o": r"the \w+"}
-    found = {}
+    patterns = {}
     for name, form in _forms(kind).items():
         parts = [
             re.escape(literal) + (f"(?P<{slot}>{options[slot]})" if slot else "")
             for literal, slot, _, _ in Formatter().parse(form.text)
         ]
-        found[name] = re.compile("".join(parts), re.IGNORECASE)
-    return found
+        patterns[name] = re.compile("".join(parts), re.IGNORECASE)
+    return patterns
 
 
 def _read(sentence: str, kind: str) -> _Reading | None:
@@ -139,7 +141,9 @@ def _read(sentence: str, kind: str) -> _Reading | None:
         words = {slot: text.lower() for slot, text in match.groupdict().items()}
         verb = next(slot for slot in "vpb" if slot in words)
         relation = next(
-            each for each in load_world().relations if words[verb] in (each.third, each.participle, each.base)
+            relation
+            for relation in load_world().relations
+            if words[verb] in (relation.third, relation.participle, relation.base)
         )
         words |= {"v": relation.third, "p": relation.participle, "b": relation.base}
         spans = {slot: match.span(slot) for slot in match.groupdict()}

@@ -99,11 +99,11 @@ def _without_children(module: M | None) -> M:
             "the model was spread over devices, so that its embeddings cannot be exchanged without changing it; "
             "load it on one device"
         )
-    found = copy.copy(module)
+    clone = copy.copy(module)
     for name, value in vars(module).items():
         if isinstance(value, dict):
-            vars(found)[name] = copy.copy(value)
-    return found
+            vars(clone)[name] = copy.copy(value)
+    return clone
 
 
 def _with_noise(weight: Tensor, noise: Noise, special: list[int] | tuple[int, ...]) -> Tensor:

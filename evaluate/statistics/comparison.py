@@ -47,7 +47,7 @@ class Difference(Record):
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairTest:
     """One mean difference, as part of a family that is tested at once.
 
     Attributes:
@@ -77,22 +77,22 @@ class AllPairs:
     """
 
     methods: tuple[str, ...]
-    pairs: Mapping[tuple[str, str], Paired]
+    pairs: Mapping[tuple[str, str], PairTest]
     valued: frozenset[str]
 
     def against(self, reference: str) -> dict[str, Difference]:
         """A comparison with one of them, for each other method that shares an example with it."""
-        found = {}
+        differences = {}
         for name in self.methods:
             tested = self.pairs.get((name, reference))
             if tested is not None and tested.p_adjusted is not None:
-                found[name] = Difference(
+                differences[name] = Difference(
                     reference=reference,
                     difference=tested.difference,
                     effect=tested.effect,
                     p_adjusted=tested.p_adjusted,
                 )
-        return found
+        return differences
 
     def places(self, *, higher_is_better: bool) -> dict[str, tuple[int, int]]:
         """Best and worst place of each method that the examples allow (simultaneous ranks, Al Mohamad et al. 2022).
@@ -136,17 +136,17 @@ def compare_all(values: Mapping[str, Values], clusters: Sequence[Hashable], *, s
     first, second = np.triu_indices(len(names), 1)
     tested = _test(table, first, second, clusters, seed)
     pairs = {}
-    for i, j, each in zip(first, second, tested, strict=True):
-        if each.p_adjusted is not None:
-            pairs[names[i], names[j]] = each
-            pairs[names[j], names[i]] = _turned(each)
+    for i, j, result in zip(first, second, tested, strict=True):
+        if result.p_adjusted is not None:
+            pairs[names[i], names[j]] = result
+            pairs[names[j], names[i]] = _turned(result)
     valued = frozenset(name for name in names if not np.isnan(values[name]).all())
     return AllPairs(methods=names, pairs=pairs, valued=valued)
 
 
 def compare_pairs(
     pairs: Mapping[str, tuple[Values, Values]], clusters: Sequence[Hashable], *, seed: int = 0
-) -> dict[str, Paired]:
+) -> dict[str, PairTest]:
     """Test several paired differences at once, such as those of every method between two runs.
 
     Args:
@@ -163,9 +163,9 @@ def compare_pairs(
     return dict(zip(pairs, _test(table, 2 * places, 2 * places + 1, clusters, seed), strict=True))
 
 
-def _turned(tested: Paired) -> Paired:
+def _turned(tested: PairTest) -> PairTest:
     """Of the same pair the other way round."""
-    return Paired(
+    return PairTest(
         difference=tested.difference.turned(),
         effect=None if tested.effect is None else -tested.effect,
         p_adjusted=tested.p_adjusted,
@@ -200,7 +200,7 @@ class _Family:
 
 
 @dataclass(frozen=True)
-class _Flipped:
+class _FlipMaxima:
     """The largest u of each flip.
 
     Attributes:
@@ -218,7 +218,7 @@ def _test(
     second: NDArray[np.intp],
     clusters: Sequence[Hashable],
     seed: int,
-) -> list[Paired]:
+) -> list[PairTest]:
     """Test column `first` minus column `second` of a table of values, for all pairs at once.
 
     The statistic is the self-normalised sum u = |Σ S| / sqrt(Σ S²) over the texts' sums S of differences: flipping
@@ -229,19 +229,19 @@ def _test(
     """
     families = list(_families(table, first, second, clusters))
     largest = _largest([family for _, family in families], len(set(clusters)), seed)
-    critical = max(_critical(each) for each in largest)
-    nothing = Paired(Interval(mean=None, low=None, high=None, n=0, undefined=len(table)), None, None)
-    found = [nothing] * len(first)
+    critical = max(_critical(flipped) for flipped in largest)
+    nothing = PairTest(Interval(mean=None, low=None, high=None, n=0, undefined=len(table)), None, None)
+    results = [nothing] * len(first)
     for places, family in families:
         total = family.counts.sum()
         u = np.abs(family.mean) * total * _inverse(family.norm)
         low, high = _ends(family, critical)
-        p = np.maximum(*(_p(u, each) for each in largest))
+        p = np.maximum(*(_p(u, flipped) for flipped in largest))
         # Where texts hold very unequal numbers of examples, an interval can lack ends though p is small.
         p = np.where(np.isnan(low), np.maximum(p, ALPHA), p)
         for k, place in enumerate(places):
             bounded = not np.isnan(low[k])
-            found[place] = Paired(
+            results[place] = PairTest(
                 difference=Interval(
                     mean=float(family.mean[k]),
                     low=float(low[k]) if bounded else None,
@@ -252,7 +252,7 @@ def _test(
                 effect=float(family.effect[k]) if np.isfinite(family.effect[k]) else None,
                 p_adjusted=float(p[k]),
             )
-    return found
+    return results
 
 
 def _families(
@@ -266,16 +266,16 @@ def _families(
     packed = np.packbits(defined, axis=0)
     for place in range(len(first)):
         by_mask.setdefault((packed[:, first[place]] & packed[:, second[place]]).tobytes(), []).append(place)
-    for each in by_mask.values():
-        places = np.array(each, dtype=np.intp)
+    for pair_indices in by_mask.values():
+        places = np.array(pair_indices, dtype=np.intp)
         used, columns_of = np.unique(np.stack([first[places], second[places]]), return_inverse=True)
         one, other = columns_of.reshape(2, -1)
-        kept = defined[:, first[places[0]]] & defined[:, second[places[0]]]
-        if not kept.any():
+        complete = defined[:, first[places[0]]] & defined[:, second[places[0]]]
+        if not complete.any():
             continue
         columns = np.zeros((len(codes), len(used)))
-        np.add.at(columns, cluster_of[kept], table[np.ix_(kept, used)])
-        counts = np.bincount(cluster_of[kept], minlength=len(codes)).astype(np.float64)
+        np.add.at(columns, cluster_of[complete], table[np.ix_(complete, used)])
+        counts = np.bincount(cluster_of[complete], minlength=len(codes)).astype(np.float64)
         sums = columns[:, one] - columns[:, other]
         # What differs by rounding alone is equal, else it would become significant.
         size = np.sqrt((columns[:, one] ** 2).sum(0) + (columns[:, other] ** 2).sum(0))
@@ -283,10 +283,10 @@ def _families(
         mean = sums.sum(0) / counts.sum()
         residuals = sums - np.outer(counts, mean)
         norm, spread = np.sqrt((sums**2).sum(0)), np.sqrt((residuals**2).sum(0))
-        own = sums[counts > 0]
+        present = sums[counts > 0]
         with np.errstate(divide="ignore", invalid="ignore"):
-            deviation = own.std(0, ddof=1) if len(own) > 1 else np.zeros(len(mean))
-            effect = own.mean(0) / np.where(deviation > EQUAL * norm, deviation, 0.0)
+            deviation = present.std(0, ddof=1) if len(present) > 1 else np.zeros(len(mean))
+            effect = present.mean(0) / np.where(deviation > EQUAL * norm, deviation, 0.0)
         yield (
             places,
             _Family(
@@ -303,11 +303,11 @@ def _families(
         )
 
 
-def _largest(families: Sequence[_Family], n_texts: int, seed: int) -> tuple[_Flipped, _Flipped]:
+def _largest(families: Sequence[_Family], n_texts: int, seed: int) -> tuple[_FlipMaxima, _FlipMaxima]:
     """The largest u over all pairs under each flip: of the values as they are, and about their means."""
     exact = 2**n_texts <= FLIPS
     n_flips = 2**n_texts if exact else FLIPS
-    found = np.zeros((2, n_flips))
+    largest = np.zeros((2, n_flips))
     generator = np.random.default_rng(seed)
     for start in range(0, n_flips, FLIPPED_AT_ONCE):
         rows = slice(start, min(start + FLIPPED_AT_ONCE, n_flips))
@@ -320,21 +320,21 @@ def _largest(families: Sequence[_Family], n_texts: int, seed: int) -> tuple[_Fli
             flipped = signs @ family.columns
             sums = flipped[:, family.first] - flipped[:, family.second]
             about = sums - np.outer(signs @ family.counts, family.mean)
-            for kind, (each, size) in enumerate(((sums, family.norm), (about, family.spread))):
-                u = np.abs(each * _inverse(size)).max(1)
-                np.maximum(found[kind, rows], u, out=found[kind, rows])
+            for kind, (totals, size) in enumerate(((sums, family.norm), (about, family.spread))):
+                u = np.abs(totals * _inverse(size)).max(1)
+                np.maximum(largest[kind, rows], u, out=largest[kind, rows])
     # Drawn flips are counted beside the one that was seen.
     more = 0 if exact else 1
-    return _Flipped(np.sort(found[0]), more), _Flipped(np.sort(found[1]), more)
+    return _FlipMaxima(np.sort(largest[0]), more), _FlipMaxima(np.sort(largest[1]), more)
 
 
-def _p(u: Values, flipped: _Flipped) -> Values:
+def _p(u: Values, flipped: _FlipMaxima) -> Values:
     """Share of flips whose largest u is no smaller than each of these."""
     reached = len(flipped.largest) - np.searchsorted(flipped.largest, u * (1 - TIED), side="left")
     return np.asarray((reached + flipped.more) / (len(flipped.largest) + flipped.more))
 
 
-def _critical(flipped: _Flipped) -> float:
+def _critical(flipped: _FlipMaxima) -> float:
     """The largest u whose p is not below .05."""
     n_flips = len(flipped.largest)
     reached = max(1, math.ceil(ALPHA * (n_flips + flipped.more) - flipped.more))

@@ -35,7 +35,7 @@ class Interval(Record):
 
     def turned(self) -> Interval:
         """Of the values with their sign turned."""
-        mean, low, high = (None if each is None else 0.0 - each for each in (self.mean, self.high, self.low))
+        mean, low, high = (None if end is None else 0.0 - end for end in (self.mean, self.high, self.low))
         return self.model_copy(update={"mean": mean, "low": low, "high": high})
 
 
@@ -67,16 +67,16 @@ def mean_interval(
     array = np.asarray(values, dtype=np.float64)
     defined = ~np.isnan(array)
     undefined = int((~defined).sum())
-    kept = array[defined]
-    if not len(kept):
+    known = array[defined]
+    if not len(known):
         return Interval(mean=None, low=None, high=None, n=0, undefined=undefined, confidence=confidence)
     codes: dict[Hashable, int] = {}
     cluster_of = [
         codes.setdefault(cluster, len(codes)) for cluster, ok in zip(clusters, defined, strict=True) if ok
     ]
-    sums = np.bincount(cluster_of, weights=kept)
+    sums = np.bincount(cluster_of, weights=known)
     counts = np.bincount(cluster_of).astype(np.float64)
-    mean = float(kept.mean())
+    mean = float(known.mean())
     low: float | None = None
     high: float | None = None
     if len(codes) > 1:
@@ -96,7 +96,7 @@ def mean_interval(
                 rng=np.random.default_rng(seed),
             )
             low, high = float(result.confidence_interval.low), float(result.confidence_interval.high)
-    return Interval(mean=mean, low=low, high=high, n=len(kept), undefined=undefined, confidence=confidence)
+    return Interval(mean=mean, low=low, high=high, n=len(known), undefined=undefined, confidence=confidence)
 
 
 def widened(confidence: float, n: int) -> float:
@@ -162,15 +162,15 @@ def log_ratio_interval(
     )
     if not codes or above[defined].sum() <= 0 or below[defined].sum() <= 0:
         return nothing
-    sums = np.stack([np.bincount(cluster_of, weights=each[defined]) for each in (above, below)])
+    sums = np.stack([np.bincount(cluster_of, weights=series[defined]) for series in (above, below)])
     low: float | None = None
     high: float | None = None
     if len(codes) > 1:
         drawn = np.random.default_rng(seed).integers(0, len(codes), (resamples, len(codes)))
         totals = sums[:, drawn].sum(-1)
-        kept = totals[:, (totals > 0).all(0)]
+        usable = totals[:, (totals > 0).all(0)]
         outer = widened(confidence, len(codes))
-        ends = np.quantile(np.log(kept[0] / kept[1]), [(1 - outer) / 2, (1 + outer) / 2])
+        ends = np.quantile(np.log(usable[0] / usable[1]), [(1 - outer) / 2, (1 + outer) / 2])
         low, high = float(ends[0]), float(ends[1])
     mean = float(np.log(sums[0].sum() / sums[1].sum()))
     return nothing.model_copy(update={"mean": mean, "low": low, "high": high})

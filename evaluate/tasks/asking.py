@@ -40,13 +40,13 @@ _TEXT, _QUESTION, _INSTRUCTION = "{text}", "{question}", "{instruction}"
 _MARK = "\ue000\ue3a7\ue000"
 
 
-class Worked(Record):
+class WorkedExample(Record):
     """A worked example that stands before the question.
 
     Attributes:
-        text: What is told.
-        question: What is asked; empty for the question of the example it stands before.
-        answer: What is answered.
+        text: The passage.
+        question: The question; empty for the question of the example it stands before.
+        answer: The answer.
         labels: Answers that tasks may have for which it is shown; empty for questions that any text answers.
     """
 
@@ -76,7 +76,7 @@ class Template(Record):
     prefix: str = ""
     text: str = f"{_TEXT}\n{_QUESTION}"
     suffix: str = ""
-    examples: tuple[Worked, ...] = ()
+    examples: tuple[WorkedExample, ...] = ()
 
     @model_validator(mode="after")
     def _has_a_place(self) -> Template:
@@ -158,18 +158,18 @@ def put(task: Task, lm: LanguageModel | Engine, prompt: str = AUTO) -> Task:
             f"{task.name} asks nothing: its texts are continued as they are; use --prompt plain or chat, not {prompt}"
         )
     rendered = only(engine, partial(_render_all, template=template), task.examples)
-    kept = [each for each in rendered if isinstance(each, Example)]
+    fitting = [outcome for outcome in rendered if isinstance(outcome, Example)]
     refused: dict[str, list[str]] = {}
-    for example, each in zip(task.examples, rendered, strict=True):
-        if isinstance(each, str):
-            refused.setdefault(each, []).append(example.id)
-    if not kept:
+    for example, outcome in zip(task.examples, rendered, strict=True):
+        if isinstance(outcome, str):
+            refused.setdefault(outcome, []).append(example.id)
+    if not fitting:
         reason, ids = next(iter(refused.items()))
         raise PromptError(
             f"no example can be put into the prompt template '{template.name}': {reason} ({ids[0]})"
         )
     left_out = {**task.left_out, **{reason: tuple(ids) for reason, ids in refused.items()}}
-    return replace(task, examples=tuple(kept), left_out=left_out, prompt=template.name)
+    return replace(task, examples=tuple(fitting), left_out=left_out, prompt=template.name)
 
 
 def asks(task: Task) -> bool:
@@ -184,13 +184,13 @@ def has_chat_template(lm: LanguageModel, _: None = None) -> bool:
 
 def _render_all(lm: LanguageModel, examples: Sequence[Example], template: Template) -> list[Example | str]:
     """Every example in the template, or why it cannot be."""
-    found: list[Example | str] = []
+    rendered: list[Example | str] = []
     for example in examples:
         try:
-            found.append(render(template, example, lm))
+            rendered.append(render(template, example, lm))
         except UnusableRowError as error:
-            found.append(str(error))
-    return found
+            rendered.append(str(error))
+    return rendered
 
 
 def render(template: Template, example: Example, lm: LanguageModel) -> Example:
@@ -227,8 +227,8 @@ def render(template: Template, example: Example, lm: LanguageModel) -> Example:
 def _plain_frame(template: Template, example: Example) -> tuple[str, str]:
     """What stands before the text and after it."""
     worked = "".join(
-        f"{_form(template, each.text, each.question or example.question, '')}{template.suffix} {each.answer}\n\n"
-        for each in _worked(template, example)
+        f"{_form(template, shot.text, shot.question or example.question, '')}{template.suffix} {shot.answer}\n\n"
+        for shot in _worked(template, example)
     )
     form = _form(template, _MARK, example.question, example.instruction)
     before, after = form.split(_MARK)
@@ -251,9 +251,9 @@ def _chat_text(template: Template, example: Example, body: str, lm: LanguageMode
         return template.prefix + _form(template, text, question, instruction) + template.suffix
 
     messages = [{"role": "system", "content": template.system}] if template.system else []
-    for each in _worked(template, example):
-        messages.append({"role": "user", "content": asked(each.text, each.question or example.question)})
-        messages.append({"role": "assistant", "content": each.answer})
+    for shot in _worked(template, example):
+        messages.append({"role": "user", "content": asked(shot.text, shot.question or example.question)})
+        messages.append({"role": "assistant", "content": shot.answer})
     messages.append({"role": "user", "content": asked(body, example.question)})
     try:
         return rendered(lm.tokenizer, lm.name, messages)
@@ -262,11 +262,11 @@ def _chat_text(template: Template, example: Example, body: str, lm: LanguageMode
         raise PromptError(f"{error}{advice}") from error
 
 
-def _worked(template: Template, example: Example) -> Sequence[Worked]:
+def _worked(template: Template, example: Example) -> Sequence[WorkedExample]:
     """The worked examples for a kind of answer: those with the task's labels, else those that have none."""
     wanted = {example.target.strip(), example.foil.strip()} - {""}
-    labelled = [each for each in template.examples if wanted & set(each.labels)]
-    return labelled or [each for each in template.examples if not each.labels]
+    labelled = [shot for shot in template.examples if wanted & set(shot.labels)]
+    return labelled or [shot for shot in template.examples if not shot.labels]
 
 
 def _form(template: Template, text: str, question: str, instruction: str) -> str:
@@ -279,7 +279,7 @@ def _form(template: Template, text: str, question: str, instruction: str) -> str
     form = form.lstrip("\n")
     # All at once: a text may hold what looks like a place.
     places = "|".join(re.escape(place) for place in values)
-    return re.sub(places, lambda found: values[found[0]], form)
+    return re.sub(places, lambda match: values[match[0]], form)
 
 
 def _moved(example: Example, prompt: str, at: int, *, special_tokens: bool) -> Example:

@@ -65,7 +65,7 @@ class TaskInfo:
 
 
 @dataclass(frozen=True)
-class Asked:
+class TaskRequest:
     """What examples are to be made of.
 
     Attributes:
@@ -92,7 +92,7 @@ class Loader:
         read: Reads the rows of a file.
     """
 
-    make: Callable[[Rows, Asked], Task]
+    make: Callable[[Rows, TaskRequest], Task]
     read: Callable[[Path], Rows] = file_rows
 
 
@@ -302,7 +302,7 @@ def load_task(
     parts = [
         loader.make(
             rows,
-            Asked(f"{benchmark}/{part}" if part else name, part, source == "sample", limit, seed),
+            TaskRequest(f"{benchmark}/{part}" if part else name, part, source == "sample", limit, seed),
         )
         for part, rows in _parts(benchmark, subset, source, loader.read)
     ]
@@ -381,10 +381,10 @@ def _files_of(name: str, info: TaskInfo, folder: Path, subset: str) -> list[tupl
         TaskError: There is none.
     """
     patterns = {part: pattern for part, pattern in info.subsets.items() if pattern and subset in ("", part)}
-    found = [(part, file) for part, pattern in patterns.items() for file in sorted(folder.glob(pattern))]
-    if not found and info.file and (folder / info.file).is_file():
-        found = [(subset, folder / info.file)]
-    if not found:
+    files = [(part, file) for part, pattern in patterns.items() for file in sorted(folder.glob(pattern))]
+    if not files and info.file and (folder / info.file).is_file():
+        files = [(subset, folder / info.file)]
+    if not files:
         wanted = ", ".join([*patterns.values(), *([info.file] if info.file else [])])
         raise TaskError(f"{folder} holds none of the files that {name} is read from: {wanted}")
-    return found
+    return files

@@ -50,6 +50,6 @@ def _example(paragraph: Paragraph, gold: Gold | None) -> Example:
         gold=None if gold is None else tuple(gold.indices()),
         distractor=tuple(paragraph.words_in("narrative")),
         gold_rule="" if gold is None else gold.rule,
-        segments=tuple((each.role, each.start, each.end) for each in paragraph.segments),
+        segments=tuple((segment.role, segment.start, segment.end) for segment in paragraph.segments),
         body=(0, len(paragraph.text)),
     )

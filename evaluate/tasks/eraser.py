@@ -63,7 +63,7 @@ def eraser(
     tokens holds the evidence, at a place drawn by the row's id, so that where it stands says nothing.
 
     Left out and named are rows whose document is missing, or that have evidence in several; evidence outside the
-    document, without words, or other than the text that is told with it, or longer than the excerpt; and documents of
+    document, without words, or different from the text stored beside it, or longer than the excerpt; and documents of
     which every word is evidence.
 
     Args:
@@ -91,7 +91,7 @@ def document_rows(path: Path) -> Rows:
         path: The file; documents lie in the folder ``docs`` beside it, under their ids.
 
     Raises:
-        TaskError: See `file_rows`.
+        TaskError: A file cannot be read, or has no row of this shape.
     """
     rows = file_rows(path)
     return Rows(rows.source, partial(_with_documents, rows, path.parent))
@@ -110,7 +110,7 @@ def _with_documents(rows: Rows, folder: Path) -> Iterator[Row]:
 
 
 def _document(row: Row, folder: Path) -> str:
-    ids = {each.get("docid") for each in _evidence(row)}
+    ids = {span.get("docid") for span in _evidence(row)}
     if len(ids) != 1:
         raise UnusableRowError("the evidence is in several documents" if ids else "there is no evidence")
     (name,) = ids
@@ -128,10 +128,10 @@ def _evidence(row: Row) -> list[Mapping[str, Any]]:
     groups = list_of(row, "evidences")
     if not all(isinstance(group, list) for group in groups):
         raise UnusableRowError("field 'evidences' is no list of groups")
-    found = [each for group in groups for each in group]
-    if not all(isinstance(each, Mapping) for each in found):
+    spans = [span for group in groups for span in group]
+    if not all(isinstance(span, Mapping) for span in spans):
         raise UnusableRowError("an evidence is no object")
-    return found
+    return spans
 
 
 def _example(row: Row, name: str, *, cut: bool) -> Example:
@@ -141,7 +141,7 @@ def _example(row: Row, name: str, *, cut: bool) -> Example:
     if labels is None:
         raise UnusableRowError("the label is none of the sets'")
     tokens = token_spans(document)
-    marked = [_tokens(each, document, tokens) for each in _evidence(row)]
+    marked = [_tokens(span, document, tokens) for span in _evidence(row)]
     first, last = (
         _excerpt(marked, len(tokens), str(row.values.get("annotation_id"))) if cut else (0, len(tokens))
     )
@@ -160,7 +160,7 @@ def _example(row: Row, name: str, *, cut: bool) -> Example:
         body=(0, len(text)),
         question=question,
         instruction=instruction,
-        foil=f" {next(answer for each, answer in labels.items() if each != label)}",
+        foil=f" {next(answer for other, answer in labels.items() if other != label)}",
     )
 
 
@@ -171,9 +171,9 @@ def _asked(row: Row, labels: Mapping[str, str]) -> tuple[str, str]:
     elif labels is _VERDICT:
         question = f"True or false: {text_of(row, 'query').strip()}"
     else:
-        query, found, answer = (part.strip() for part in text_of(row, "query").partition(_ANSWER))
+        query, separator, answer = (part.strip() for part in text_of(row, "query").partition(_ANSWER))
         query = f"{query.rstrip(' ?.')}?"
-        question = f'{query} Is "{answer}" a right answer?' if found else query
+        question = f'{query} Is "{answer}" a right answer?' if separator else query
     return question, f"Answer with one word, {' or '.join(labels.values())}."
 
 
@@ -183,7 +183,7 @@ def _tokens(evidence: Mapping[str, Any], document: str, tokens: list[Span]) -> t
     if type(first) is not int or type(end) is not int or not 0 <= first < end <= len(tokens):
         raise UnusableRowError("an evidence is empty or lies outside the document")
     if isinstance(told, str) and told.split() != document[tokens[first][0] : tokens[end - 1][1]].split():
-        raise UnusableRowError("an evidence does not hold the text that is told with it")
+        raise UnusableRowError("an evidence span does not match the text stored beside it")
     return first, end
 
 

@@ -36,7 +36,7 @@ class UnknownSubsetError(TaskError):
     """
 
     def __init__(self, name: str, subset: str, known: Iterable[str]) -> None:
-        names = ", ".join(f"{name}/{each}" for each in known)
+        names = ", ".join(f"{name}/{part}" for part in known)
         there = f"there are: {names}; or say {name} alone" if names else f"it has none; say {name}"
         super().__init__(f"{name} has no subset {subset!r}; {there}")
 

@@ -71,7 +71,7 @@ def squad_rows(path: Path) -> Rows:
     of file hold a question a row.
 
     Raises:
-        TaskError: See `file_rows`.
+        TaskError: A file cannot be read, or has no row of this shape.
     """
     rows = file_rows(path)
     if path.suffix != ".json":
@@ -99,8 +99,8 @@ def _example(row: Row) -> Example:
     first = answers[0]
     answer = checked_text(first.get("text") if isinstance(first, Mapping) else first, "answers").strip()
     words = content_words(context)
-    people = tuple(overlapping(words, [_span(each, context)]) for each in evidences)
-    votes = [sum(index in each for each in people) for index in range(len(words))]
+    people = tuple(overlapping(words, [_span(evidence, context)]) for evidence in evidences)
+    votes = [sum(index in marked for marked in people) for index in range(len(words))]
     gold = checked_gold(tuple(i for i, count in enumerate(votes) if 2 * count > len(people)), words)
     return Example(
         id=f"{NAME}-{row.number}",

@@ -118,7 +118,7 @@ def fair_rationales(
     texts: dict[str, list[Marks]] = {}
     for marks in read:
         texts.setdefault(marks.text_id, []).append(marks)
-    places = {reason: list(each) for reason, each in left_out.items()}
+    places = {reason: list(ids) for reason, ids in left_out.items()}
     examples: list[Example] = []
     for text_id, of_text in texts.items():
         counted = []
@@ -134,7 +134,7 @@ def fair_rationales(
             places.setdefault(str(error), []).append(f"text {text_id}")
         if limit is not None and len(examples) >= limit:
             break
-    left_out = {reason: tuple(each) for reason, each in sorted(places.items())}
+    left_out = {reason: tuple(ids) for reason, ids in sorted(places.items())}
     if not examples:
         raise TaskError(f"no text of {rows.source} can be used: {reasons_of(left_out)}")
     return Task(name=name, source=rows.source, examples=tuple(examples), gold=gold, left_out=left_out)
@@ -144,7 +144,7 @@ def _marks(row: Row) -> Marks:
     text = text_of(row, "sentence")
     label = text_of(row, "original_label")
     tokens = list_of(row, "rationale_binary")
-    if any(type(each) is not int or each not in (0, 1) for each in tokens):
+    if any(type(token) is not int or token not in (0, 1) for token in tokens):
         raise UnusableRowError("field 'rationale_binary' holds something else than 0 and 1")
     if len(tokens) != len(text.split()):
         raise UnusableRowError("field 'rationale_binary' has not one number for each white-space token")
@@ -204,8 +204,8 @@ def _example(name: str, counted: list[Marks], everyone: list[Marks]) -> Example:
     if not counted:
         raise UnusableRowError(NOBODY)
     text, label, words = counted[0].text, counted[0].label, counted[0].words
-    people = tuple(each.marked for each in counted)
-    votes = [sum(index in each for each in people) for index in range(len(words))]
+    people = tuple(person.marked for person in counted)
+    votes = [sum(index in marked for marked in people) for index in range(len(words))]
     gold = tuple(index for index, count in enumerate(votes) if 2 * count > len(people))
     if not gold:
         raise UnusableRowError(NO_GOLD)
@@ -235,4 +235,4 @@ def _wrong_choice(everyone: Iterable[Marks]) -> str:
     for marks in everyone:
         if marks.chosen != marks.label:
             wrong.setdefault(marks.chosen, []).append(marks.answer)
-    return max(sorted(wrong.items()), key=lambda each: len(each[1]))[1][0] if wrong else ""
+    return max(sorted(wrong.items()), key=lambda entry: len(entry[1]))[1][0] if wrong else ""

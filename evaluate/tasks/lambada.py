@@ -44,7 +44,7 @@ def lambada(rows: Rows, gold: GoldSource = PEOPLE, limit: int | None = None) -> 
 
 def _example(row: Row) -> Example:
     text = text_of(row, "text")
-    spans = [_span(each, len(text)) for each in list_of(row, "rationale")]
+    spans = [_span(span, len(text)) for span in list_of(row, "rationale")]
     words = content_words(text)
     if len(words) < 2:
         raise UnusableRowError("no word stands before the last")

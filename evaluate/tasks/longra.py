@@ -114,12 +114,12 @@ def longra(
     """
     if not distances or min(distances) < 0:
         raise TaskError(f"distances {list(distances)} are no numbers of passages; name some from 0 on")
-    found, left_out = convert(NAME, rows, _quadruple, SCHEMA)
+    quadruples, left_out = convert(NAME, rows, _quadruple, SCHEMA)
     passages = _passages()
     examples = []
-    for turn, each in _by_turns(found, seed)[:size][:limit]:
+    for turn, quadruple in _by_turns(quadruples, seed)[:size][:limit]:
         distance = distances[turn % len(distances)]
-        examples.append(_example(each, distance, passages, random.Random(f"{seed}/{each.number}")))
+        examples.append(_example(quadruple, distance, passages, random.Random(f"{seed}/{quadruple.number}")))
     return Task(
         name=NAME,
         source=rows.source,
@@ -144,11 +144,11 @@ def _quadruple(row: Row) -> Quadruple:
     return Quadruple(row.number, str(row.values.get("section") or ""), (a, b, c, d))
 
 
-def _by_turns(found: Sequence[Quadruple], seed: int) -> list[tuple[int, Quadruple]]:
+def _by_turns(quadruples: Sequence[Quadruple], seed: int) -> list[tuple[int, Quadruple]]:
     """Shuffle each section, then take one of each in turn, with a number that grows by one within a section."""
     sections: dict[str, list[Quadruple]] = {}
-    for each in found:
-        sections.setdefault(each.section, []).append(each)
+    for quadruple in quadruples:
+        sections.setdefault(quadruple.section, []).append(quadruple)
     for section, members in sections.items():
         random.Random(f"{seed}/{section}").shuffle(members)
     numbered = [list(enumerate(members, start)) for start, members in enumerate(sections.values())]

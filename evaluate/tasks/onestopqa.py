@@ -91,7 +91,7 @@ def question_rows(path: Path) -> Rows:
     """The questions of the set's own file, at each level, or the rows of any other file.
 
     Raises:
-        TaskError: See `file_rows`.
+        TaskError: A file cannot be read, or has no row of this shape.
     """
     rows = file_rows(path)
     if path.suffix != ".json":
@@ -120,8 +120,8 @@ def _flat(
     text = text if isinstance(text, Mapping) else {}
     spans = {}
     for field in ("a_span", "d_span"):
-        each = text.get(f"{field}s")
-        spans[field] = each[index] if isinstance(each, list) and index < len(each) else None
+        values = text.get(f"{field}s")
+        spans[field] = values[index] if isinstance(values, list) and index < len(values) else None
     return {
         "paragraph": text.get("context"),
         "level": level,
@@ -167,7 +167,7 @@ def _spans(ends: Iterable[Any], text: str) -> list[Span]:
     """Code points of the pieces that ``first, last, first, last, ...`` white-space token tell, all inclusive."""
     tokens = token_spans(text)
     numbers = list(ends)
-    if not numbers or len(numbers) % 2 or any(type(each) is not int for each in numbers):
+    if not numbers or len(numbers) % 2 or any(type(number) is not int for number in numbers):
         raise UnusableRowError("a span is no pairs of whole numbers")
     pieces = list(zip(numbers[::2], numbers[1::2], strict=True))
     if any(first > last for first, last in pieces):

@@ -45,7 +45,7 @@ def qed(rows: Rows, gold: GoldSource = PEOPLE, limit: int | None = None) -> Task
 
     Left out and named are questions that are not explained by a single sentence, whose answer has several pieces, or
     with no phrase that the sentence says (it may be implied), for then the answer alone would be gold; and spans that
-    lie outside the paragraph or do not hold the text that is told with them.
+    lie outside the paragraph or do not match the text stored beside them.
 
     Args:
         rows: Questions, a row each.
@@ -69,11 +69,11 @@ def _example(row: Row) -> Example:
     answers = _references(annotation, "answer", "sentence_reference")
     if len(answers) != 1:
         raise UnusableRowError("the answer has several pieces" if answers else "the answer is missing")
-    spans = [_span(each, text) for each in answers]
+    spans = [_span(span, text) for span in answers]
     answer = checked_text(_references(annotation, "answer", "paragraph_reference")[0].get("string"), "answer")
     phrases = _references(annotation, "referential_equalities", "sentence_reference")
     # A phrase that the sentence implies, and does not say, has no place in it.
-    said = [_span(each, text) for each in phrases if (each.get("start"), each.get("end")) != (-1, -1)]
+    said = [_span(span, text) for span in phrases if (span.get("start"), span.get("end")) != (-1, -1)]
     if not said:
         raise UnusableRowError("no phrase of the sentence means the same as one of the question")
     words = content_words(text)
@@ -92,13 +92,13 @@ def _example(row: Row) -> Example:
 def _references(annotation: Mapping[str, Any], field: str, which: str) -> list[Mapping[str, Any]]:
     """The references of one kind in a list of pairs of them."""
     pairs = annotation.get(field)
-    found = (
-        [each.get(which) if isinstance(each, Mapping) else None for each in pairs]
+    sides = (
+        [pair.get(which) if isinstance(pair, Mapping) else None for pair in pairs]
         if isinstance(pairs, list)
         else [None]
     )
-    references = [each for each in found if isinstance(each, Mapping)]
-    if len(references) != len(found):
+    references = [side for side in sides if isinstance(side, Mapping)]
+    if len(references) != len(sides):
         raise UnusableRowError(f"field {field!r} is no list of references")
     return references
 
@@ -109,5 +109,5 @@ def _span(reference: Mapping[str, Any], text: str) -> Span:
     if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(text):
         raise UnusableRowError("a span lies outside the text")
     if reference.get("string") != text[start:end]:
-        raise UnusableRowError("a span does not hold the text that is told with it")
+        raise UnusableRowError("a span does not match the text stored beside it")
     return start, end

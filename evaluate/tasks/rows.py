@@ -131,16 +131,16 @@ def parts_of(value: Mapping[str, Any], *fields: str) -> Iterator[Mapping[str, An
     """The objects in the lists that a field holds, and so on through further fields; what is none is passed over."""
     field, *rest = fields
     inside = value.get(field)
-    for each in inside if isinstance(inside, list) else []:
-        if isinstance(each, Mapping):
-            yield from parts_of(each, *rest) if rest else [each]
+    for item in inside if isinstance(inside, list) else []:
+        if isinstance(item, Mapping):
+            yield from parts_of(item, *rest) if rest else [item]
 
 
 def _json_list(path: Path) -> Iterator[Row]:
     value = json_of(path)
     if not isinstance(value, list):
         raise TaskError(f"{path} holds {type(value).__name__}, not a list of objects; wrap the rows in [ ]")
-    yield from (_object_row(number, f"row {number}", each) for number, each in enumerate(value, start=1))
+    yield from (_object_row(number, f"row {number}", item) for number, item in enumerate(value, start=1))
 
 
 def _object_row(number: int, place: str, value: object) -> Row:
@@ -263,7 +263,7 @@ def convert(
             places.setdefault(str(error), []).append(row.place)
         if limit is not None and len(made) >= limit:
             break
-    left_out = {reason: tuple(each) for reason, each in sorted(places.items())}
+    left_out = {reason: tuple(ids) for reason, ids in sorted(places.items())}
     if made:
         return tuple(made), left_out
     if not left_out:
@@ -275,4 +275,4 @@ def convert(
 
 def reasons_of(left_out: Mapping[str, Sequence[str]]) -> str:
     """Why rows were left out, how many for each reason, and one of them."""
-    return "; ".join(f"{reason} ({len(each)}, such as {each[0]})" for reason, each in left_out.items())
+    return "; ".join(f"{reason} ({len(ids)}, such as {ids[0]})" for reason, ids in left_out.items())

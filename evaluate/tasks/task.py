@@ -61,7 +61,7 @@ class Example(Record):
             if not last <= start < end <= len(self.prompt):
                 raise ValueError(f"example {self.id}: word ({start}, {end}) is out of order or out of range")
             last = end
-        marked = (*(self.gold or ()), *self.distractor, *(i for each in self.people for i in each))
+        marked = (*(self.gold or ()), *self.distractor, *(i for marks in self.people for i in marks))
         if not all(0 <= i < len(self.words) for i in marked):
             raise ValueError(
                 f"example {self.id}: gold, distractor or a mark names a word that does not exist"

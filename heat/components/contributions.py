@@ -150,19 +150,19 @@ def _rows(block: Block, text: int, queries: Tensor, weights: Tensor, parts: Part
     n_tokens = weights.shape[-1]
     last = int(queries.max()) + 1
     if parts == "tokens":
-        nearness = _token_nearness(block, text, queries, weights, before, after, last)
-        total = nearness.sum(-1)
+        near = _token_nearness(block, text, queries, weights, before, after, last)
+        total = near.sum(-1)
         counts = total > 0
-        moved = nearness / torch.where(counts, total, 1.0)[:, None]
+        moved = near / torch.where(counts, total, 1.0)[:, None]
         stayed = torch.where(counts, 0.0, 1.0).to(moved)
     else:
-        residual = (_length(after) - _length(after - before)).clamp_min(0)
-        nearness = _head_nearness(block, text, queries, weights, after, last)
+        residual = nearness(after, before)
+        near = _head_nearness(block, text, queries, weights, after, last)
         if threshold > 0:
-            least = threshold * (nearness.sum((0, 2)) + residual)
-            nearness = torch.where(nearness < least[:, None], 0.0, nearness)
+            least = threshold * (near.sum((0, 2)) + residual)
+            near = torch.where(near < least[:, None], 0.0, near)
             residual = torch.where(residual < least, 0.0, residual)
-        moved = nearness.sum(0)
+        moved = near.sum(0)
         total = moved.sum(-1) + residual
         counts = total > 0
         moved = moved / torch.where(counts, total, 1.0)[:, None]
@@ -194,8 +194,7 @@ def _token_nearness(
             inside = ((rows >= keys.start) & (rows < keys.stop)).nonzero()[:, 0]
             differences[rows[inside] - keys.start, inside] += before[places][inside]
             rest[places, keys] = _length(differences).T
-    nearness = (_length(after)[:, None] - rest).clamp_min_(0)
-    return _causal(nearness, queries)
+    return _causal((_length(after)[:, None] - rest).clamp_min_(0), queries)
 
 
 def _head_nearness(
@@ -214,8 +213,18 @@ def _head_nearness(
             else:
                 differences = torch.addcmul(sums, here[:, :, keys, None], vectors, value=-1)
             rest[:, places, keys] = _length(differences)
-    nearness = (_length(after)[:, None] - rest).clamp_min_(0)
-    return _causal(nearness, queries)
+    return _causal((_length(after)[:, None] - rest).clamp_min_(0), queries)
+
+
+def vectors_at_once(block: Block, copies: int) -> int:
+    """How many vectors of the width, so many times over, fit into a CPU's cache, or into memory elsewhere."""
+    width = block.addition.after.shape[-1] * copies
+    return max(1, (_CACHED if block.device.type == "cpu" else WEIGHTS_AT_ONCE) // width)
+
+
+def nearness(whole: Tensor, parts: Tensor) -> Tensor:
+    """max(0, ‖y‖₁ - ‖y - f‖₁) of a sum y [..., d] and parts f of it [..., d]."""
+    return (_length(whole) - _length(whole - parts)).clamp_min(0)
 
 
 def _length(vectors: Tensor) -> Tensor:
@@ -223,16 +232,15 @@ def _length(vectors: Tensor) -> Tensor:
     return vectors.abs().sum(-1)
 
 
-def _causal(nearness: Tensor, queries: Tensor) -> Tensor:
+def _causal(near: Tensor, queries: Tensor) -> Tensor:
     """0 at the tokens behind each query, for [..., q, k]."""
-    columns = torch.arange(nearness.shape[-1], device=nearness.device)
-    return torch.where(columns <= queries[:, None], nearness, 0.0)
+    columns = torch.arange(near.shape[-1], device=near.device)
+    return torch.where(columns <= queries[:, None], near, 0.0)
 
 
 def _pieces(block: Block, queries: Tensor, last: int, copies: int) -> Iterator[tuple[slice, Iterator[slice]]]:
     """Tokens, each with pieces of the queries that see one of them, as vectors that fit into cache or memory."""
-    width = block.addition.after.shape[-1] * copies
-    most = max(1, (_CACHED if block.device.type == "cpu" else WEIGHTS_AT_ONCE) // width)
+    most = vectors_at_once(block, copies)
     n_places = min(len(queries), max(1, most // 8))
     n_keys = max(1, most // n_places)
     for first in range(0, last, n_keys):

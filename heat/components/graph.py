@@ -44,8 +44,7 @@ class Graph:
             self.values, self.blocks = capture_attention(model, batch, self.embeddings)
         else:
             self.values = at_targets(model, batch, self.embeddings)
-        earlier = (batch.rows[:, None] == batch.rows[None, :]).tril(-1)
-        self.turns = earlier.sum(-1)
+        self.turns = batch.turns
         self._explained = explained_values(batch, self.values)
         self._gradients: dict[int, tuple[Tensor | None, ...]] = {}
 

@@ -81,7 +81,20 @@ def log_probs(
     positions: Tensor,
     **options: Any,
 ) -> Tensor:
-    """Next-token log-probabilities at chosen places; vocabulary head and last MLP run at those columns alone.
+    """Next-token log-probabilities at chosen places, float32 [P, V] (float64 for a float64 model); see `logits`."""
+    return logits(model, embeddings, attention_mask, position_ids, rows, positions, **options).log_softmax(-1)
+
+
+def logits(
+    model: PreTrainedModel,
+    embeddings: Tensor,
+    attention_mask: Tensor,
+    position_ids: Tensor,
+    rows: Tensor,
+    positions: Tensor,
+    **options: Any,
+) -> Tensor:
+    """Next-token logits at chosen places; vocabulary head and last MLP run at those columns alone.
 
     Args:
         model: The model.
@@ -111,16 +124,21 @@ def log_probs(
             use_cache="past_key_values" in options,
             **options,
         )
-    logits: Tensor = output.logits
-    return at_least_float32(logits[rows.to(logits.device), index.to(logits.device)]).log_softmax(-1)
+    everywhere: Tensor = output.logits
+    return at_least_float32(everywhere[rows.to(everywhere.device), index.to(everywhere.device)])
 
 
 def at_targets(model: PreTrainedModel, batch: Batch, embeddings: Tensor, **options: Any) -> Tensor:
-    """Next-token log-probabilities at the position of each target of a batch, [R, V]; see `log_probs`.
+    """Next-token log-probabilities at the position of each target of a batch, [R, V]; see `logits_at_targets`."""
+    return logits_at_targets(model, batch, embeddings, **options).log_softmax(-1)
+
+
+def logits_at_targets(model: PreTrainedModel, batch: Batch, embeddings: Tensor, **options: Any) -> Tensor:
+    """Next-token logits at the position of each target of a batch, [R, V]; see `logits`.
 
     Where the blocks look tokens up too, embeddings without those parts get those of the batch's own tokens.
     """
-    return log_probs(
+    return logits(
         model,
         _with_block_parts(model, batch.token_ids, embeddings),
         batch.attention_mask,
@@ -161,7 +179,7 @@ def explained(model: PreTrainedModel, batch: Batch, embeddings: Tensor) -> Tenso
 
 
 def explained_values(batch: Batch, values: Tensor) -> Tensor:
-    """Read g from the log-probabilities at the targets' positions, [R, V] to [R]."""
+    """Read g from the log-probabilities (or logits) at the targets' positions, [R, V] to [R]."""
     g = values.gather(1, batch.target_ids.to(values.device)[:, None])[:, 0]
     if batch.foil_ids is None:
         return g

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import make_gold, make_paragraph
+from fakes.benchmarks import make_gold, make_paragraph
 from fakes.tiny_models import tiny_lm
 from pydantic.dataclasses import dataclass
 from sklearn.metrics import auc, precision_recall_curve, roc_auc_score

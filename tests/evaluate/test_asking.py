@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROWS, make_paragraph
+from fakes.benchmarks import ROWS, make_paragraph
 from fakes.tiny_models import tiny_lm, tiny_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import heat
 from evaluate.errors import PromptError
 from evaluate.pipeline.runner import encode
-from evaluate.tasks.asking import CHOICES, SHIPPED, Template, Worked, load_template, put, render
+from evaluate.tasks.asking import CHOICES, SHIPPED, Template, WorkedExample, load_template, put, render
 from evaluate.tasks.curated import _example
 from evaluate.tasks.errors import UnusableRowError
 from evaluate.tasks.task import Example, Task
@@ -114,7 +114,7 @@ def test_worked_examples_of_a_chat_are_turns() -> None:
         name="t",
         chat=True,
         system="Be brief.",
-        examples=(Worked(text="A gem.", question="Good?", answer="yes"),),
+        examples=(WorkedExample(text="A gem.", question="Good?", answer="yes"),),
     )
     found = render(template, review(), chatting()).prompt
     assert found == (

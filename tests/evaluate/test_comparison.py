@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import permutation_test
 
-from evaluate.statistics.comparison import AllPairs, Paired, compare_all, compare_pairs
+from evaluate.statistics.comparison import AllPairs, PairTest, compare_all, compare_pairs
 
 NAN = float("nan")
 
@@ -23,7 +23,7 @@ def scipy_p(x: np.ndarray, n: float) -> float:
     return float(found.pvalue)
 
 
-def of_zero(x: np.ndarray, clusters: Sequence[object], seed: int = 0) -> Paired:
+def of_zero(x: np.ndarray, clusters: Sequence[object], seed: int = 0) -> PairTest:
     """A single difference from 0."""
     return compare_pairs({"x": (np.zeros(len(x)), x)}, clusters, seed=seed)["x"]
 

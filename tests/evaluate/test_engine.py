@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
+from fakes.benchmarks import FEW, made_task
 from pydantic.dataclasses import dataclass as checked
 from typer.testing import CliRunner
 
@@ -21,16 +22,15 @@ import heat
 from annotate.benchmark import Benchmark
 from evaluate.alignment.run import alignment
 from evaluate.cli import app
-from evaluate.engine import Failed, LocalEngine, engine_of, only, stateless
+from evaluate.engine import Failure, LocalEngine, engine_of, only, stateless
 from evaluate.errors import EngineError, EvaluateError
-from evaluate.faithfulness.options import Options
 from evaluate.faithfulness.run import faithfulness
 from evaluate.pipeline.run import RunConfig
 from evaluate.pipeline.store import Store
 from evaluate.robustness.options import Options as RobustnessOptions
 from evaluate.robustness.run import robustness
 from evaluate.sanity import Sanity, sanity
-from evaluate.tasks.task import Example, GoldSource, Task
+from evaluate.tasks.task import Example
 from heat import LanguageModel
 from heat.method import Method, Scores
 from heat.registry import _REGISTERED
@@ -39,12 +39,6 @@ if TYPE_CHECKING:
     from evaluate.engine.ray import RayEngine
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra 'ray'")
-FEW = Options(steps=2, draws=1, random_draws=2, subsets=4, retentions=(0.5,), bins=(0.5,))
-
-
-def task_of(examples: list[Example]) -> Task:
-    gold = GoldSource(rule="hand", annotators=(), offline=True, note="by hand.")
-    return Task(name="made", source="by hand", examples=tuple(examples), gold=gold)
 
 
 @checked(frozen=True)
@@ -74,7 +68,7 @@ def test_what_breaks_is_tried_again_and_told(lm: LanguageModel) -> None:
         return 10 * job
 
     found = list(LocalEngine(lm).map(stateless(work), range(4)))
-    assert found == [(0, 0), (1, Failed("ValueError: no number", 3)), (2, 20), (3, 30)]
+    assert found == [(0, 0), (1, Failure("ValueError: no number", 3)), (2, 20), (3, 30)]
     assert tries == [0, 1, 1, 1, 2, 2, 2, 3]
     assert only(LocalEngine(lm), work, 3) == 30
     with pytest.raises(EngineError, match="failed 3 times: ValueError: no number"):
@@ -111,7 +105,7 @@ def test_a_broken_example_takes_no_other_with_it(
         old = many[index]
         prompt = f"{old.prompt} queen 1{'' if old.prompt.endswith('.') else '.'}"
         many[index] = old.model_copy(update={"prompt": prompt})
-    found = alignment(task_of(many), lm, ["breaking"], RunConfig(tmp_path))
+    found = alignment(made_task(many), lm, ["breaking"], RunConfig(tmp_path))
     row = next(row for row in found.methods if row.method == "breaking")
     assert row.refused == len(names)
     assert row.metrics["auprc"].n == len(many) - len(names)
@@ -121,9 +115,9 @@ def test_a_broken_example_takes_no_other_with_it(
     assert failed == {many[index].id for index in names}
     # What failed is not tried again, until that is asked for.
     monkeypatch.setitem(_REGISTERED, "breaking", type("Mended", (Breaking,), {"score": _ones}))
-    again = alignment(task_of(many), lm, ["breaking"], RunConfig(tmp_path))
+    again = alignment(made_task(many), lm, ["breaking"], RunConfig(tmp_path))
     assert (again.computed, again.methods[-1].refused) == (0, len(names))
-    mended = alignment(task_of(many), lm, ["breaking"], RunConfig(tmp_path, retry_failed=True))
+    mended = alignment(made_task(many), lm, ["breaking"], RunConfig(tmp_path, retry_failed=True))
     assert next(row for row in mended.methods if row.method == "breaking").refused == 0
     assert mended.computed > 0
 
@@ -143,7 +137,7 @@ def test_an_example_that_breaks_the_reading_of_prompts_is_skipped(
         return read(lm, prompt, *args, **options)
 
     monkeypatch.setattr(heat, "encode", encode)
-    found = alignment(task_of(examples), lm, ["random"], RunConfig(tmp_path))
+    found = alignment(made_task(examples), lm, ["random"], RunConfig(tmp_path))
     assert found.scored == len(examples) - 1
     assert found.skipped == {"failed": 1}
     assert found.skipped_example == f"for instance {examples[1].id}: tried 3 times: IndexError: a bug"
@@ -174,9 +168,9 @@ def test_ray_restarts_a_worker_that_dies_and_gives_up_what_kills_it(
     assert {job: each for job, each in found.items() if job not in (2, 3)} == {
         job: size + job for job in (0, 1, 4, 5, 6, 7)
     }
-    assert found[3] == Failed("ValueError: poison", 3)
+    assert found[3] == Failure("ValueError: poison", 3)
     killed = found[2]
-    assert isinstance(killed, Failed)
+    assert isinstance(killed, Failure)
     assert killed.error.startswith("the worker died")
 
 
@@ -191,11 +185,11 @@ def test_ray_gives_the_bytes_of_a_local_run(
         for place, engine in (("ray", ray_engine), ("local", LocalEngine(heat.load(lm_folder)))):
             out = tmp_path / place
             config = RunConfig(out, seed=3)
-            alignment(task_of(examples), engine, ["heat", "occlusion"], config)
-            faithfulness(task_of(examples), engine, ["heat", "occlusion"], config, options=FEW)
-            checks[place] = sanity(task_of(examples), engine, ["gradient-norm"])
+            alignment(made_task(examples), engine, ["heat", "occlusion"], config)
+            faithfulness(made_task(examples), engine, ["heat", "occlusion"], config, options=FEW)
+            checks[place] = sanity(made_task(examples), engine, ["gradient-norm"])
             robustness(
-                task_of(examples),
+                made_task(examples),
                 engine,
                 ["gradient-norm"],
                 config,
@@ -259,7 +253,7 @@ def test_shards_make_the_whole(
         )
         for n, each in enumerate(many)
     ]
-    task = task_of(many)
+    task = made_task(many)
     whole = alignment(task, lm, ["heat"], RunConfig(tmp_path / "whole"))
     for index in (1, 2):
         alignment(shard_of(task, f"{index}/2"), lm, ["heat"], RunConfig(tmp_path / f"part-{index}"))
@@ -281,7 +275,7 @@ def test_a_shard_that_cannot_be(shard: str, examples: list[Example]) -> None:
     from evaluate.pipeline.shards import shard_of
 
     with pytest.raises(EvaluateError, match=r"--shard takes I/N|is empty"):
-        shard_of(task_of(examples), shard)
+        shard_of(made_task(examples), shard)
 
 
 def test_merging_what_is_no_results_folder(tmp_path: Path) -> None:

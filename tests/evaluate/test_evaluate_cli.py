@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from conftest import make_gold, make_paragraph
+from fakes.benchmarks import make_gold, make_paragraph
 
 from annotate.benchmark import Benchmark
 from evaluate.cli import main

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from fakes.attributions import made
+from fakes.benchmarks import FEW, made_task
 from fakes.tiny_models import tiny_lm
 from pydantic.dataclasses import dataclass as checked
 from scipy.stats import spearmanr
@@ -16,7 +17,6 @@ import heat
 from evaluate.ablation import COLUMNS, ROWS, ablation
 from evaluate.alignment.run import alignment
 from evaluate.errors import NothingScoredError
-from evaluate.faithfulness.options import Options
 from evaluate.metrics.alignment import METRICS
 from evaluate.pipeline.answers import own_answer
 from evaluate.pipeline.records import read_examples, read_result
@@ -27,19 +27,12 @@ from evaluate.pipeline.table import as_latex, as_markdown, notes, place
 from evaluate.planning.methods import method_rows
 from evaluate.sanity import _correlation, sanity
 from evaluate.tasks.catalog import load_task
-from evaluate.tasks.task import Example, GoldSource, Task
+from evaluate.tasks.task import Example, Task
 from heat import LanguageModel
 from heat.batch import Batch
 from heat.errors import MissingExtraError, PromptTooLongError, UnsupportedModelError
 from heat.method import Method, Scores
 from heat.registry import _REGISTERED
-
-FEW = Options(steps=2, draws=1, random_draws=2, subsets=4, retentions=(0.5,), bins=(0.5,))
-
-
-def made_task(examples: list[Example], **changes: object) -> Task:
-    gold = GoldSource(rule="hand", annotators=(), offline=True, note="by hand.")
-    return Task(name="made", source="by hand", examples=tuple(examples), gold=gold, **changes)
 
 
 @pytest.fixture
@@ -337,10 +330,11 @@ def test_methods_are_listed_with_cost_and_why_all_leaves_some_out() -> None:
 def test_a_method_without_its_extra_is_an_error_that_names_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(heat.methods()["attn-lrp"], "is_installed", classmethod(lambda cls: False))
-    with pytest.raises(MissingExtraError, match=r"pip install 'heat-alignment\[lrp\]'"):
-        chosen_methods(["attn-lrp"])
-    assert "attn-lrp" not in chosen_methods(["all"])
+    monkeypatch.setattr(heat.methods()["occlusion"], "is_installed", classmethod(lambda cls: False))
+    monkeypatch.setattr(heat.methods()["occlusion"], "extra", "masks")
+    with pytest.raises(MissingExtraError, match=r"pip install 'heat-alignment\[masks\]'"):
+        chosen_methods(["occlusion"])
+    assert "occlusion" not in chosen_methods(["all"])
 
 
 def test_a_method_that_cannot_explain_the_model(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from conftest import make_gold, make_label
+from fakes.benchmarks import make_gold, make_label
 
 from annotate.benchmark import Benchmark
 from annotate.errors import LabelError

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_gold, make_label, make_paragraph
+from fakes.benchmarks import make_gold, make_label, make_paragraph
 
 from annotate.benchmark import Benchmark
 from annotate.schema import Paragraph

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_gold, make_paragraph
+from fakes.benchmarks import make_gold, make_paragraph
 
 from annotate.benchmark import Benchmark, open_benchmark
 from annotate.schema import Paragraph

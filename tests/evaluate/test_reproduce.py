@@ -8,11 +8,11 @@ import pytest
 
 from annotate.schema import Paragraph
 from evaluate.pipeline.records import read_result
-from evaluate.reproduce.evidence import Evidence, Measured, measured
+from evaluate.reproduce.evidence import Evidence, Measurement, measurement_of
 from evaluate.reproduce.judge import judge
 from evaluate.reproduce.others import other_tasks
 from evaluate.reproduce.poster import Above, load_poster
-from evaluate.reproduce.robustness import PROBES, Varied, robustness
+from evaluate.reproduce.robustness import PROBES, VariationMeasurement, robustness
 from evaluate.reproduce.run import Reproduction, reproduce
 from evaluate.reproduce.scope import Scope
 from evaluate.robustness.options import SETTINGS, Options
@@ -99,7 +99,7 @@ def test_every_cell_has_a_verdict_and_the_page_is_written(
 
 
 def test_verdicts_follow_the_stored_scores(page: Reproduction, folder: Path) -> None:
-    found = measured(folder, read_result(folder, "faithfulness"))
+    found = measurement_of(folder, read_result(folder, "faithfulness"))
     row = next(row for row in found.result.methods if row.method == "heat")
     assert found.mean("heat", "soft_nc").mean == pytest.approx(row.metrics["soft_nc"].mean)
     assert found.better("heat", "random", "sufficiency").mean == pytest.approx(
@@ -119,7 +119,7 @@ def test_verdicts_follow_the_stored_scores(page: Reproduction, folder: Path) -> 
 
 
 def test_the_best_baseline_is_judged_by_the_table(page: Reproduction, folder: Path) -> None:
-    found = measured(folder, read_result(folder, "faithfulness"))
+    found = measurement_of(folder, read_result(folder, "faithfulness"))
     cell = next(cell for table in load_poster() for cell in table.cell if isinstance(cell.check, Above))
     for metric in ("comprehensiveness", "sufficiency"):
         best = found.best_baseline(metric)
@@ -157,13 +157,13 @@ def test_robustness_enters_by_its_probes(
         for probe in PROBES
     }
     noise, varied = found["noise"], found["decoding"]
-    assert isinstance(noise, Measured)
+    assert isinstance(noise, Measurement)
     rows = {row.method: row for row in noise.result.methods}
     means = {name: row.metrics["gaussian_spread"].mean for name, row in rows.items()}
     best = noise.best_baseline("gaussian_spread")
     assert best == min(("gradient-norm", "input-x-gradient"), key=lambda name: means[name])
     assert noise.better("heat", best, "gaussian_spread").mean == pytest.approx(means[best] - means["heat"])
-    assert isinstance(varied, Varied)
+    assert isinstance(varied, VariationMeasurement)
     metric = "comprehensiveness_variation"
     rows = {row.method: row for row in varied.result.methods}
     moved = {name: row.aggregates[metric].mean for name, row in rows.items()}
@@ -196,7 +196,7 @@ def test_a_probe_that_finds_nothing_says_so(lm: LanguageModel, tmp_path: Path) -
 
 
 def test_a_metric_that_no_baseline_has_is_not_comparable(page: Reproduction, folder: Path) -> None:
-    found = measured(folder, read_result(folder, "faithfulness"))
+    found = measurement_of(folder, read_result(folder, "faithfulness"))
     bare = replace(found, result=found.result.model_copy(update={"best_baseline": {}}))
     cell = next(cell for table in load_poster() for cell in table.cell if isinstance(cell.check, Above))
     check = cell.check.model_copy(update={"evaluations": ("x",), "than": ("best baseline",)})

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 
 import heat
+from evaluate.planning.model_plan import plan_model
 from evaluate.reproduce.evidence import METRICS
-from evaluate.reproduce.models import plan_model
+from evaluate.reproduce.models import MAX_GPUS, METHOD, plan_poster_model
 from evaluate.reproduce.poster import BEST_BASELINE, SLOWEST_BASELINE, Above, Faster, load_models, load_poster
+from heat.cost.shape import load_config, shape_of
 
 POSTER = Path(__file__).resolve().parents[3] / "shared" / "poster.md"
 
@@ -48,15 +50,27 @@ def test_a_claim_stands_with_every_cell_that_is_compared() -> None:
 
 
 def test_the_models_are_those_published_and_their_plans_add_up() -> None:
-    assumed, models = load_models()
-    plans = {model.name: plan_model(model, assumed) for model in models}  # counts the weights
+    assumptions, models = load_models()
+    for model in models:
+        assert shape_of(load_config(model.config), model.config).parameters == model.parameters
+    plans = {model.name: plan_poster_model(model, assumptions) for model in models}
     assert list(plans) == ["GPT-J 6B", "Phi-3-Medium 14B", "LLaMA-3.1 70B", "Qwen2.5 3B"]
     big = plans["LLaMA-3.1 70B"]
     assert big.weights == 2 * 70_553_706_496
-    # bfloat16 weights and their float32 copy for the curvature, and the graph of the second derivative.
-    assert 6 * 70_553_706_496 < big.peak < 12 * 70_553_706_496
-    assert (big.cards - 1) * 80e9 < big.peak <= big.cards * 80e9
+    # bfloat16 weights and their float32 copy for the curvature, and the graph of the second derivative, on 8 GPUs.
+    assert big.cards == 8
+    assert 6 * 70_553_706_496 < 8 * big.peak < 12 * 70_553_706_496
     assert plans["Qwen2.5 3B"].hours < plans["GPT-J 6B"].hours < big.hours
-    wrong = models[0].model_copy(update={"parameters": 1})
-    with pytest.raises(ValueError, match="1 weights, and its configuration builds 6050882784"):
-        plan_model(wrong, assumed)
+
+
+@pytest.mark.parametrize(("model", "gpus"), [("gpt-j-6b", 1), ("phi-3-medium-14b", 2), ("qwen2.5-3b", 1)])
+def test_the_page_and_evaluate_plan_agree(model: str, gpus: int) -> None:
+    assumptions, models = load_models()
+    poster = next(entry for entry in models if entry.config == model)
+    page = plan_poster_model(poster, assumptions)
+    heat_row = plan_model(
+        model, gpus=MAX_GPUS, n_tokens=assumptions.prompt_tokens, methods=[METHOD]
+    ).variants[0]
+    assert page.cards == heat_row.n_devices == gpus
+    assert page.peak == heat_row.peak_bytes
+    assert page.hours == pytest.approx(heat_row.device_seconds * 2000 / 3600)

@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.rows import rows_of, words_of
 
 from evaluate.tasks.catalog import load_task
 from evaluate.tasks.errors import TaskError
 from evaluate.tasks.expmrc import expmrc, squad_rows
-from evaluate.tasks.rows import Row, Rows
-from evaluate.tasks.task import Example
 
 CONTEXT = "Ann baked a pie. Ben ate it all. Ben was ill."
 
@@ -22,14 +21,6 @@ def question(*evidences: Any, **changes: Any) -> dict[str, Any]:
         "answers": [{"text": "Ben ", "answer_start": 17}, {"text": "he"}],
         "evidences": list(evidences),
     } | changes
-
-
-def rows_of(*values: dict[str, Any]) -> Rows:
-    return Rows("made", lambda: [Row(n, f"question {n}", each) for n, each in enumerate(values, start=1)])
-
-
-def words_of(example: Example, indices: tuple[int, ...] | None) -> list[str]:
-    return [example.prompt[slice(*example.words[i])] for i in indices or ()]
 
 
 def test_gold_is_the_evidence_of_both() -> None:
@@ -68,7 +59,7 @@ def test_gold_is_the_evidence_of_both() -> None:
 def test_questions_that_cannot_be_used_are_named(row: dict[str, Any], reason: str) -> None:
     task = expmrc(rows_of(question("Ben ate"), row))
     assert len(task.examples) == 1
-    assert task.left_out == {reason: ("question 2",)}
+    assert task.left_out == {reason: ("row 2",)}
 
 
 def test_squads_form_and_plain_rows(tmp_path: Path) -> None:

@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.rows import rows_of, words_of
 
 from evaluate.tasks.catalog import load_task
 from evaluate.tasks.errors import TaskError
 from evaluate.tasks.fair_rationales import fair_rationales
 from evaluate.tasks.marks import overlapping, token_spans
-from evaluate.tasks.rows import Row, Rows
-from evaluate.tasks.task import Example
 
 TEXT = "A dull, over-long film - sadly."  # six white-space tokens, of which one is no word
 
@@ -27,14 +26,6 @@ def person(who: int, marks: str, **changes: Any) -> dict[str, Any]:
         "rationale_binary": json.dumps([int(each) for each in marks]),
         "annotator_ID": str(who),
     } | changes
-
-
-def rows_of(*values: dict[str, Any]) -> Rows:
-    return Rows("made", lambda: [Row(n, f"row {n}", each) for n, each in enumerate(values, start=1)])
-
-
-def words_of(example: Example, indices: tuple[int, ...] | None) -> list[str]:
-    return [example.prompt[slice(*example.words[i])] for i in indices or ()]
 
 
 def test_white_space_tokens_and_what_overlaps_them() -> None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+from fakes.rows import rows_of, words_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,27 +9,22 @@ from annotate.files import shipped
 from evaluate.tasks.errors import TaskError
 from evaluate.tasks.longra import TEMPLATES, longra, quadruples
 from evaluate.tasks.rows import Row, Rows
-from evaluate.tasks.task import Example
 
 
-def rows_of(*lines: str) -> Rows:
+def quadruple_rows(*lines: str) -> Rows:
     """Quadruples of `section a b c d` each."""
     names = ("section", "a", "b", "c", "d")
     values = [dict(zip(names, line.split(), strict=True)) for line in lines]
-    return Rows("made", lambda: [Row(n, f"row {n}", each) for n, each in enumerate(values, start=1)])
-
-
-def words_at(example: Example, indices: tuple[int, ...]) -> list[str]:
-    return [example.prompt[slice(*example.words[i])] for i in indices]
+    return rows_of(*values)
 
 
 def test_a_pair_and_a_query_that_the_target_ends() -> None:
-    task = longra(rows_of("young cow calf sheep lamb"), distances=[0])
+    task = longra(quadruple_rows("young cow calf sheep lamb"), distances=[0])
     (example,) = task.examples
     pair, query = next(t for t in TEMPLATES if t[0].format(a="cow", b="calf") in example.prompt)
     assert example.prompt == f"{pair.format(a='cow', b='calf')} {query.format(c='sheep')}"
     assert (example.id, example.target, example.gold_rule) == ("longra-1-0", " lamb", "pair")
-    assert words_at(example, example.gold or ()) == ["cow", "calf", "sheep"]
+    assert words_of(example, example.gold or ()) == ["cow", "calf", "sheep"]
     assert example.distractor == ()
     assert (task.only_correct, task.single_token) == (True, True)
     assert task.gold is not None
@@ -37,7 +33,7 @@ def test_a_pair_and_a_query_that_the_target_ends() -> None:
 
 def test_passages_between_pair_and_query_are_distractor() -> None:
     passages = (shipped("tasks") / "longra-distractors.txt").read_text("utf-8").splitlines()
-    (example,) = longra(rows_of("young cow calf sheep lamb"), distances=[2]).examples
+    (example,) = longra(quadruple_rows("young cow calf sheep lamb"), distances=[2]).examples
     between = [passage for passage in passages if passage in example.prompt]
     assert len(between) == 2
     starts = [example.prompt.index(passage) for passage in between]
@@ -47,34 +43,34 @@ def test_passages_between_pair_and_query_are_distractor() -> None:
         if any(s <= a and b <= s + len(p) for s, p in zip(starts, between, strict=True))
     ]
     assert list(example.distractor) == inside
-    assert words_at(example, example.gold or ()) == ["cow", "calf", "sheep"]
+    assert words_of(example, example.gold or ()) == ["cow", "calf", "sheep"]
     assert example.words[example.gold[1]] < example.words[inside[0]] < example.words[example.gold[2]]  # type: ignore[index]
 
 
 def test_a_passage_with_one_of_the_words_is_not_used() -> None:
     for seed in range(20):
-        (example,) = longra(rows_of("s Museum ferry PIANO wind"), distances=[1], seed=seed).examples
-        text = " ".join(words_at(example, example.distractor)).lower()
+        (example,) = longra(quadruple_rows("s Museum ferry PIANO wind"), distances=[1], seed=seed).examples
+        text = " ".join(words_of(example, example.distractor)).lower()
         assert not {"museum", "ferry", "piano", "wind"} & set(text.split())
 
 
 def test_items_of_several_words_are_gold_whole() -> None:
-    (example,) = longra(rows_of("s R&D {c} AT&T x"), distances=[0]).examples
-    assert words_at(example, example.gold or ()) == ["R", "&", "D", "{", "c", "}", "AT", "&", "T"]
+    (example,) = longra(quadruple_rows("s R&D {c} AT&T x"), distances=[0]).examples
+    assert words_of(example, example.gold or ()) == ["R", "&", "D", "{", "c", "}", "AT", "&", "T"]
 
 
 def test_sections_and_distances_take_turns() -> None:
     lines = [f"{section} a{n} b{n} c{n} d{n}" for section in "xyz" for n in range(4)]
-    task = longra(rows_of(*lines), size=9)
+    task = longra(quadruple_rows(*lines), size=9)
     numbers = [int(example.id.split("-")[1]) for example in task.examples]
     assert [(number - 1) // 4 for number in numbers] == [0, 1, 2] * 3
     assert len(set(numbers)) == 9
     distances = [int(example.id.split("-")[2]) for example in task.examples]
     assert distances == [0, 1, 0, 1, 0, 1, 0, 1, 0]
-    assert len(longra(rows_of(*lines), size=None).examples) == 12
-    assert longra(rows_of(*lines), limit=2).examples == task.examples[:2]
-    assert longra(rows_of(*lines), size=9) == task
-    assert longra(rows_of(*lines), size=9, seed=1).examples != task.examples
+    assert len(longra(quadruple_rows(*lines), size=None).examples) == 12
+    assert longra(quadruple_rows(*lines), limit=2).examples == task.examples[:2]
+    assert longra(quadruple_rows(*lines), size=9) == task
+    assert longra(quadruple_rows(*lines), size=9, seed=1).examples != task.examples
 
 
 def test_a_word_pair_file_and_its_bad_lines(tmp_path: Path) -> None:
@@ -111,7 +107,7 @@ def test_what_cannot_be_made_says_why(tmp_path: Path) -> None:
     path.write_text(": young\n")
     with pytest.raises(TaskError, match=r"pairs.txt sha256:\w+ holds no rows; for longra a row holds"):
         longra(quadruples(path))
-    rows = rows_of("young cow calf sheep lamb")
+    rows = quadruple_rows("young cow calf sheep lamb")
     with pytest.raises(TaskError, match="a distance of 11 needs as many"):
         longra(rows, distances=[11])
     for distances in ([], [-1]):
@@ -134,7 +130,7 @@ def test_gold_covers_the_three_words_and_nothing_else(
     assert all(example.prompt[a:b].strip() == example.prompt[a:b] != "" for a, b in example.words)
     assert not set(example.gold or ()) & set(example.distractor)
     assert (distance == 0) == (not example.distractor)
-    text = "".join(words_at(example, example.gold or ()))
+    text = "".join(words_of(example, example.gold or ()))
     assert "".join(words[:3]) in text
     assert example.target == f" {words[3]}"
 

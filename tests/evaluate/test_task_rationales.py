@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.rows import rows_of, words_of
 
 from evaluate.tasks.blimp_evidence import blimp_evidence
 from evaluate.tasks.catalog import load_task
@@ -13,16 +14,8 @@ from evaluate.tasks.eraser import EXCERPT, document_rows, eraser
 from evaluate.tasks.errors import TaskError
 from evaluate.tasks.onestopqa import onestopqa, question_rows
 from evaluate.tasks.qed import qed
-from evaluate.tasks.rows import Row, Rows, file_rows
-from evaluate.tasks.task import Example, Task
-
-
-def rows_of(*values: dict[str, Any]) -> Rows:
-    return Rows("made", lambda: [Row(n, f"row {n}", each) for n, each in enumerate(values, start=1)])
-
-
-def words_of(example: Example, indices: tuple[int, ...] | None) -> list[str]:
-    return [example.prompt[slice(*example.words[i])] for i in indices or ()]
+from evaluate.tasks.rows import Rows, file_rows
+from evaluate.tasks.task import Task
 
 
 def check_left_out(
@@ -161,7 +154,7 @@ def test_gold_is_the_answer_and_the_phrases_of_the_question() -> None:
         (explained(reference("It", end=99)), "a span lies outside the text"),
         (explained(reference("It", start=-1)), "a span lies outside the text"),
         (explained(reference("It", end=16)), "a span lies outside the text"),
-        (explained(reference("It", end=17)), "a span does not hold the text that is told with it"),
+        (explained(reference("It", end=17)), "a span does not match the text stored beside it"),
         (explained(reference(TEXT)), "the marks hold every word"),
         (explained(referential_equalities=[3]), "field 'referential_equalities' is no list of references"),
         (explained(referential_equalities=None), "field 'referential_equalities' is no list of references"),
@@ -238,7 +231,7 @@ def test_what_is_asked_follows_from_the_label(
         (marked("POS", [evidence(2, 2)]), "an evidence is empty or lies outside the document"),
         (
             marked("POS", [evidence(0, 2, text="two ,")]),
-            "an evidence does not hold the text that is told with it",
+            "an evidence span does not match the text stored beside it",
         ),
         (marked("POS", [evidence(0, 7)]), "the marks hold every word"),
         (marked("POS", [evidence(2, 3)]), "the marks hold no word"),

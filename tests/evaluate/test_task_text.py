@@ -4,19 +4,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.rows import rows_of
 from hypothesis import given
 from hypothesis import strategies as st
 
 from evaluate.tasks.errors import TaskError
 from evaluate.tasks.lambada import lambada
-from evaluate.tasks.rows import Row, Rows, file_rows
+from evaluate.tasks.rows import file_rows
 from evaluate.tasks.task import Example, Task
 from evaluate.tasks.tellmewhy import tellmewhy
 from evaluate.tasks.wikibio import wikibio
-
-
-def rows_of(*values: dict[str, Any]) -> Rows:
-    return Rows("made", lambda: [Row(n, f"row {n}", each) for n, each in enumerate(values, start=1)])
 
 
 def words_of(example: Example) -> list[str]:

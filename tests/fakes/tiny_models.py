@@ -165,3 +165,9 @@ def tiny_lm(family: str, **changes: Any) -> LanguageModel:
     return LanguageModel(
         tiny_model(family, **changes), tiny_tokenizer(), name=f"tiny {family}", revision="random"
     )
+
+
+def next_log_probs(lm: LanguageModel, ids: list[int]) -> torch.Tensor:
+    """Log-probabilities of the token behind some ids, [V]."""
+    with torch.no_grad():
+        return lm.model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)

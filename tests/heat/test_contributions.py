@@ -373,3 +373,53 @@ def test_half_precision_reads_the_same_sums(family: str) -> None:
     for method in KINDS:
         actual = heat.attribute(lm, IDS, [TARGET], method).scores
         torch.testing.assert_close(actual, expected[method], atol=0.1, rtol=0.1)
+
+
+def span_of(blocks: list[Parts], columns: list[int], weights: list[float]) -> Array:
+    """Σ_l Σ_h e_j of a weighted span, by loops."""
+    total = np.zeros(len(blocks[0].before))
+    for parts in blocks:
+        after = sum(w * parts.after[s] for s, w in zip(columns, weights, strict=True))
+        before = sum(w * parts.before[s] for s, w in zip(columns, weights, strict=True))
+        near = np.zeros((len(total), 4))
+        for j in range(max(columns) + 1):
+            for h in range(4):
+                vectors = sum(w * parts.vectors[s, j, h] for s, w in zip(columns, weights, strict=True))
+                near[j, h] = nearness(after, vectors)
+        total += near.sum(1) / (near.sum() + nearness(after, before))
+    return total
+
+
+@pytest.mark.parametrize("family", ["llama", "gpt2", "gemma2"])
+def test_a_span_is_explained_as_one(family: str) -> None:
+    lm = lm_of(family)
+    actual = heat.attribute(lm, IDS[:3], IDS[3:], "flashtrace").scores.double().numpy()
+    expected = span_of(parts_of(lm), [2, 3, 4], [1, 1, 1])
+    for target in range(3):
+        close(actual[target, : 3 + target], expected[: 3 + target])
+        assert (actual[target, 3 + target :] == 0).all()
+
+
+@pytest.mark.parametrize("hops", [0, 1, 2])
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_hops_hand_on_what_lies_on_the_reasoning(family: str, hops: int) -> None:
+    lm = lm_of(family)
+    options = {"answer_tokens": 1, "hops": hops}
+    actual = heat.attribute(lm, IDS[:3], IDS[3:], "flashtrace", **options).scores[-1, :-1].double().numpy()
+    blocks = parts_of(lm)
+    # Prompt 0 to 2, reasoning 3 and 4, and the answer's token 5 is predicted at 4.
+    scores = span_of(blocks, [4], [1])
+    expected, share = scores.copy(), 1.0
+    if hops:
+        expected[3:] = 0
+    for _ in range(hops):
+        weights = scores[[3, 4]]
+        share *= weights.sum() / scores.sum()
+        scores = span_of(blocks, [3, 4], list(weights / weights.sum()))
+        expected[:3] += share * scores[:3]
+    close(actual, expected[:-1])
+
+
+def test_a_span_of_one_is_the_direct_row() -> None:
+    lm = lm_of("llama")
+    close(scores(lm, "flashtrace"), scores(lm, "ifr-direct"))

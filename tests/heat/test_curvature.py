@@ -3,6 +3,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from fakes.batches import random_batch
+from fakes.hessians import explicit_hessian
 from fakes.tiny_models import FAMILIES, WIDTH, tiny_model
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,32 +14,14 @@ from heat.batch import Batch
 from heat.components import curvature, rademacher
 from heat.components.curvature import _at_positions, _finite_difference
 from heat.errors import PrecisionError, UnsupportedModelError
-from heat.internals.forward import embed, explained, target_log_probs
+from heat.internals.forward import embed, explained
 from heat.internals.state import eager_attention
 
 N = 6
 
 
-def text(n_tokens: int = N + 1, n_targets: int = 1) -> Batch:
-    token_ids = torch.randint(3, 320, (1, n_tokens), generator=torch.Generator().manual_seed(1))
-    positions = torch.arange(n_tokens - n_targets - 1, n_tokens - 1)
-    return Batch(
-        token_ids,
-        torch.ones_like(token_ids),
-        torch.zeros(n_targets).long(),
-        positions,
-        token_ids[0, positions + 1],
-    )
-
-
-def explicit_hessian(model: torch.nn.Module, batch: Batch) -> Tensor:
-    """∇²_E log p(target), [n·d, n·d], by torch itself."""
-    with eager_attention(model):
-        hessian = torch.autograd.functional.hessian(
-            lambda embeddings: target_log_probs(model, batch, embeddings).sum(), embed(model, batch)
-        )
-    size = batch.token_ids.shape[1] * WIDTH
-    return hessian.reshape(size, size)
+def text(n_targets: int = 1) -> Batch:
+    return random_batch(N + 1, n_targets=n_targets, seed=1)
 
 
 @pytest.fixture(scope="module")
@@ -48,16 +32,14 @@ def model() -> torch.nn.Module:
 def test_row_equals_the_explicit_hessian(model: torch.nn.Module) -> None:
     batch = text()
     probes = rademacher(5, N + 1, WIDTH, seed=3).double()
-    expected = (
-        (probes.flatten(1) @ explicit_hessian(model, batch)).reshape(5, N + 1, WIDTH).abs().sum(-1).mean(0)
-    )
+    expected = torch.einsum("pid,idje->pje", probes, explicit_hessian(model, batch)).abs().sum(-1).mean(0)
     torch.testing.assert_close(curvature(model, batch, probes=probes)[0], expected, rtol=1e-6, atol=1e-9)
 
 
 def test_block_equals_the_explicit_hessian(model: torch.nn.Module) -> None:
     batch = text()
     probes = rademacher(3, N + 1, WIDTH, seed=3).double()
-    blocks = explicit_hessian(model, batch).reshape(N + 1, WIDTH, N + 1, WIDTH)
+    blocks = explicit_hessian(model, batch)
     own = torch.stack([blocks[i, :, i] for i in range(N + 1)])  # [n, d, d]
     expected = torch.einsum("ide,kie->kid", own, probes).abs().sum(-1).mean(0)
     torch.testing.assert_close(
@@ -68,7 +50,7 @@ def test_block_equals_the_explicit_hessian(model: torch.nn.Module) -> None:
 def test_many_probes_approach_the_row_norms(model: torch.nn.Module) -> None:
     # Khinchine: ‖h‖₂ / √2 <= E|h·r| <= ‖h‖₂ for every row h of the Hessian; so for sums over a token's rows.
     batch = text()
-    norms = explicit_hessian(model, batch).norm(dim=1).reshape(N + 1, WIDTH).sum(1)[:-1]
+    norms = explicit_hessian(model, batch).flatten(2).norm(dim=-1).sum(1)[:-1]
     found = curvature(model, batch, n_probes=300)[0, :-1]
     assert (found < norms * 1.05).all()
     assert (found > norms / 2**0.5 * 0.95).all()
@@ -182,7 +164,7 @@ def test_every_product_strategy_equals_the_explicit_hessian(
     for target, one in enumerate(
         batch.one_target_per_row().of_rows(torch.tensor([row]))[0] for row in (0, 1)
     ):
-        hessian = explicit_hessian(model, one).reshape(N + 1, WIDTH, N + 1, WIDTH)
+        hessian = explicit_hessian(model, one)
         if mode == "row":
             expected = torch.einsum("idje,kje->kid", hessian, probes)
         else:

@@ -13,7 +13,7 @@ import heat
 from heat import LanguageModel
 from heat.checks import check
 
-METHODS = ["heat", "heat-low-rank", "heat-windowed", "integrated-gradients", "attention-rollout"]
+METHODS = ["heat", "heat-low-rank", "heat-windowed", "integrated-gradients", "attention-rollout", "attn-lrp"]
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
@@ -35,7 +35,15 @@ SPLITS = {
     "head away": ("lm_head", "model.norm", "model.layers.1", "transformer.h.1", "transformer.ln_f"),
     "embedding away": ("model.embed_tokens", "model.layers.0", "transformer.wte", "transformer.h.0"),
 }
-SPLIT_METHODS = ["heat", "heat-low-rank", "heat-windowed", "integrated-gradients", "occlusion", "relevance"]
+SPLIT_METHODS = [
+    "heat",
+    "heat-low-rank",
+    "heat-windowed",
+    "integrated-gradients",
+    "occlusion",
+    "relevance",
+    "cp-lrp",
+]
 
 
 @pytest.mark.parametrize("family", ["gptj", "llama"])

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from fakes.batches import batch_of
 from fakes.tiny_models import tiny_lm
 
 import heat
@@ -9,26 +10,18 @@ from heat.algorithms.draws import generator_of
 from heat.batch import Batch
 
 
-def batch_of(token_ids: list[int], target: int, n_padding: int = 0) -> Batch:
-    ids = torch.tensor([[0] * n_padding + [*token_ids, target]])
-    mask = torch.ones_like(ids)
-    mask[0, :n_padding] = 0
-    last = torch.tensor([ids.shape[1] - 2])
-    return Batch(ids, mask, torch.tensor([0]), last, ids[0, -1:])
-
-
 def drawn(batch: Batch, seed: int) -> list[float]:
     return torch.rand(4, generator=generator_of(batch, 0, seed)).tolist()
 
 
 def test_draws_depend_on_seed_context_and_target_alone() -> None:
-    first = drawn(batch_of([5, 6, 7], 8), 0)
-    assert drawn(batch_of([5, 6, 7], 8), 0) == first
-    assert drawn(batch_of([5, 6, 7], 8, n_padding=3), 0) == first
+    first = drawn(batch_of([5, 6, 7, 8]), 0)
+    assert drawn(batch_of([5, 6, 7, 8]), 0) == first
+    assert drawn(batch_of([5, 6, 7, 8], n_padding=3), 0) == first
     others = [
-        drawn(batch_of([5, 6, 7], 8), 1),
-        drawn(batch_of([5, 6, 9], 8), 0),
-        drawn(batch_of([5, 6, 7], 9), 0),
+        drawn(batch_of([5, 6, 7, 8]), 1),
+        drawn(batch_of([5, 6, 9, 8]), 0),
+        drawn(batch_of([5, 6, 7, 9]), 0),
     ]
     assert len({tuple(values) for values in [first, *others]}) == 4
 

@@ -56,7 +56,7 @@ def test_what_is_wrong_is_seen(families: Any, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(families, "embed", embed)
     found = families.judge("llama")
     assert found.kind == "wrong"
-    assert "kl-only is not the divergence; gradient-norm is not the gradient's length" in found.note
+    assert "kl-only is not the divergence; gradient-norm is not the L2 norm of the gradient" in found.note
 
 
 def test_what_crashes_is_a_crash_and_no_refusal(families: Any, monkeypatch: pytest.MonkeyPatch) -> None:

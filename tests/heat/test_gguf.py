@@ -3,7 +3,6 @@
 import hashlib
 import json
 import struct
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ import gguf
 import numpy as np
 import pytest
 import torch
+from fakes.commands import Run, runner
 from fakes.tiny_models import tiny_model, tiny_tokenizer
 from gguf import GGMLQuantizationType, GGUFWriter
 from transformers import PreTrainedModel
@@ -24,7 +24,6 @@ from heat.errors import HeatError, ModelNotFoundError, TokenizerError, Unsupport
 from heat.loading.convert import convert
 from heat.loading.gguf import read_header
 
-Run = Callable[..., tuple[int, str, str]]
 TEXT = "The gate is made of iron. Answer:"
 _LAYER = {
     "input_layernorm": "attn_norm",
@@ -120,14 +119,7 @@ def file(model: PreTrainedModel, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["heat", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
+    return runner("heat", cli.main, monkeypatch, capsys)
 
 
 def test_weights_come_out_as_they_went_in(model: PreTrainedModel, file: Path) -> None:

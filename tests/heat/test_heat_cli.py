@@ -3,17 +3,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fakes.commands import Run, runner
 from fakes.tiny_models import tiny_model, tiny_tokenizer
 
 import heat
 from heat import cli
 
 PROMPT = "The \U0001f600 gate is made of iron. Answer:"
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["heat", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        captured = capsys.readouterr()
-        return int(ended.value.code or 0), captured.out, captured.err
-
-    return call
+    return runner("heat", cli.main, monkeypatch, capsys)
 
 
 def test_explain_shows_words_and_the_strongest(run: Run, folder: Path) -> None:

@@ -4,11 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.commands import Run, runner
 from fakes.tiny_models import tiny_lm, tiny_model, tiny_tokenizer
 
 import heat
@@ -23,18 +23,11 @@ from heat.errors import (
 from heat.files import read_chat, read_prompt
 
 LM = tiny_lm("llama")
-Run = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    def call(*arguments: str) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["heat", *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return int(ended.value.code or 0), capsys.readouterr().err
-
-    return call
+    return runner("heat", cli.main, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +51,7 @@ def test_what_is_out_of_reach_is_refused_before_the_model_is_loaded(
     monkeypatch.setattr("heat.model.load", load)
     monkeypatch.setattr(files, "MOST_BYTES", 1 << 20)
     prompt = () if arguments[0] in ("--prompt-file", "--chat") else ("Tom cuts a",)
-    code, err = run("explain", *prompt, *arguments)
+    code, _, err = run("explain", *prompt, *arguments)
     assert code == 1
     assert says in err
     assert len(err) < 400

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from fakes.batches import batch_of, left_padded
 from fakes.tiny_models import FAMILIES, tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,12 +11,6 @@ from heat.components.information import _kl
 from heat.internals.forward import embed
 
 MASKS = ["zero", "mean", "attention", "pad"]
-
-
-def batch_of(token_ids: list[int], n_targets: int = 1) -> Batch:
-    ids = torch.tensor([token_ids])
-    positions = torch.arange(len(token_ids) - n_targets - 1, len(token_ids) - 1)
-    return Batch(ids, torch.ones_like(ids), torch.zeros(n_targets).long(), positions, ids[0, positions + 1])
 
 
 IDS = [5, 17, 200, 31, 9, 88, 140, 7]
@@ -83,14 +78,7 @@ def test_several_targets_equal_one_at_a_time(mask: str) -> None:
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 def test_left_padding_changes_nothing(family: str, mask: str) -> None:
     model, batch = tiny_model(family), batch_of(IDS)
-    padding = torch.zeros(1, 3, dtype=torch.long)
-    padded = Batch(
-        torch.cat([padding, batch.token_ids], 1),
-        torch.cat([padding, batch.attention_mask], 1),
-        batch.rows,
-        batch.positions + 3,
-        batch.target_ids,
-    )
+    padded = left_padded(batch, 3)
     found = information(model, padded, mask=mask)
     assert (found[:, :3] == 0).all()
     torch.testing.assert_close(found[:, 3:], information(model, batch, mask=mask), rtol=1e-4, atol=1e-6)

@@ -1,7 +1,6 @@
 """Every registered method on every family: the promises that all of them make."""
 
 import copy
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -9,7 +8,6 @@ import torch
 from fakes.tiny_models import FAMILIES, tiny_lm
 
 import heat
-from heat.algorithms import lrp
 from heat.checks import check
 from heat.components.prefix import keeps_prefixes
 from heat.errors import ConfigError, PrecisionError, PromptTooLongError, UnknownMethodError
@@ -19,6 +17,8 @@ METHODS = list(heat.methods())
 WITHOUT_MODEL = ["constant", "lexical-overlap", "position", "random"]
 # Nothing was learned of the tiny models.
 NEEDED: dict[str, dict[str, Any]] = {"at2": {"weights": "uniform"}}
+# A text's targets are one span to these.
+TOGETHER = ["flashtrace"]
 FEWER = {
     **NEEDED,
     "gradient-shap": {"n_samples": 3},
@@ -34,26 +34,21 @@ FEWER = {
     "heat-windowed": {"window": 12, "tail": 6, "n_probes": 3},
     "heat-lr-win": {"window": 12, "tail": 6, "rank": 6},
 }
-COSTS = "test_costs_grow_with_the_work"
+# All that the others of a row do to a model its first does too, by the same functions: it runs on every family, they on
+# a few. A method that stands in no row, as a new one does, runs on every family.
+SAME_PASSES = {
+    "attention-rollout": ["attention-flow", "attention-last"],
+    "gradient-shap": ["smoothgrad"],
+    "heat": ["hessian-only", "kl-only", "no-gate", "transition-only", "uniform-transition"],
+    "heat-windowed": ["heat-lr-win"],
+    "integrated-gradients": ["gradient-norm", "input-x-gradient"],
+    "occlusion": ["kernel-shap", "lime", "shapley-sampling"],
+    "random": ["constant", "lexical-overlap", "position"],
+    "tdd-bidirectional": ["context-length-probing", "progressive-inference", "tdd-backward", "tdd-forward"],
+}
+FEW_FAMILIES = ["gpt2", "gptj", "llama"]  # fused projections, an attention of its own, grouped keys
 PROMPT = "The gate is made of iron. Answer:"
 LONGER = "Tom took a knife, and Ann had wood. The gate is made of iron. Answer:"
-
-
-@pytest.fixture(autouse=True)
-def skip_what_needs_lxt(request: pytest.FixtureRequest) -> None:
-    """AttnLRP runs in a process of its own, where its library is, on the families that library knows."""
-    asked = getattr(request.node, "callspec", None)
-    if asked is None or asked.params.get("method") != "attn-lrp" or request.node.originalname == COSTS:
-        return
-    family = asked.params.get("family", "llama")
-    if family not in lrp.FAMILIES:
-        pytest.skip(f"lxt has no rules for {family}")
-    if find_spec("lxt") is None:
-        pytest.skip("the extra `lrp` is not installed")
-
-
-def runnable(method: str) -> bool:
-    return method != "attn-lrp" or find_spec("lxt") is not None
 
 
 def options(method: str) -> dict[str, Any]:
@@ -102,9 +97,22 @@ def test_the_list_is_what_is_registered() -> None:
     assert list(heat.methods()) == METHODS
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_on_every_family(method: str, family: str) -> None:
+def families_of(method: str) -> list[str]:
+    return FEW_FAMILIES if any(method in others for others in SAME_PASSES.values()) else list(FAMILIES)
+
+
+def test_what_runs_on_few_families_is_registered_and_led_by_one_that_runs_on_all() -> None:
+    assert set(FEW_FAMILIES) <= set(FAMILIES)
+    for first, others in SAME_PASSES.items():
+        assert {first, *others} <= set(METHODS)
+        assert families_of(first) == list(FAMILIES)
+    assert families_of("a-new-method") == list(FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("method", "family"), [(method, family) for method in METHODS for family in families_of(method)]
+)
+def test_every_method_on_its_families(method: str, family: str) -> None:
     lm = lm_for(method, family)
     before = snapshot(lm.model)
     config = options(method)
@@ -131,7 +139,7 @@ def test_every_method_on_every_family(method: str, family: str) -> None:
             assert (attribution.scores >= 0).all()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in TOGETHER])
 def test_several_targets_equal_one_at_a_time(method: str) -> None:
     lm = lm_for(method, "llama")
     token_ids = list(range(10, 20))
@@ -153,7 +161,7 @@ def test_a_prompt_of_one_token(method: str) -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
-@pytest.mark.parametrize("method", [name for name in METHODS if name not in [*WITHOUT_MODEL, "attn-lrp"]])
+@pytest.mark.parametrize("method", [name for name in METHODS if name not in WITHOUT_MODEL])
 def test_the_model_is_untouched_when_something_breaks(
     method: str, family: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,7 +214,7 @@ def test_the_caller_s_random_state_is_left_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
-    for method in filter(runnable, METHODS):
+    for method in METHODS:
         heat.attribute(lm, PROMPT, " iron", method, **options(method))
     assert torch.equal(torch.rand(3), expected)
 

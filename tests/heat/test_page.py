@@ -3,12 +3,12 @@ import hashlib
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 import torch
 from fakes.attributions import made
+from fakes.html import ParsedPage
 from fakes.tiny_models import tiny_lm
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -29,41 +29,6 @@ from heat.show.colours import (
 from heat.show.page import page
 from heat.show.words import visible_lines
 
-VOID = {"meta", "input"}
-
-
-class Reader(HTMLParser):
-    """Every element with its attributes, and the text inside elements of a class or name."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.open: list[tuple[str, list[str]]] = []
-        self.inside: dict[str, str] = {}
-        self.feed(html)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        attributes = {name: value or "" for name, value in attrs}
-        self.elements.append((tag, attributes))
-        if tag not in VOID:
-            self.open.append((tag, attributes.get("class", "").split()))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop()[0] == tag
-
-    def handle_data(self, data: str) -> None:
-        for tag, classes in self.open:
-            for name in (tag, *(f".{each}" for each in classes)):
-                self.inside[name] = self.inside.get(name, "") + data
-
-    def structure(self) -> list[str]:
-        return [tag for tag, _ in self.elements]
-
-    def with_class(self, name: str) -> list[dict[str, str]]:
-        return [found for _, found in self.elements if name in found.get("class", "").split()]
-
 
 @pytest.fixture(scope="module")
 def attribution() -> heat.Attribution:
@@ -72,7 +37,7 @@ def attribution() -> heat.Attribution:
 
 
 def test_text_stands_as_it_is_with_its_lines(attribution: heat.Attribution) -> None:
-    found = Reader(page(attribution))
+    found = ParsedPage(page(attribution))
     assert found.inside[".map"] == attribution.text
     assert "iron, said" in found.inside["title"]
     assert "white-space: pre-wrap" in found.inside["style"]
@@ -80,7 +45,7 @@ def test_text_stands_as_it_is_with_its_lines(attribution: heat.Attribution) -> N
 
 def test_nothing_is_loaded_and_nothing_runs(attribution: heat.Attribution) -> None:
     html = page(attribution, "heat explain")
-    found = Reader(html)
+    found = ParsedPage(html)
     allowed = {
         "html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "bdi", "fieldset", "legend", "span",
         "input", "label", "div", "table", "tr", "th", "td", "code",
@@ -94,14 +59,14 @@ def test_nothing_is_loaded_and_nothing_runs(attribution: heat.Attribution) -> No
 
 
 def test_the_policy_allows_its_own_style_sheet_alone(attribution: heat.Attribution) -> None:
-    found = Reader(page(attribution))
+    found = ParsedPage(page(attribution))
     (policy,) = [a["content"] for _, a in found.elements if a.get("http-equiv") == "Content-Security-Policy"]
     digest = base64.b64encode(hashlib.sha256(found.inside["style"].encode()).digest()).decode()
     assert policy == (f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'")
 
 
 def test_every_view_and_every_target_can_be_chosen(attribution: heat.Attribution) -> None:
-    found = Reader(page(attribution))
+    found = ParsedPage(page(attribution))
     inputs = [a for tag, a in found.elements if tag == "input"]
     views = [a["id"] for a in inputs if a["name"] == "view"]
     choices = [a["id"] for a in inputs if a["name"] == "choice"]
@@ -126,14 +91,14 @@ def test_colours_say_the_numbers() -> None:
     assert "#w0{--c0v0:1.00;--c0v1:1.00;--c1v0:1.00;--c1v1:1.00;--c2v0:1.00;--c2v1:1.00}" in html
     assert "#w1{--c0v0:-0.25;--c0v1:0.25;--c1v0:-0.50;--c1v1:0.50}" in html
     assert "#w2{--c0v0:1.00;--c0v1:1.00;--c2v0:1.00;--c2v1:1.00}" in html
-    found = Reader(html)
+    found = ParsedPage(html)
     assert [word["title"] for word in found.with_class("w")][1] == "on\nscore -1\npart 1\ntokens: t1"
     assert "orange speaks for the answer, blue against" in found.inside[".key"]
     assert [word["class"] for word in found.with_class("w")] == ["w", "w", "w a a1", "w a a2"]
 
 
 def test_one_target_without_components_needs_no_choice() -> None:
-    found = Reader(page(made("go on", [(0, 2), (2, 5)], [[1.0, 0.0]])))
+    found = ParsedPage(page(made("go on", [(0, 2), (2, 5)], [[1.0, 0.0]])))
     assert "input" not in found.structure()
     assert "the more orange, the higher" in found.inside[".key"]
 
@@ -143,17 +108,21 @@ def test_the_style_sheet_asks_for_buttons_that_are_there(n_targets: int, parts: 
     scores = torch.tensor([[1.0, 0.0, 0.0]] * n_targets)
     components = {f"part {i}": scores for i in range(parts)}
     html = page(made("go on now", [(0, 2), (2, 5), (5, 9)], scores.tolist(), n_targets, components))
-    found = Reader(html)
+    found = ParsedPage(html)
     asked = set(re.findall(r":has\(#(\w+):checked\)", found.inside["style"]))
     assert asked == {attributes["id"] for tag, attributes in found.elements if tag == "input"}
 
 
 def test_ids_without_text_have_a_page() -> None:
-    assert Reader(page(heat.attribute(tiny_lm("llama"), [50, 60, 70], [80], "random"))).inside[".map"].split()
+    assert (
+        ParsedPage(page(heat.attribute(tiny_lm("llama"), [50, 60, 70], [80], "random")))
+        .inside[".map"]
+        .split()
+    )
 
 
 def test_says_how_to_make_it_again(attribution: heat.Attribution) -> None:
-    made_by = Reader(page(attribution, "heat explain 'a <b>' --html x.html")).inside[".made"]
+    made_by = ParsedPage(page(attribution, "heat explain 'a <b>' --html x.html")).inside[".made"]
     for part in ("heat explain 'a <b>'", '"n_probes": 2', "tiny llama, revision random, float32", "torch "):
         assert part in made_by
     assert page(attribution, "same") == page(attribution, "same")
@@ -167,7 +136,7 @@ def test_text_never_becomes_structure(prompt: str, target: str, model: str) -> N
     whole = prompt + target
     spans = [(0, len(prompt)), (len(prompt), len(whole))]
     attribution = made(whole, spans, [[1.0, 0.0]], components={model or "x": torch.ones(1, 2)}, model=model)
-    found = Reader(page(attribution, whole))
+    found = ParsedPage(page(attribution, whole))
     assert found.inside[".map"] == visible_lines(whole)
     assert visible_lines(whole) in found.inside["code"]
     words = len(found.with_class("w"))
@@ -177,7 +146,7 @@ def test_text_never_becomes_structure(prompt: str, target: str, model: str) -> N
         plain + " z", [(0, len(plain)), (len(plain), len(plain) + 2)], [[1.0, 0.0]],
         components={"x": torch.ones(1, 2)},
     )  # fmt: skip
-    assert (Reader(page(twin)).structure(), rows) == (found.structure(), found.structure().count("tr"))
+    assert (ParsedPage(page(twin)).structure(), rows) == (found.structure(), found.structure().count("tr"))
 
 
 @pytest.mark.parametrize(
@@ -186,7 +155,7 @@ def test_text_never_becomes_structure(prompt: str, target: str, model: str) -> N
 )
 def test_hostile_text_stays_text(text: str) -> None:
     attribution = made(f"{text} yes", [(0, len(text)), (len(text), len(text) + 4)], [[1.0, 0.0]], model=text)
-    found = Reader(page(attribution, text))
+    found = ParsedPage(page(attribution, text))
     assert found.inside[".map"] == f"{text} yes"
     assert not {"script", "b"} & set(found.structure())
     assert not any("onmouseover" in a for _, a in found.elements)
@@ -247,6 +216,6 @@ def test_a_browser_colours_words_as_chosen(tmp_path: Path) -> None:
 
 
 def test_style_holds_no_text_of_the_attribution(attribution: heat.Attribution) -> None:
-    rules = re.findall(r"^#w.*$", Reader(page(attribution)).inside["style"], re.MULTILINE)
+    rules = re.findall(r"^#w.*$", ParsedPage(page(attribution)).inside["style"], re.MULTILINE)
     assert rules
     assert all(re.fullmatch(r"#w\d+\{(--c\d+v\d+:-?\d\.\d\d;?)+\}", rule) for rule in rules)

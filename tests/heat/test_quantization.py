@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("method", ["heat", "gradient-norm", "occlusion"])
+@pytest.mark.parametrize("method", ["heat", "gradient-norm", "occlusion", "attn-lrp", "cp-lrp"])
 def test_4_bits_are_explained_as_what_they_stand_for(folder: Path, method: str) -> None:
     squeezed = heat.load(folder, dtype="float32", quantization="4bit", device="cpu")
     plain = heat.load(folder, dtype="float32")

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fakes.tiny_models import tiny_lm, tiny_model, tiny_tokenizer
+from fakes.tiny_models import next_log_probs, tiny_lm, tiny_model, tiny_tokenizer
 from sklearn.linear_model import Lasso
 from torch import Tensor
 from transformers import RobertaConfig, RobertaForMaskedLM
@@ -22,11 +22,6 @@ from heat.sources import sources_of
 
 BOS, TARGET, FOIL = 1, 140, 33
 IDS = [BOS, 5, 17, 200, 31, 9, 88]
-
-
-def says(lm: heat.LanguageModel, ids: list[int]) -> Tensor:
-    with torch.no_grad():
-        return lm.model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
 
 
 def generator(ids: list[int], target: int = TARGET, seed: int = 0) -> torch.Generator:
@@ -48,7 +43,7 @@ def test_context_cite_equals_a_lasso_on_explicit_deletions(family: str, foil: bo
     outcomes = []
     for mask in masks.tolist():
         ids = [BOS] + [token for token, left in zip(IDS[1:], mask, strict=True) if left]
-        said = says(lm, ids)
+        said = next_log_probs(lm, ids)
         probability = said[TARGET].double().exp()
         outcomes.append(float(said[TARGET] - said[FOIL] if foil else (probability / (1 - probability)).log()))
     v = masks.double().numpy()
@@ -134,7 +129,7 @@ def one_step_at_a_time(
     """ReAGent with even replacements and three probes, as the algorithm is written."""
 
     def probability(text: list[int]) -> float:
-        said = says(lm, text).double()
+        said = next_log_probs(lm, text).double()
         return float(said[[TARGET, FOIL]].softmax(-1)[0] if foil else said[TARGET].exp())
 
     draws = generator(ids)
@@ -159,7 +154,7 @@ def one_step_at_a_time(
                 token if i in top or token == BOS else int(rest[probe, i] * 320)
                 for i, token in enumerate(ids)
             ]
-            ended[probe] = TARGET in says(lm, alone).topk(top_k).indices.tolist()
+            ended[probe] = TARGET in next_log_probs(lm, alone).topk(top_k).indices.tolist()
     used = [probe for probe in range(3) if ended[probe] or not any(ended)]
     return logits[used].softmax(-1).mean(0), sum(ended)
 
@@ -235,8 +230,8 @@ def test_a_draw_that_leaves_nothing_keeps_the_last_source(monkeypatch: pytest.Mo
 def test_the_token_that_makes_the_answer_wins(method: str) -> None:
     lm, needle = needle_lm()
     ids = [BOS, 20, 21, 22, needle, 23, 24, 25, 26, 27]
-    assert float(says(lm, ids)[TARGET]) > -0.2
-    assert float(says(lm, [30 if token == needle else token for token in ids])[TARGET]) < -4
+    assert float(next_log_probs(lm, ids)[TARGET]) > -0.2
+    assert float(next_log_probs(lm, [30 if token == needle else token for token in ids])[TARGET]) < -4
     options = {"top_n": 1, "sampler": "uniform"} if method == "reagent" else {}
     for seed in range(5):
         scores = heat.attribute(lm, ids, [TARGET], method, seed=seed, **options).scores[0, :-1]
@@ -251,7 +246,7 @@ def test_replacements_come_from_the_model_itself() -> None:
         torch.rand(20_000, len(IDS), generator=torch.Generator().manual_seed(0))
     )
     for place in range(1, len(IDS)):
-        said = says(lm, IDS[:place]).exp()
+        said = next_log_probs(lm, IDS[:place]).exp()
         top = said.topk(256)
         frequency = torch.bincount(drawn[:, place], minlength=320) / len(drawn)
         # The 256 most probable, among themselves; a share of 20,000 draws is within 0.015 of its probability.

@@ -1,42 +1,18 @@
 """An attribution in a notebook: escaped, readable on any paper, text where there is no HTML."""
 
 import re
-from html.parser import HTMLParser
 
 import torch
 from fakes.attributions import made
+from fakes.html import ParsedPage
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-
-class Reader(HTMLParser):
-    """Elements and text; unbalanced ones fail."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: list[tuple[str, dict[str, str]]] = []
-        self.open: list[str] = []
-        self.text = ""
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
 
 ONE = made("tin is cheap tin", [(0, 3), (4, 6), (7, 12), (13, 16)], [[2.0, 0.0, -1.0, 0.0]])
 
 
 def test_words_are_coloured_by_their_share() -> None:
-    page = Reader(ONE.show()._repr_html_())
+    page = ParsedPage(ONE.show()._repr_html_())
     spans = [attributes for tag, attributes in page.elements if tag == "span"]
     assert [each["title"] for each in spans] == ["tin: 2", "is: 0", "cheap: -1"]
     assert spans[0]["style"].startswith("background: rgba(235, 110, 20, 0.60)")
@@ -49,7 +25,7 @@ def test_words_are_coloured_by_their_share() -> None:
 def test_it_sets_neither_paper_nor_ink_and_has_no_script() -> None:
     html = ONE.show()._repr_html_()
     assert not re.search(r"(?<!-)\bcolor:", html)
-    assert not {"script", "style", "link", "img"} & {tag for tag, _ in Reader(html).elements}
+    assert not {"script", "style", "link", "img"} & {tag for tag, _ in ParsedPage(html).elements}
 
 
 def test_the_text_is_what_the_terminal_shows() -> None:
@@ -66,7 +42,7 @@ def test_top_and_components_are_listed() -> None:
     one = made(
         "tin is cheap tin", [(0, 3), (4, 6), (7, 12), (13, 16)], [[2.0, 0.0, -1.0, 0.0]], components=parts
     )
-    page = Reader(one.show(top=1)._repr_html_())
+    page = ParsedPage(one.show(top=1)._repr_html_())
     assert [tag for tag, _ in page.elements].count("tr") == 2
     assert "curvature" in page.text
 
@@ -87,7 +63,7 @@ def test_any_text_is_inert(text: str) -> None:
     prompt = f"<script>alert('x')</script> \" ' & {text} y"
     one = made(prompt, [(0, len(prompt) - 2), (len(prompt) - 1, len(prompt))], [[1.0, 0.0]], model="<b>m</b>")
     html = one.show()._repr_html_()
-    page = Reader(html)
+    page = ParsedPage(html)
     assert {tag for tag, _ in page.elements} <= {
         "div", "span", "p", "small", "b", "bdi", "table", "thead", "tbody", "tr", "th", "td",
     }  # fmt: skip

@@ -5,7 +5,7 @@ from math import comb, factorial
 
 import pytest
 import torch
-from fakes.tiny_models import tiny_lm
+from fakes.tiny_models import next_log_probs, tiny_lm
 from torch import Tensor
 
 import heat
@@ -20,14 +20,8 @@ def lm(request: pytest.FixtureRequest) -> heat.LanguageModel:
     return tiny_lm(str(request.param))
 
 
-def says(lm: heat.LanguageModel, ids: list[int]) -> Tensor:
-    """Next-token log-probabilities behind some ids, [V]."""
-    with torch.no_grad():
-        return lm.model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
-
-
 def prefers(lm: heat.LanguageModel, ids: list[int], foil: bool) -> float:
-    said = says(lm, ids)
+    said = next_log_probs(lm, ids)
     if foil:
         return float(said[[TARGET, FOIL]].softmax(-1) @ torch.tensor([1.0, -1.0]))
     return float(said[TARGET].exp())
@@ -95,7 +89,7 @@ def test_tdd_bidirectional_is_the_mean(lm: heat.LanguageModel) -> None:
 def test_progressive_inference(lm: heat.LanguageModel) -> None:
     expected = forward_truth(lm, IDS, False)
     assert found(lm, "progressive-inference", IDS) == pytest.approx(expected, abs=1e-5)
-    said = [says(lm, IDS[: end + 1]).exp() for end in range(len(IDS))]
+    said = [next_log_probs(lm, IDS[: end + 1]).exp() for end in range(len(IDS))]
     contrast = differences([float(each[TARGET] - each[FOIL]) for each in said])
     assert found(lm, "progressive-inference", IDS, foil=True) == pytest.approx(contrast, abs=1e-5)
 
@@ -103,21 +97,23 @@ def test_progressive_inference(lm: heat.LanguageModel) -> None:
 @pytest.mark.parametrize("kept", [0, 1])
 def test_context_length_probing(lm: heat.LanguageModel, kept: int) -> None:
     ids = [BOS] * kept + IDS
-    whole = says(lm, ids)
+    whole = next_log_probs(lm, ids)
 
     def divergence(other: Tensor) -> float:
         return float((whole.exp() * (whole - other)).sum())
 
     uniform = divergence(torch.full_like(whole, 1 / len(whole)).log())
-    alone = divergence(says(lm, ids[:kept])) if kept else uniform
-    grown = [divergence(says(lm, ids[:kept] + ids[-length:])) for length in range(1, len(IDS) + 1)]
+    alone = divergence(next_log_probs(lm, ids[:kept])) if kept else uniform
+    grown = [divergence(next_log_probs(lm, ids[:kept] + ids[-length:])) for length in range(1, len(IDS) + 1)]
     expected = [uniform - alone] * kept + [-step for step in differences(grown, alone)][::-1]
     assert found(lm, "context-length-probing", ids) == pytest.approx(expected, abs=1e-4)
     assert sum(expected) == pytest.approx(uniform, abs=1e-4)
 
 
 def test_context_length_probing_with_a_foil_knows_two_outcomes(lm: heat.LanguageModel) -> None:
-    outcomes = [says(lm, IDS[-length:])[[TARGET, FOIL]].softmax(-1) for length in range(1, len(IDS) + 1)]
+    outcomes = [
+        next_log_probs(lm, IDS[-length:])[[TARGET, FOIL]].softmax(-1) for length in range(1, len(IDS) + 1)
+    ]
     whole = outcomes[-1]
     grown = [float((whole * (whole / other).log()).sum()) for other in outcomes]
     before = float((whole * (whole / 0.5).log()).sum())

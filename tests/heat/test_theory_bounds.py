@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from fakes.batches import batch_of
+from fakes.hessians import explicit_hessian
 from fakes.tiny_models import tiny_lm, tiny_model
 from torch import Tensor
 
@@ -27,18 +29,13 @@ def model() -> torch.nn.Module:
 
 @pytest.fixture(scope="module")
 def batch() -> Batch:
-    ids = torch.tensor([[5, 17, 230, 41]])
-    return Batch(ids, torch.ones_like(ids), torch.tensor([0]), torch.tensor([N - 1]), ids[0, -1:])
+    return batch_of([5, 17, 230, 41])
 
 
 @pytest.fixture(scope="module")
 def hessian(model: torch.nn.Module, batch: Batch) -> Tensor:
-    """H of the context, [N·d, N·d], by torch itself."""
-    with eager_attention(model):
-        found = torch.autograd.functional.hessian(
-            lambda point: explained(model, batch, point).sum(), embed(model, batch)
-        )
-    return found[0, :N, :, 0, :N].reshape(SIZE, SIZE)
+    """H of the context, [N·d, N·d]."""
+    return explicit_hessian(model, batch)[:N, :, :N].reshape(SIZE, SIZE)
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from fakes.batches import left_padded, random_batch
 from fakes.tiny_models import FAMILIES, tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -21,9 +22,7 @@ PROJECTIONS = ("o_proj", "out_proj", "c_proj", "dense")
 
 
 def one_text(n_tokens: int = 10, seed: int = 0) -> Batch:
-    token_ids = torch.randint(3, 320, (1, n_tokens), generator=torch.Generator().manual_seed(seed))
-    last = torch.tensor([n_tokens - 2])
-    return Batch(token_ids, torch.ones_like(token_ids), torch.tensor([0]), last, token_ids[0, -1:])
+    return random_batch(n_tokens, seed=seed)
 
 
 def dense_attentions(family: str, batch: Batch) -> tuple[torch.nn.Module, tuple[Tensor, ...], Tensor]:
@@ -298,14 +297,7 @@ def test_one_token_keeps_everything() -> None:
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 def test_left_padding_changes_nothing(family: str, kind: str) -> None:
     model, batch = tiny_model(family), one_text()
-    padding = torch.zeros(1, 3, dtype=torch.long)
-    padded = Batch(
-        torch.cat([padding, batch.token_ids], 1),
-        torch.cat([padding, batch.attention_mask], 1),
-        batch.rows,
-        batch.positions + 3,
-        batch.target_ids,
-    )
+    padded = left_padded(batch, 3)
     found = transition(model, padded, kind=kind)
     assert (found[:, :3] == 0).all()
     torch.testing.assert_close(found[:, 3:], transition(model, batch, kind=kind), atol=1e-6, rtol=1e-4)

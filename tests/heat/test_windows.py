@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from fakes.batches import batch_of
 from fakes.tiny_models import CONTEXT_LENGTH, tiny_lm
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,16 +16,14 @@ from heat.components.windows import windows_of
 from heat.errors import PromptTooLongError
 
 
-def batch_of(n_context: int, n_padding: int = 0) -> Batch:
-    ids = torch.arange(n_padding + n_context + 1)[None]
-    mask = torch.ones_like(ids)
-    mask[0, :n_padding] = 0
-    return Batch(ids, mask, torch.tensor([0]), torch.tensor([n_padding + n_context - 1]), ids[0, -1:])
+def counted_batch(n_context: int, n_padding: int = 0) -> Batch:
+    """Tokens named by their place."""
+    return batch_of(range(n_padding, n_padding + n_context + 1), n_padding=n_padding)
 
 
 def test_windows_by_hand() -> None:
     # Eight tokens, the last two in every window; before them windows of four that move by two; 8 is the target.
-    windows = windows_of(batch_of(8), 0, size=4, tail=2, first=False)
+    windows = windows_of(counted_batch(8), 0, size=4, tail=2, first=False)
     assert windows.columns.tolist() == [[0, 1, 2, 3, 6, 7, 8], [2, 3, 4, 5, 6, 7, 8]]
     assert windows.batch.positions.tolist() == [5, 5]
     # Tokens 2 and 3 are in both windows, and so is the tail: their means.
@@ -34,25 +33,25 @@ def test_windows_by_hand() -> None:
 
 def test_each_window_lies_half_over_the_next() -> None:
     # Before a tail of two, nine tokens: windows of four begin two apart, and the last ends with the ninth.
-    windows = windows_of(batch_of(11), 0, size=4, tail=2, first=False)
+    windows = windows_of(counted_batch(11), 0, size=4, tail=2, first=False)
     begins = [columns[0] for columns in windows.columns.tolist()]
     assert begins == [0, 2, 4, 5]
     assert [columns[3] for columns in windows.columns.tolist()] == [3, 5, 7, 8]
     # An odd size moves by the lesser half, and a single window needs no other.
-    odd = windows_of(batch_of(11), 0, size=5, tail=2, first=True)
+    odd = windows_of(counted_batch(11), 0, size=5, tail=2, first=True)
     assert [columns[:6] for columns in odd.columns.tolist()] == [
         [0, 1, 2, 3, 4, 5],
         [0, 3, 4, 5, 6, 7],
         [0, 4, 5, 6, 7, 8],
     ]
-    assert len(windows_of(batch_of(11), 0, size=9, tail=2, first=False).columns) == 1
+    assert len(windows_of(counted_batch(11), 0, size=9, tail=2, first=False).columns) == 1
 
 
 @given(st.integers(1, 60), st.integers(2, 20), st.integers(1, 10), st.booleans(), st.integers(0, 5))
 def test_every_token_is_in_a_window_and_the_tail_in_all(
     n: int, size: int, tail: int, first: bool, padding: int
 ) -> None:
-    windows = windows_of(batch_of(n, padding), 0, size=size, tail=tail, first=first)
+    windows = windows_of(counted_batch(n, padding), 0, size=size, tail=tail, first=first)
     assert set(windows.columns.flatten().tolist()) == set(range(padding, padding + n + 1))
     for columns in windows.columns.tolist():
         assert columns == sorted(set(columns))
