@@ -23,6 +23,7 @@ FEWER = {
     **NEEDED,
     "gradient-shap": {"n_samples": 3},
     "integrated-gradients": {"n_steps": 6},
+    "integrated-gradients-norm": {"n_steps": 6},
     "progressive-inference-multi": {"n_copies": 3},
     "reagent": {"max_steps": 8},
     "kernel-shap": {"n_samples": 64},
