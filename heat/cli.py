@@ -1,4 +1,4 @@
-"""The command `heat`: explain one answer, list the methods, unpack a model file."""
+"""The command `heat`: explain one answer, list the methods, learn for one of them, unpack a model file."""
 
 import json
 import shlex
@@ -12,6 +12,7 @@ import typer
 from heat.bundles import OnceCommand, bundled
 from heat.console import run
 from heat.errors import ConfigError
+from heat.fitting.cli import app as fitting
 from heat.options import JsonOption, MethodOptions, ModelOptions, OutputOptions, PromptOptions
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(fitting, name="fit")
 
 
 @app.command(
