@@ -1,6 +1,7 @@
 """HEAT against the naive procedure and against integrated gradients, as ratios in one run.
 
     python benchmarks/speed.py
+    python benchmarks/speed.py --model models/smollm2 --tokens 80
     python benchmarks/speed.py --device cuda --shape 3b --dtype bfloat16
 
 The naive procedure is written here as the method's public release does it: one gradient with its graph, then n·m
@@ -37,7 +38,8 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def main(
-    shape: Annotated[str, typer.Option(help=f"Model: {', '.join(SHAPES)}.")] = "gpt2-small",
+    shape: Annotated[str, typer.Option(help=f"Random weights: {', '.join(SHAPES)}.")] = "gpt2-small",
+    path: Annotated[str | None, typer.Option("--model", help="A model's folder in place of a shape.")] = None,
     tokens: Annotated[int, typer.Option(min=2, help="Length of the prompt.")] = 96,
     prefix_tokens: Annotated[int, typer.Option(min=2, help="Length for the prefix cache's row.")] = 256,
     probes: Annotated[int, typer.Option(min=1, help="m, number of probes.")] = 10,
@@ -64,11 +66,15 @@ def main(
     from heat.internals.forward import embed, target_log_probs
     from heat.internals.state import eager_attention, frozen
 
-    family, options = SHAPES[shape]
-    torch.manual_seed(0)
-    config = CONFIG_MAPPING[family](**options)
-    model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype)).to(device).eval()
-    lm = heat.LanguageModel(model, None, name=shape, revision="random")
+    if path is None:
+        family, options = SHAPES[shape]
+        torch.manual_seed(0)
+        config = CONFIG_MAPPING[family](**options)
+        model = AutoModelForCausalLM.from_config(config, dtype=getattr(torch, dtype)).to(device).eval()
+        lm = heat.LanguageModel(model, None, name=shape, revision="random")
+    else:
+        lm = heat.load(path, dtype=dtype, device=device)
+        model, config = lm.model, lm.model.config
 
     def text(n: int) -> Batch:
         ids = torch.randint(3, config.vocab_size, (1, n + 1), generator=torch.Generator().manual_seed(1))
@@ -108,6 +114,10 @@ def main(
                 divergences.append(float((p.exp() * (p - q)).sum()))
         return divergences
 
+    def forward_pass() -> float:
+        with frozen(model), torch.no_grad():
+            return float(target_log_probs(model, batch, embed(model, batch)).sum())
+
     def attribute(method: str, **options: Any) -> Any:
         return heat.attribute(lm, prompt, target, method, batch_tokens=batch_tokens, **options)
 
@@ -132,7 +142,16 @@ def main(
         ),
         "transition": lambda: transition(model, batch),
         "information": lambda: information(model, batch, batch_tokens=batch_tokens),
+        "information, products in bfloat16 where fast": lambda: information(
+            model, batch, precision="auto", batch_tokens=batch_tokens
+        ),
+        "forward pass": lambda: forward_pass(),
         "heat": lambda: attribute("heat", **heat_options),
+        "heat, precision auto": lambda: attribute("heat", precision="auto", **heat_options),
+        "heat-first-order": lambda: attribute("heat-first-order"),
+        "heat-fisher": lambda: attribute("heat-fisher", **heat_options),
+        "attn-lrp": lambda: attribute("attn-lrp"),
+        "relevance": lambda: attribute("relevance"),
         "integrated gradients, 50 steps": lambda: attribute("integrated-gradients"),
         "information, longer": lambda: information(model, longer, batch_tokens=batch_tokens),
         "information, longer, no prefix cache": lambda: information(
@@ -171,6 +190,17 @@ def main(
         if {"naive masked passes", "transition"} <= set(median):
             naive = naive_curvature + median["naive masked passes"] + median["transition"]
     ratio("naive / heat (asked: 40 or more)", naive, "heat")
+    ratio("naive / heat, precision auto (asked: 65 or more)", naive, "heat, precision auto")
+    ratio("naive / heat-first-order (asked: 500 or more)", naive, "heat-first-order")
+    ratio("naive / heat-fisher (asked: 150 or more)", naive, "heat-fisher")
+    ratio(
+        "heat-first-order / forward pass (asked: 4 or less)", median.get("heat-first-order"), "forward pass"
+    )
+    ratio(
+        "heat-fisher / integrated gradients (asked: 0.15 or less)",
+        median.get("heat-fisher"),
+        "integrated gradients, 50 steps",
+    )
     ratio("naive curvature / block curvature (asked: 2 or more)", naive_curvature, "block curvature")
     ratio(
         "heat / integrated gradients (asked: 1 or less)",
@@ -197,7 +227,7 @@ def main(
                 ((exact[:checked].cpu() - sizes).abs() / sizes.max()).max()
             )
     about = {
-        "shape": shape,
+        "shape": path or shape,
         "tokens": tokens,
         "probes": probes,
         "naive_products_timed": n_products,

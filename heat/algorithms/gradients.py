@@ -61,7 +61,7 @@ class IntegratedGradientsMethod(Method):
                 internal_batch_size=rows_within(batch_tokens, embeddings.shape[1]),
                 **arguments,
             )
-            return result.sum(-1)
+            return self.over_embedding(result)
 
         return Scores(
             _by_parts(lm, batch, rows_within(batch_tokens, self.n_steps * batch.token_ids.shape[1]), explain)
@@ -70,6 +70,25 @@ class IntegratedGradientsMethod(Method):
     @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         return {"gradients": 2.0 * self.n_steps * n_targets}
+
+    def over_embedding(self, products: Tensor) -> Tensor:
+        """A token's score from what each of its embedding's entries gets, [R, T, d] to [R, T]."""
+        return products.sum(-1)
+
+
+@register("integrated-gradients-norm")
+@dataclass(frozen=True)
+class IntegratedGradientsNorm(IntegratedGradientsMethod):
+    """Integrated gradients of the target's log-probability, their L2 norm over the embedding."""
+
+    summary = "L2 norm of the gradients summed on the straight path from a baseline"
+    source = "Sundararajan et al. 2017, eq. 1 (captum); norm as in inseq"
+    signed = False
+    completeness = False
+
+    @override
+    def over_embedding(self, products: Tensor) -> Tensor:
+        return _norm(products)
 
 
 @register("input-x-gradient")
@@ -87,14 +106,31 @@ class InputXGradientMethod(Method):
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
         def explain(part: Batch, embeddings: Tensor, arguments: dict[str, Any]) -> Tensor:
-            result: Tensor = InputXGradient(_forward(lm)).attribute(embeddings, **arguments)
-            return result.sum(-1)
+            return self.over_embedding(InputXGradient(_forward(lm)).attribute(embeddings, **arguments))
 
         return Scores(_by_parts(lm, batch, rows_within(batch_tokens, batch.token_ids.shape[1]), explain))
 
     @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         return {"gradients": 2.0 * n_targets}
+
+    def over_embedding(self, products: Tensor) -> Tensor:
+        """A token's score from what each of its embedding's entries gets, [R, T, d] to [R, T]."""
+        return products.sum(-1)
+
+
+@register("input-x-gradient-norm")
+@dataclass(frozen=True)
+class InputXGradientNorm(InputXGradientMethod):
+    """Embedding times gradient of the target's log-probability, its L2 norm over the embedding."""
+
+    summary = "L2 norm of embedding times gradient"
+    source = "Shrikumar et al. 2016 (captum); norm as in inseq"
+    signed = False
+
+    @override
+    def over_embedding(self, products: Tensor) -> Tensor:
+        return _norm(products)
 
 
 @register("gradient-norm")
@@ -111,9 +147,7 @@ class GradientNorm(Method):
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
         def explain(part: Batch, embeddings: Tensor, arguments: dict[str, Any]) -> Tensor:
-            result: Tensor = Saliency(_forward(lm)).attribute(embeddings, abs=False, **arguments)
-            norms: Tensor = torch.linalg.vector_norm(at_least_float32(result), dim=-1)
-            return norms
+            return _norm(Saliency(_forward(lm)).attribute(embeddings, abs=False, **arguments))
 
         return Scores(_by_parts(lm, batch, rows_within(batch_tokens, batch.token_ids.shape[1]), explain))
 
@@ -268,14 +302,19 @@ class SmoothGrad(Method):
                 stdevs=self.noise * text.rms,
                 abs=False,
             )
-            norms: Tensor = torch.linalg.vector_norm(result[0], dim=-1)
-            return norms
+            return _norm(result[0])
 
         return Scores(one_by_one(lm, batch, explain, seed=seed, batch_tokens=batch_tokens))
 
     @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         return {"gradients": 2.0 * self.n_samples * n_targets}
+
+
+def _norm(products: Tensor) -> Tensor:
+    """L2 norm over the embedding, at least float32."""
+    norms: Tensor = torch.linalg.vector_norm(at_least_float32(products), dim=-1)
+    return norms
 
 
 def _shares(total: int, at_once: int) -> list[int]:

@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
+from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.internals.forward import at_least_float32, explained_values, logits_at_targets, token_vectors
 from heat.internals.lrp import Rules, relevance_rules
-from heat.internals.memory import in_parts
+from heat.internals.memory import by_sequences
 from heat.internals.state import frozen
 
 
@@ -27,17 +27,12 @@ def relevance(
     Returns:
         [R, T], signed; float32 (float64 for a float64 model).
     """
-    sequences = torch.arange(len(batch.token_ids), device=batch.token_ids.device)
-    result = torch.zeros(batch.context.shape)
+    return by_sequences(batch, batch_tokens, lambda part: _of_part(model, part, rules))
 
-    def work(rows: Tensor) -> tuple[Tensor, Tensor]:
-        part, targets = batch.of_rows(rows)
-        return targets, _of_part(model, part, rules)
 
-    for targets, scores in in_parts(sequences, rows_within(batch_tokens, batch.token_ids.shape[1]), work):
-        result = result.to(scores)
-        result[targets] = scores
-    return result
+def relevance_flow(model: PreTrainedModel, batch: Batch) -> Tensor:
+    """AttnLRP's scores as a transition before its positive part is divided by its sum, [R, T]."""
+    return _of_part(model, batch, "attn")
 
 
 def _of_part(model: PreTrainedModel, batch: Batch, rules: Rules) -> Tensor:

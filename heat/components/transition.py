@@ -15,6 +15,7 @@ from heat.components.alti_logit import alti_logit_flow
 from heat.components.component import Component
 from heat.components.graph import Graph, GraphPart
 from heat.components.ifr import direct_cost, direct_flow, head_cost, ifr_flow
+from heat.components.relevance import relevance_flow
 from heat.cost.terms import Workload, held_bytes, transition_terms
 from heat.errors import UnsupportedModelError
 from heat.internals.attention import BlockAttention, capture_attention
@@ -22,7 +23,7 @@ from heat.internals.forward import at_least_float32, token_vectors
 from heat.internals.memory import by_sequences
 from heat.internals.state import frozen
 
-Kind = Literal["value", "gradient", "uniform", "alti", "ifr", "ifr-direct", "alti-logit"]
+Kind = Literal["value", "gradient", "uniform", "alti", "ifr", "ifr-direct", "alti-logit", "attn-lrp"]
 Residual = Literal["full", "half", "without-self", "relevance"]
 
 # Contributions of the blocks' attention, from one pass without gradients, with what their matrices cost beside it.
@@ -56,6 +57,8 @@ def transition(
     `gradient` (Chefer et al. 2021, eq. 5-6): the same walk with Ā' = mean_h (A ⊙ ∂g/∂A)⁺ and ρ ← ρ + ρĀ'.
     `alti`, `ifr`, `ifr-direct`, `alti-logit` (its positive part): see the files of these names in `heat.components`.
     `uniform`: 1/n for every context token (ablation).
+
+    `attn-lrp` (ours as a transition): the positive part of AttnLRP's relevance, always through all blocks.
 
     A vector walks down through matrices that are made some queries at a time: O(L·n²) time, and memory linear in n
     where the model's attention is fused.
@@ -125,6 +128,8 @@ class Transition(Component):
     def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
         if self.kind in _CONTRIBUTIONS:
             return 1.0 + _CONTRIBUTIONS[self.kind][1](n_tokens)
+        if self.kind == "attn-lrp":
+            return 1.0 + n_targets
         if self.kind != "gradient":
             return 1.0 if self.kind == "value" else 0.0
         # One forward for all targets of a text, and a backward for each, which ends at the lowest block taken.
@@ -161,6 +166,8 @@ def flow(
         if kind in _CONTRIBUTIONS:
             with frozen(model), torch.no_grad():
                 return _CONTRIBUTIONS[kind][0](model, part, layers)
+        if kind == "attn-lrp":
+            return relevance_flow(model, part)
         return (_value_flow if kind == "value" else _gradient_flow)(model, part, residual, layers)
 
     return by_sequences(batch, batch_tokens, walk)

@@ -379,6 +379,15 @@ def test_nothing_stays_behind(error: type[BaseException]) -> None:
     assert not torch.allclose(scores, before, atol=1e-3)
 
 
+@pytest.mark.parametrize("foil", [None, [FOIL]])
+def test_the_positive_part_is_a_transition(foil: list[int] | None) -> None:
+    lm = tiny_lm("llama")
+    targets = [TARGET] if foil else [TARGET, FOIL]
+    scores = heat.attribute(lm, IDS, targets, "attn-lrp", foil=foil).scores.clamp_min(0)
+    gate = heat.attribute(lm, IDS, targets, "transition-only", transition="attn-lrp", foil=foil).scores
+    torch.testing.assert_close(gate, scores / scores.sum(-1, keepdim=True))
+
+
 @pytest.mark.skipif(find_spec("lxt") is None, reason="lxt is not installed (pip install --no-deps lxt)")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("family", ["llama", "gpt2", "qwen2", "qwen3"])

@@ -12,7 +12,7 @@ from evaluate.reproduce.models import MAX_GPUS, METHOD, plan_poster_model
 from evaluate.reproduce.poster import BEST_BASELINE, SLOWEST_BASELINE, Above, Faster, load_models, load_poster
 from heat.cost.shape import load_config, shape_of
 
-POSTER = Path(__file__).resolve().parents[3] / "shared" / "poster.md"
+POSTER = Path(__file__).resolve().parents[4] / "shared" / "poster.md"
 
 
 def test_sections_four_to_nine_are_there_in_order() -> None:

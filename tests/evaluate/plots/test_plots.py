@@ -162,7 +162,7 @@ def test_settings_of_matplotlib_are_left_alone_and_pyplot_is_not_loaded() -> Non
         "as_png(figure); assert [matplotlib.rcParams[name] for name in names] == before\n"
         "assert 'matplotlib.pyplot' not in sys.modules"
     )
-    checkout = Path(__file__).resolve().parents[2]
+    checkout = Path(__file__).resolve().parents[3]
     subprocess.run([sys.executable, "-c", code], cwd=checkout, check=True)
 
 

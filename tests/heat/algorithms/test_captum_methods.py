@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from captum.attr import InputXGradient, IntegratedGradients
 from fakes.tiny_models import tiny_lm
 from torch import Tensor
 
@@ -42,6 +43,19 @@ def test_gradient_norm(lm: heat.LanguageModel, embeddings: Tensor) -> None:
     expected = gradient_at(lm.model, embeddings).norm(dim=-1)
     found = heat.attribute(lm, IDS, [TARGET], "gradient-norm").scores[0, :-1]
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_norms_are_those_of_captum_s_products(lm: heat.LanguageModel, embeddings: Tensor) -> None:
+    def forward(points: Tensor) -> Tensor:
+        return log_prob(lm.model, points)
+
+    steps = IntegratedGradients(forward).attribute(embeddings, n_steps=20)
+    for method, products, options in (
+        ("input-x-gradient-norm", InputXGradient(forward).attribute(embeddings.clone().requires_grad_()), {}),
+        ("integrated-gradients-norm", steps, {"n_steps": 20}),
+    ):
+        scores = heat.attribute(lm, IDS, [TARGET], method, **options).scores[0, :-1]
+        torch.testing.assert_close(scores, products[0].square().sum(-1).sqrt(), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("baseline", ["zero", "pad", "mean"])

@@ -1,8 +1,8 @@
 """What the statistics of a table are worth: false marks, power, and coverage, by simulation.
 
-    python benchmarks/statistics.py null        # tables of methods that do not differ
-    python benchmarks/statistics.py power       # known differences of .03 and .05
-    python benchmarks/statistics.py coverage    # 95 % intervals of means of few texts
+    python benchmarks/significance.py null        # tables of methods that do not differ
+    python benchmarks/significance.py power       # known differences of .03 and .05
+    python benchmarks/significance.py coverage    # 95 % intervals of means of few texts
 
 A value is a mean of the method, an effect of the text that all methods share (sd .25), and a rest of method and text
 (sd .12). On the paragraphs that ship, AUPRC of nine methods has a rest of sd .10, and the differences of two methods
