@@ -145,7 +145,8 @@ def _start(
         if lm.context_length is not None and len(encoded.token_ids) > lm.context_length:
             return None
         if not shuffled:
-            shuffled.append(replace(lm, model=_shuffled(lm.model, seed), revision="shuffled"))
+            # With its revision: what a method learned of the model (at2) is held against the shuffled one.
+            shuffled.append(replace(lm, model=_shuffled(lm.model, seed)))
         first, again = (heat.attribute(lm, encoded, None, name, seed=seed) for _ in range(2))
         other = heat.attribute(shuffled[0], encoded, None, name, seed=seed)
         return _MethodCheck(

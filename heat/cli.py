@@ -1,4 +1,4 @@
-"""The command `heat`: explain one answer, list the methods, unpack a model file."""
+"""The command `heat`: explain one answer, list the methods, learn for one of them, unpack a model file."""
 
 import json
 import shlex
@@ -12,6 +12,7 @@ import typer
 from heat.bundles import OnceCommand, bundled
 from heat.console import run
 from heat.errors import ConfigError
+from heat.fitting.cli import app as fitting
 from heat.options import JsonOption, MethodOptions, ModelOptions, OutputOptions, PromptOptions
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(fitting, name="fit")
 
 
 @app.command(
@@ -75,13 +77,22 @@ def explain(
         _show_plan(lm, encoded, chosen, as_json=output.as_json)
         return
     attribution = attribute(lm, encoded, None, chosen, seed=method.seed)
+    if not (output.as_json or output.quiet):
+        from heat.advice import of_completeness, of_text
+
+        for line in [
+            *of_text(lm, text, prompt.target, prompt.foil, encoded),
+            *of_completeness(lm, encoded, chosen, attribution),
+        ]:
+            print(f"note: {line}", file=sys.stderr)
     if output.out is not None:
         attribution.save(output.out)
-    _write_pictures(attribution, output)
+    shown = attribution.without_first() if output.skip_first else attribution
+    _write_pictures(shown, output)
     if output.as_json:
         _print_json(attribution.to_json())
     else:
-        _show(attribution, output)
+        _show(shown, output)
 
 
 @app.command(epilog="Example: heat methods --json")

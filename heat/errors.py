@@ -81,5 +81,9 @@ class ChatError(PromptFileError):
     """Chat messages cannot be put to a model."""
 
 
+class FitError(HeatError):
+    """What was to be learned of a model is missing, damaged, of another model, or cannot be learned from the texts."""
+
+
 class ProjectionError(HeatError):
     """Token scores cannot be carried over to words."""

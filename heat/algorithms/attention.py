@@ -17,6 +17,7 @@ from heat.errors import PromptTooLongError
 from heat.internals.attention import BlockAttention, capture_attention
 from heat.internals.forward import at_least_float32, token_vectors
 from heat.internals.state import frozen
+from heat.internals.target_rows import target_rows
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
@@ -76,7 +77,7 @@ class AttentionLast(Method):
     ) -> Scores:
         with frozen(lm.model), torch.no_grad():
             _, blocks = capture_attention(lm.model, batch, token_vectors(lm.model, batch))
-            return Scores(_target_rows(blocks[-1], batch).mean(1))
+            return Scores(target_rows(blocks[-1], batch).mean(1))
 
     @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
@@ -223,25 +224,12 @@ def max_flows(capacities: Tensor) -> Tensor:
     return torch.tensor(flow_values, dtype=torch.float64) / scale
 
 
-def _target_rows(block: BlockAttention, batch: Batch) -> Tensor:
-    """A of each target's position, at least float32 [R, H, T]."""
-    device = block.values.device
-    rows, positions = batch.rows.to(device), batch.positions.to(device)
-    weights_at_targets = at_least_float32(block.values).new_zeros(
-        len(rows), block.n_heads, batch.token_ids.shape[1]
-    )
-    for queries, weights in block.by_queries():
-        here = (positions >= queries.start) & (positions < queries.stop)
-        weights_at_targets[here] = weights[rows[here], :, positions[here] - queries.start]
-    return weights_at_targets
-
-
 def _moved_norms(block: BlockAttention, batch: Batch) -> Tensor:
     """‖Σ_h α^h_{tj} V^h_j W_O^h‖₂ of every token j at each target's position t, [R, T].
 
     Where a gate or an RMS norm stands before W_O, V^h_j is multiplied with what it is at t.
     """
-    weights, gate = _target_rows(block, batch), block.gate()
+    weights, gate = target_rows(block, batch), block.gate()
     values, projection = at_least_float32(block.expanded_values()), at_least_float32(block.projection)
     norms = []
     # One target at a time: its moved vectors are [T, d].

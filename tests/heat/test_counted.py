@@ -11,8 +11,9 @@ from heat.measure import LiveBytes, counted_passes
 
 N = 40
 # Chosen while they run, or drawn: what is predicted bounds what is counted, or is its mean.
-ADAPTIVE = {"reagent", "context-cite"}
+ADAPTIVE = {"reagent", "context-cite", "owen"}
 OPTIONS: dict[str, dict[str, object]] = {
+    "at2": {"weights": "uniform"},
     "heat-low-rank": {"rank": 6},
     "heat-windowed": {"window": 16, "tail": 4},
     "heat-lr-win": {"window": 16, "tail": 4, "rank": 6},
@@ -76,6 +77,8 @@ def test_the_way_back_ends_at_the_layer(layer: int | None) -> None:
 def test_the_adaptive_ones_are_bounded() -> None:
     forward, _, predicted = counted("reagent", 2, 1)
     assert 0 < forward <= predicted
+    forward, _, predicted = counted("owen", 2, 1, budget=50)
+    assert 44 < forward <= predicted == 50
     forward, _, predicted = counted("context-cite", 2, 1)
     # Padded to the longest draw, of at most all tokens.
     assert 0.5 * 64 <= forward <= 64

@@ -12,12 +12,13 @@ from torch import Tensor
 from transformers import RobertaConfig, RobertaForMaskedLM
 
 import heat
-from heat.algorithms.context_cite import fit, sources_of
+from heat.algorithms.context_cite import fit
 from heat.algorithms.draws import generator_of
 from heat.algorithms.reagent import updates
 from heat.batch import collate
 from heat.encoding import Encoded
 from heat.errors import ConfigError, ModelNotFoundError, TokenizerError
+from heat.sources import sources_of
 
 BOS, TARGET, FOIL = 1, 140, 33
 IDS = [BOS, 5, 17, 200, 31, 9, 88]

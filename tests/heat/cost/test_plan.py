@@ -1,5 +1,7 @@
 """Plans against what is then spent."""
 
+from typing import Any
+
 import pytest
 from fakes.tiny_models import FAMILIES, tiny_lm
 
@@ -13,7 +15,8 @@ PROMPT = "The gate is made of iron. Answer:"
 def test_forward_equivalents_are_those_that_the_attribution_reports(method: str) -> None:
     if not heat.methods()[method].is_installed():
         pytest.skip(f"needs the extra {heat.methods()[method].extra}")
-    lm, chosen = tiny_lm("llama"), heat.methods()[method]()
+    options: dict[str, Any] = {"weights": "uniform"} if method == "at2" else {}
+    lm, chosen = tiny_lm("llama"), heat.methods()[method](**options)
     encoded = heat.encode(lm, PROMPT, " iron")
     found = plan(lm, encoded, chosen, Speed(1.0, 0.5))
     spent = heat.attribute(lm, encoded, None, chosen).forward_equivalents

@@ -1,0 +1,48 @@
+"""The parts of a prompt that are taken away together: its words or its sentences."""
+
+from typing import Literal
+
+import regex
+
+from heat.model import LanguageModel
+from heat.offsets import decode, spans_by_decoding
+from heat.show.words import split_words
+
+Sources = Literal["words", "sentences"]
+
+# A stop and what closes with it before space, or a line's end; scripts without spaces need none.
+_SENTENCE = regex.compile(r"\S.*?(?:[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+[」』”）]*|$)", regex.MULTILINE)
+
+
+def sources_of(lm: LanguageModel, token_ids: list[int], kind: Sources) -> list[int]:
+    """Which source each token belongs to: words by the rule of `heat.show.words`, or sentences.
+
+    A token on several belongs to the first that it has a visible character of; one without any to the source before it
+    (the first source, at the beginning).
+
+    Args:
+        lm: Model and tokenizer.
+        token_ids: The context.
+        kind: `words` or `sentences`.
+
+    Returns:
+        Sources counted from 0, and -1 for a beginning-of-text token at the start, which is none.
+    """
+    n_bos = int(token_ids[0] == lm.bos_token_id)
+    text_ids = token_ids[n_bos:]
+    if lm.tokenizer is None:
+        return [-1] * n_bos + list(range(len(text_ids)))
+    tokenizer = lm.tokenizer
+    text = decode(tokenizer, text_ids)
+    spans = spans_by_decoding(lambda length: decode(tokenizer, text_ids[:length]), len(text_ids), text)
+    parts = split_words(text) if kind == "words" else [match.span() for match in _SENTENCE.finditer(text)]
+    at = [-1] * len(text)
+    for index, (start, end) in enumerate(parts):
+        at[start:end] = [index] * (end - start)
+    sources, numbers = [], dict[int, int]()
+    latest = 0
+    for start, end in spans:
+        latest = next((part for part in at[start:end] if part >= 0), latest)
+        # Counted by the tokens that open them: a part whose tokens all belong to the one before has no number.
+        sources.append(numbers.setdefault(latest, len(numbers)))
+    return [-1] * n_bos + sources
