@@ -11,7 +11,7 @@ from heat.errors import HeatError
 INTERRUPTED = 130
 _NO_MEMORY = (
     "there is not enough memory; end other programs, raise the limit (ulimit -v), or use a smaller model, prompt or "
-    "number format"
+    "dtype"
 )
 _OF_MEMORY = (
     "out of memory",
