@@ -173,7 +173,7 @@ def test_the_model_is_untouched_when_something_breaks(
     head = lm.model.get_output_embeddings()
     all_passes: list[None] = []
     counter = head.register_forward_hook(lambda *_: all_passes.append(None))
-    heat.attribute(lm, PROMPT, " iron", method)
+    heat.attribute(lm, PROMPT, " iron", method, **NEEDED.get(method, {}))
     counter.remove()
     lm.model.train()
     passes = 0
