@@ -145,7 +145,13 @@ def label(
     from annotate.benchmark import open_benchmark
     from annotate.errors import IncompleteError
     from annotate.labelling.label import describe_held, label_benchmark
-    from annotate.labelling.tables import describe_failures, describe_gold, describe_spent, label_table
+    from annotate.labelling.tables import (
+        describe_failures,
+        describe_gold,
+        describe_kept,
+        describe_spent,
+        label_table,
+    )
     from annotate.ledger.questions import Selection
     from annotate.online.transport import Endpoint
     from annotate.protocol import OnlineAnnotator
@@ -180,8 +186,9 @@ def label(
         for summary in done.summaries:
             for line in describe_failures(summary.annotator, summary.statuses) + describe_spent(summary):
                 _print(line)
-        unchanged = f"gold: left as it was chosen ({done.kept_rule}); annotate adjudicate settles it anew"
-        _print(describe_gold(done.gold) if done.gold else unchanged)
+        _print(describe_gold(done.gold) if done.gold else describe_kept(done))
+        if done.changed:
+            _print(f"The gold words of {done.changed:,} paragraphs were others before this run.")
         _note(output.quiet, f"written to {chosen.path}; next: annotate agreement")
     if done.unfinished:
         raise IncompleteError(f"{done.unfinished:,} got no answer; re-run the command to ask again")

@@ -110,7 +110,7 @@ def describe_reparse(reparsed: ReparseResult) -> list[str]:
     """Changes of status, requests that were not read, and whether the gold was settled again."""
     lines = [line for reread in reparsed.annotators for line in _describe_reread(reread)]
     gold = {
-        "settled": "gold: settled anew",
+        "settled": "gold: settled anew from the annotators it rests on; annotate adjudicate takes in others",
         "kept": "gold: left as it was chosen; annotate adjudicate settles it anew",
         "none": "gold: none, since no paragraph is labelled",
     }
