@@ -25,6 +25,7 @@ from annotate.options import (
     ConcurrencyOption,
     DrawOptions,
     EndpointOptions,
+    ForceOption,
     JsonOption,
     LengthOptions,
     LimitOptions,
@@ -214,6 +215,7 @@ def agreement(
             "Default: agreement.csv in the benchmark folder."
         ),
     ] = None,
+    force: ForceOption = False,
     output: OutputOptions = OutputOptions(),
 ) -> None:
     """Measure how far annotators agree on words, with 95 percent intervals.
@@ -234,7 +236,7 @@ def agreement(
     result = measure(paragraphs, labels, bootstrap, seed)
     path = out or chosen.path / "agreement.csv"
     sentence = paper_sentence(chosen, result)
-    files = write_agreement(chosen, result, sentence, path, command_line())
+    files = write_agreement(chosen, result, sentence, path, command_line(), force=force)
     if output.json:
         print_json(agreement_json(result, sentence))
         return
@@ -403,13 +405,16 @@ def export(
     out: Annotated[Path, typer.Option(help="File to write; for hf, the folder.")],
     benchmark: BenchmarkOption = None,
     annotator: AnnotatorsOption = None,
+    force: ForceOption = False,
     output: OutputOptions = OutputOptions(),
 ) -> None:
     """Write paragraphs, labels and gold for others to read. Nothing is sent anywhere."""
     from annotate.benchmark import open_benchmark
     from annotate.export import export as write
 
-    files = write(open_benchmark(benchmark), format, out, annotator or ())
+    files = write(
+        open_benchmark(benchmark), format, out, annotator or (), force=force, command=command_line()
+    )
     if output.json:
         print_json({"files": [str(file) for file in files]})
     else:
