@@ -54,7 +54,7 @@ class Benchmark:
 
     @property
     def labels_dir(self) -> Path:
-        """The labels, a file an annotator."""
+        """The labels, a file per annotator."""
         return self.path / "labels"
 
     @property

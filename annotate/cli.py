@@ -5,22 +5,44 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from annotate.bundles import bundled
 from annotate.console import command_line, print_json, progress, run
 from annotate.errors import AnnotateError, LabelError
 from annotate.online import DEFAULT_URL
 from annotate.online.limits import DEFAULT_LIMITS
+from annotate.options import (
+    AnnotatorsOption,
+    BaseUrlOption,
+    BatchAction,
+    BenchmarkOption,
+    BuildOptions,
+    ConcurrencyOption,
+    DrawOptions,
+    EndpointOptions,
+    JsonOption,
+    LengthOptions,
+    LimitOptions,
+    MaxCostOption,
+    OutputOptions,
+    PageOptions,
+    PassageOptions,
+    QuestionOptions,
+    TrialOptions,
+    ViewOptions,
+    WayOptions,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from annotate.benchmark import Benchmark
+    from annotate.ledger.questions import Selection
     from annotate.protocol import Annotator
 
 app = typer.Typer(
@@ -33,68 +55,20 @@ app = typer.Typer(
 )
 
 
-class BatchAction(StrEnum):
-    """What to do with the Batch API."""
-
-    SUBMIT = "submit"
-    STATUS = "status"
-    COLLECT = "collect"
-
-
-BenchmarkOption = Annotated[
-    Path | None, typer.Option("--benchmark", help="Benchmark folder. Default: ./curated.")
-]
-AnnotatorsOption = Annotated[
-    list[str] | None,
-    typer.Option("--annotator", help="Use the labels of this annotator; repeat for several. Default: all."),
-]
-BaseUrlOption = Annotated[
-    str, typer.Option(envvar="OPENAI_BASE_URL", help="Endpoint of openai: annotators, up to and with /v1.")
-]
-ConcurrencyOption = Annotated[int, typer.Option(min=1, max=256, help="Most attempts in flight.")]
-MaxCostOption = Annotated[
-    float | None,
-    typer.Option(min=0, help="US dollars this run may spend, counting what is in flight at its worst."),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-
-
 @app.command(
     epilog="\b\nExamples:\n"
     "  annotate build-dataset\n"
     "  annotate build-dataset --narrativeqa nqa.parquet --sciq sciq.parquet --size 600 --out real\n"
     "  annotate build-dataset --source hub --split validation --out validation"
 )
+@bundled
 def build_dataset(
-    source: Annotated[
-        str | None,
-        typer.Option(help="sample, hub or local. Default: local if files are given, else sample."),
-    ] = None,
-    narrativeqa: Annotated[
-        Path | None,
-        typer.Option(help="NarrativeQA in the hub's schema: .parquet, .jsonl, .json or a folder of them."),
-    ] = None,
-    sciq: Annotated[
-        Path | None,
-        typer.Option(help="SciQ in the hub's schema: .parquet, .jsonl, .json or a folder of them."),
-    ] = None,
-    size: Annotated[int, typer.Option(min=1, help="Number of paragraphs.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of every draw.")] = 0,
-    split: Annotated[str, typer.Option(help="Split of the source.")] = "test",
+    passages: PassageOptions = PassageOptions(),
+    draw: DrawOptions = DrawOptions(),
     out: Annotated[Path, typer.Option(help="Benchmark folder to make.")] = Path("curated"),
-    min_words: Annotated[int, typer.Option(min=1, help="Least words of a paragraph, with punctuation.")] = 40,
-    max_words: Annotated[int, typer.Option(min=1, help="Most words of a paragraph, with punctuation.")] = 140,
-    allow_fewer: Annotated[
-        bool, typer.Option("--allow-fewer", help="Accept fewer paragraphs than asked, but not none.")
-    ] = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over another build; labels are never written over.")
-    ] = False,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    length: LengthOptions = LengthOptions(),
+    accept: BuildOptions = BuildOptions(),
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Mix narratives and science questions into a benchmark folder.
 
@@ -108,19 +82,28 @@ def build_dataset(
     from annotate.dataset.tables import describe_built, drop_table
     from annotate.sources import open_source
 
-    given = {"--narrativeqa": narrativeqa, "--sciq": sciq}
-    files = {option: path for option, path in given.items() if path is not None}
-    opened = open_source(source or ("local" if files else "sample"), narrativeqa, sciq)
-    options = MixOptions(size=size, seed=seed, min_words=min_words, max_words=max_words)
-    with Console(stderr=True, quiet=quiet or json, emoji=False).status(
-        f"mixing {size:,} paragraphs from {opened.name}"
+    files = passages.files
+    source = open_source(
+        passages.source or ("local" if files else "sample"), passages.narrativeqa, passages.sciq
+    )
+    options = MixOptions(
+        size=draw.size, seed=draw.seed, min_words=length.min_words, max_words=length.max_words
+    )
+    with Console(stderr=True, quiet=output.silent, emoji=False).status(
+        f"mixing {draw.size:,} paragraphs from {source.name}"
     ):
         built = build_benchmark(
-            opened, options, split, out, allow_fewer=allow_fewer, force=force, files=files
+            source,
+            options,
+            draw.split,
+            out,
+            allow_fewer=accept.allow_fewer,
+            force=accept.force,
+            files=files,
         )
-    if json:
+    if output.json:
         print_json(built.as_json())
-    elif not quiet:
+    elif not output.quiet:
         _print(drop_table(built.report))
         for line in describe_built(built):
             _print(line)
@@ -134,6 +117,7 @@ def build_dataset(
     "  annotate label --annotator openai:gpt-5.2 --dry-run\n"
     "  annotate label --annotator openai:gpt-5.2 --batch submit && annotate label --batch collect"
 )
+@bundled
 def label(
     benchmark: BenchmarkOption = None,
     annotator: Annotated[
@@ -143,43 +127,16 @@ def label(
             "Default: overlap and clause."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Label the first N paragraphs only.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="How often to ask about each paragraph.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of annotators that draw and are given none.")] = 0,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Ask again what was answered; the ledger keeps both.")
-    ] = False,
-    base_url: BaseUrlOption = DEFAULT_URL,
-    timeout: Annotated[
-        float, typer.Option(min=0.001, help="Seconds until an attempt is given up.")
-    ] = DEFAULT_LIMITS.timeout_s,
-    concurrency: ConcurrencyOption = DEFAULT_LIMITS.concurrency,
-    rpm: Annotated[float | None, typer.Option(min=0.001, help="Most requests a minute.")] = None,
-    tpm: Annotated[float | None, typer.Option(min=0.001, help="Most tokens a minute.")] = None,
-    max_attempts: Annotated[
-        int, typer.Option(min=1, help="Attempts until a request is given up.")
-    ] = DEFAULT_LIMITS.max_attempts,
-    max_time: Annotated[
-        float, typer.Option(min=0, help="Seconds until a request is given up.")
-    ] = DEFAULT_LIMITS.max_time_s,
-    max_cost: MaxCostOption = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be asked and cost; ask nothing, need no key.")
-    ] = False,
-    batch: Annotated[
-        BatchAction | None,
-        typer.Option(
-            help="Use the Batch API, at half the price: submit requests, show their status, collect answers."
-        ),
-    ] = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    questions: QuestionOptions = QuestionOptions(),
+    endpoint: EndpointOptions = EndpointOptions(),
+    limits: LimitOptions = LimitOptions(),
+    way: WayOptions = WayOptions(),
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Have annotators mark the words that matter, and settle the gold.
 
-    Every answer goes to the ledger first. What was answered is never asked
-    again, so the same command goes on where it was stopped.
+    Every answer is written to the ledger first, and what was answered is never
+    asked again: re-run the command to resume.
     Exit codes: 0 done, 3 incomplete (run it again), 4 --max-cost reached, 5 refused (quota, key, model).
     """
     from datetime import date
@@ -189,46 +146,45 @@ def label(
     from annotate.errors import IncompleteError
     from annotate.labelling.label import describe_held, label_benchmark
     from annotate.labelling.tables import describe_failures, describe_gold, describe_spent, label_table
-    from annotate.online.limits import Limits
+    from annotate.ledger.questions import Selection
     from annotate.online.transport import Endpoint
     from annotate.protocol import OnlineAnnotator
 
     chosen = open_benchmark(benchmark)
-    endpoint = Endpoint(base_url, timeout)
-    annotators = [make_annotator(spec, seed, endpoint) for spec in annotator or DEFAULT_ANNOTATORS]
+    asked_at = Endpoint(endpoint.base_url, endpoint.timeout)
+    selection = Selection(questions.limit, questions.repeats, questions.fresh)
+    annotators = [make_annotator(spec, questions.seed, asked_at) for spec in annotator or DEFAULT_ANNOTATORS]
     for online in annotators:
         for warning in online.warnings(date.today()) if isinstance(online, OnlineAnnotator) else ():
-            _note(quiet, f"note: {warning}")
-    if dry_run:
-        _dry_run(chosen, annotators, limit, repeats, fresh, json)
+            _note(output.quiet, f"note: {warning}")
+    if way.dry_run:
+        _dry_run(chosen, annotators, selection, output.json)
         return
-    if batch:
-        _batch(chosen, batch, annotators, limit, repeats, fresh, max_cost, json)
+    if way.batch:
+        _batch(chosen, way.batch, annotators, selection, limits.max_cost, output.json)
         return
-    with _tracked(quiet or json) as track:
+    with _tracked(output.silent) as track:
         done = label_benchmark(
             chosen,
             annotators,
-            limit=limit,
-            repeats=repeats,
-            fresh=fresh,
-            seed=seed,
+            selection,
+            seed=questions.seed,
             command=command_line(),
-            limits=Limits(concurrency, rpm, tpm, max_attempts, max_time, max_cost),
+            limits=limits.limits,
             track=track,
         )
-    if json:
+    if output.json:
         print_json(done.as_json() | {"benchmark": str(chosen.path)})
     else:
         _print(label_table(done.summaries))
         for summary in done.summaries:
             for line in describe_failures(summary.annotator, summary.statuses) + describe_spent(summary):
                 _print(line)
-        kept = f"gold: left as it was chosen ({done.kept_rule}); annotate adjudicate settles it anew"
-        _print(describe_gold(done.gold) if done.gold else kept)
-        _note(quiet, f"written to {chosen.path}; next: annotate agreement")
+        unchanged = f"gold: left as it was chosen ({done.kept_rule}); annotate adjudicate settles it anew"
+        _print(describe_gold(done.gold) if done.gold else unchanged)
+        _note(output.quiet, f"written to {chosen.path}; next: annotate agreement")
     if done.unfinished:
-        raise IncompleteError(f"{done.unfinished:,} got no answer; the same command asks about them again")
+        raise IncompleteError(f"{done.unfinished:,} got no answer; re-run the command to ask again")
     if done.held:
         raise IncompleteError(describe_held(done.held))
 
@@ -238,6 +194,7 @@ def label(
     "  annotate agreement\n"
     "  annotate agreement --benchmark real --annotator overlap --annotator clause --json"
 )
+@bundled
 def agreement(
     benchmark: BenchmarkOption = None,
     annotator: AnnotatorsOption = None,
@@ -250,9 +207,7 @@ def agreement(
             "Default: agreement.csv in the benchmark folder."
         ),
     ] = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Measure how far annotators agree on words, with 95 percent intervals.
 
@@ -273,15 +228,15 @@ def agreement(
     path = out or chosen.path / "agreement.csv"
     sentence = paper_sentence(chosen, result)
     files = write_agreement(chosen, result, sentence, path, command_line())
-    if json:
+    if output.json:
         print_json(agreement_json(result, sentence))
         return
     for shown in agreement_tables(result):
         _print(shown)
     _print(f"For a paper: {sentence}")
     for line in result.conventions:
-        _note(quiet, line)
-    _note(quiet, f"{bootstrap:,} replicates, seed {seed}; written to {', '.join(map(str, files))}")
+        _note(output.quiet, line)
+    _note(output.quiet, f"{bootstrap:,} replicates, seed {seed}; written to {', '.join(map(str, files))}")
 
 
 @app.command(
@@ -289,6 +244,7 @@ def agreement(
     "  annotate adjudicate --rule union\n"
     "  annotate adjudicate --benchmark real --rule intersection --annotator overlap --annotator clause"
 )
+@bundled
 def adjudicate(
     benchmark: BenchmarkOption = None,
     rule: Annotated[
@@ -299,9 +255,7 @@ def adjudicate(
         ),
     ] = "intersection",
     annotator: AnnotatorsOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Settle which words are gold, by a rule, with the origin of every word."""
     from annotate.benchmark import open_benchmark
@@ -310,18 +264,17 @@ def adjudicate(
 
     chosen = open_benchmark(benchmark)
     settled = settle(chosen, rule, annotator or (), command=command_line())
-    if json:
+    if output.json:
         print_json(settled.as_json() | {"benchmark": str(chosen.path)})
         return
     _print(describe_gold(settled))
-    _note(quiet, f"written to {chosen.gold_path}")
+    _note(output.quiet, f"written to {chosen.gold_path}")
 
 
 @app.command(epilog="\b\nExamples:\n  annotate cost\n  annotate cost --benchmark real --json")
 def cost(
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
-    debug: DebugOption = False,
 ) -> None:
     """Sum what the ledger cost: attempts, tokens and dollars.
 
@@ -347,11 +300,10 @@ def cost(
 
 
 @app.command(epilog="\b\nExamples:\n  annotate reparse\n  annotate reparse --benchmark real --json")
+@bundled
 def reparse(
     benchmark: BenchmarkOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Make all labels again from the ledger: no network, no key, no cost.
 
@@ -364,13 +316,13 @@ def reparse(
 
     chosen = open_benchmark(benchmark)
     done = make_again(chosen, command=command_line())
-    if json:
+    if output.json:
         print_json(done.as_json() | {"benchmark": str(chosen.path)})
         return
     _print(reparse_table(done))
     for line in describe_reparse(done):
         _print(line)
-    _note(quiet, f"written to {chosen.path}; next: annotate agreement")
+    _note(output.quiet, f"written to {chosen.path}; next: annotate agreement")
 
 
 @app.command(
@@ -378,25 +330,22 @@ def reparse(
     "  annotate pilot --annotator openai:gpt-5.2\n"
     "  annotate pilot --annotator openai:gpt-5.2 --formats quotes,tags -n 20 --max-cost 1"
 )
+@bundled
 def pilot(
     annotator: Annotated[
         list[str], typer.Option(help="An annotator that takes format=...; repeat for several.")
     ],
     benchmark: BenchmarkOption = None,
-    formats: Annotated[str, typer.Option(help="Formats to compare, with commas.")] = "quotes,indexed,tags",
-    paragraphs: Annotated[int, typer.Option("-n", "--paragraphs", min=1, help="How many to ask about.")] = 50,
-    seed: Annotated[int, typer.Option(min=0, help="Seed that draws the paragraphs.")] = 0,
+    trial: TrialOptions = TrialOptions(),
     base_url: BaseUrlOption = DEFAULT_URL,
     concurrency: ConcurrencyOption = DEFAULT_LIMITS.concurrency,
     max_cost: MaxCostOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Compare label formats on some paragraphs, each asked about twice.
 
     Everything goes to the folder pilot of the benchmark; its labels are left
-    alone, and the same command goes on where it was stopped.
+    alone. Re-run the command to resume.
     """
     from annotate.annotators import make_annotator
     from annotate.benchmark import open_benchmark
@@ -408,20 +357,25 @@ def pilot(
     chosen = open_benchmark(benchmark)
     endpoint = Endpoint(base_url)
     trials = [
-        (name, make_annotator(with_format(spec, name), seed, endpoint))
+        (name, make_annotator(with_format(spec, name), trial.seed, endpoint))
         for spec in annotator
-        for name in formats.split(",")
+        for name in trial.formats.split(",")
     ]
     limits = Limits(concurrency=concurrency, max_cost=max_cost)
-    with _tracked(quiet or json) as track:
-        found = run_pilot(chosen, trials, count=paragraphs, seed=seed, limits=limits, track=track)
-    if json:
-        print_json(found.model_dump(mode="json"))
+    with _tracked(output.silent) as track:
+        result = run_pilot(
+            chosen, trials, count=trial.paragraphs, seed=trial.seed, limits=limits, track=track
+        )
+    if output.json:
+        print_json(result.model_dump(mode="json"))
         return
-    _print(pilot_table(found))
-    for line in describe_pilot(found):
+    _print(pilot_table(result))
+    for line in describe_pilot(result):
         _print(line)
-    _note(quiet, f"written to {pilot_ledger(chosen).parent}; next: annotate label --annotator ...,format=...")
+    _note(
+        output.quiet,
+        f"written to {pilot_ledger(chosen).parent}; next: annotate label --annotator ...,format=...",
+    )
 
 
 @app.command(
@@ -430,27 +384,26 @@ def pilot(
     "  annotate export --format hf --out dataset --benchmark real\n"
     "  annotate export --format label-studio --out tasks.json --annotator clause"
 )
+@bundled
 def export(
     format: Annotated[
         str,
         typer.Option(
-            help="jsonl, parquet: one row a paragraph. hf: a Hugging Face dataset folder with card. "
+            help="jsonl, parquet: one row per paragraph. hf: a Hugging Face dataset folder with card. "
             "label-studio: tasks with the labels as predictions."
         ),
     ],
     out: Annotated[Path, typer.Option(help="File to write; for hf, the folder.")],
     benchmark: BenchmarkOption = None,
     annotator: AnnotatorsOption = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Write paragraphs, labels and gold for others to read. Nothing is sent anywhere."""
     from annotate.benchmark import open_benchmark
     from annotate.export import export as write
 
     files = write(open_benchmark(benchmark), format, out, annotator or ())
-    if json:
+    if output.json:
         print_json({"files": [str(file) for file in files]})
     else:
         _print(f"written: {', '.join(str(file) for file in files)}")
@@ -463,6 +416,7 @@ def export(
     "  annotate import --format label-studio --annotator human:bob --completed-by 2 two_people.json\n"
     "  annotate import --format word-list --annotator import:released words.jsonl --benchmark new",
 )
+@bundled
 def import_(
     file: Annotated[Path, typer.Argument(help="The file of labels.")],
     format: Annotated[
@@ -482,9 +436,7 @@ def import_(
             "shared the work. Needed where the file holds several people's."
         ),
     ] = None,
-    json: JsonOption = False,
-    quiet: QuietOption = False,
-    debug: DebugOption = False,
+    output: OutputOptions = OutputOptions(),
 ) -> None:
     """Import labels that were made elsewhere. All of a file, or nothing.
 
@@ -495,12 +447,12 @@ def import_(
     from annotate.labelling.tables import describe_imported
 
     done = import_labels(benchmark, format, file, annotator, command_line(), completed_by or ())
-    if json:
+    if output.json:
         print_json(done.as_json())
         return
     for line in describe_imported(done):
         _print(line)
-    _note(quiet, f"written to {done.benchmark}; next: annotate agreement")
+    _note(output.quiet, f"written to {done.benchmark}; next: annotate agreement")
 
 
 @app.command(
@@ -509,28 +461,12 @@ def import_(
     "  annotate review --benchmark real --annotator overlap --annotator clause --blind --reviewer mira\n"
     "  annotate review --audit --reviewer mira"
 )
+@bundled
 def review(
     benchmark: BenchmarkOption = None,
     annotator: AnnotatorsOption = None,
-    blind: Annotated[
-        bool, typer.Option("--blind", help="Hide the names and swap the sides by seed.")
-    ] = False,
-    audit: Annotated[
-        bool, typer.Option("--audit", help="Show no marks: a person annotates from scratch.")
-    ] = False,
-    show: Annotated[
-        str, typer.Option("--filter", help="Listed at first: pending, done, flagged, unresolved or all.")
-    ] = "pending",
-    reviewer: Annotated[str, typer.Option(help="Your name, noted with every action.")] = "reviewer",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the swap of sides and of an audit's order.")] = 0,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1. Default: any free one.")
-    ] = 0,
-    token: Annotated[
-        str, typer.Option(help="Secret in the address. Default: drawn anew. Keeps open pages going.")
-    ] = "",
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the browser.")] = False,
-    debug: DebugOption = False,
+    view: ViewOptions = ViewOptions(),
+    page: PageOptions = PageOptions(),
 ) -> None:
     """Look at the marks, correct them and decide, on a local page in the browser.
 
@@ -539,40 +475,38 @@ def review(
     from annotate.benchmark import open_benchmark
     from annotate.review.command import review as serve
 
-    if blind and audit:
+    if view.blind and view.audit:
         raise typer.BadParameter("--blind and --audit exclude each other")
     serve(
         open_benchmark(benchmark),
         annotator or (),
-        mode="audit" if audit else "blind" if blind else "review",
-        shown=show,
-        reviewer=reviewer,
-        seed=seed,
-        port=port,
-        token=token,
-        browser=not no_browser,
+        mode="audit" if view.audit else "blind" if view.blind else "review",
+        shown=view.show,
+        reviewer=view.reviewer,
+        seed=view.seed,
+        port=page.port,
+        token=page.token,
+        browser=not page.no_browser,
         tell=partial(print, flush=True),
     )
 
 
-def _dry_run(
-    chosen: Benchmark, annotators: list[Annotator], limit: int | None, repeats: int, fresh: bool, json: bool
-) -> None:
+def _dry_run(chosen: Benchmark, annotators: list[Annotator], selection: Selection, json: bool) -> None:
     from datetime import date
 
     from annotate.money.estimate import dry_run
     from annotate.money.tables import describe_estimate, describe_samples, describe_total, estimate_table
 
-    found = dry_run(chosen, annotators, date.today(), limit=limit, repeats=repeats, fresh=fresh)
+    estimates = dry_run(chosen, annotators, date.today(), selection)
     if json:
-        print_json({"annotators": [one.model_dump(mode="json") for one in found]})
+        print_json({"annotators": [one.model_dump(mode="json") for one in estimates]})
         return
-    for one in found:
+    for one in estimates:
         for line in describe_estimate(one):
             _print(line)
         if one.efforts and one.requests:
             _print(estimate_table(one))
-    for line in describe_total(found) + describe_samples(found):
+    for line in describe_total(estimates) + describe_samples(estimates):
         _print(line)
 
 
@@ -580,9 +514,7 @@ def _batch(
     chosen: Benchmark,
     action: BatchAction,
     annotators: list[Annotator],
-    limit: int | None,
-    repeats: int,
-    fresh: bool,
+    selection: Selection,
     max_cost: float | None,
     json: bool,
 ) -> None:
@@ -594,7 +526,7 @@ def _batch(
     printed: list[Table | str] = []
     counts: dict[str, Any] = {}
     if action is BatchAction.SUBMIT:
-        done = submit(chosen, annotators, limit=limit, repeats=repeats, fresh=fresh, max_cost=max_cost)
+        done = submit(chosen, annotators, selection, max_cost=max_cost)
         states = list(done.states)
         counts = {"finished": done.finished, "held": done.held}
         printed = [f"{done.finished:,} need no request; {done.held:,} wait in earlier batches"]

@@ -8,8 +8,11 @@ import json
 import shlex
 import signal
 import sys
+import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from annotate.outside import whole_characters
 
@@ -18,21 +21,23 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress
 
+INTERRUPTED = 130
 _NO_MEMORY = "there is not enough memory; end other programs, or raise the limit (ulimit -v)"
 _OF_MEMORY = ("out of memory", "allocate memory", "failed to map segment", "can't start new thread")
-_INTERRUPTED = "interrupted; what was finished is kept, the same command goes on"
-_FULL = "; what was finished is kept: make room, then run the same command again"
+_INTERRUPTED = "interrupted; finished work is kept, re-run the command to resume"
+_FULL = "; finished work is kept: make room, then re-run the command"
 
 
-def run(app: Callable[[], object], errors: tuple[type[Exception], ...]) -> None:
-    """Run a Typer app; turn an expected error into one line on stderr and a non-zero exit.
+def run(app: typer.Typer, errors: tuple[type[Exception], ...]) -> None:
+    """Run a command line; the process ends with its exit code.
 
-    SIGTERM, which `docker stop` and Slurm send, interrupts like Ctrl-C. ``--debug`` anywhere on the command line shows
-    the traceback instead.
+    An expected error is one line on stderr and exit code 1, or the error's own ``exit_code``; a wrong command line
+    exits 2, Ctrl-C and SIGTERM, which `docker stop` and Slurm send, exit 130. ``--debug`` anywhere on the command line
+    prints the traceback before that line.
 
     Args:
         app: The Typer application.
-        errors: The exceptions whose text is written for people; an ``exit_code`` attribute is honoured.
+        errors: The exceptions whose text is written for people.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     debug = "--debug" in sys.argv
@@ -40,32 +45,54 @@ def run(app: Callable[[], object], errors: tuple[type[Exception], ...]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal may lack a character that an annotator used
             stream.reconfigure(errors="backslashreplace")
-    expected: tuple[type[Exception], ...] = (*errors, OSError)
     try:
-        app()
+        command_of(app)()
     except KeyboardInterrupt:
         print(_INTERRUPTED, file=sys.stderr)
-        raise SystemExit(130) from None
+        sys.exit(INTERRUPTED)
     except SystemExit as stop:
-        if stop.code == 130:  # what Typer makes of Ctrl-C, without a word
+        if stop.code == INTERRUPTED:  # what Typer makes of Ctrl-C, without a word
             print(_INTERRUPTED, file=sys.stderr)
         raise
-    except expected as error:
+    except Exception as error:
+        expected = isinstance(error, (*errors, OSError))
+        if not expected and not _lacks_memory(error):
+            raise
         if debug:
-            raise
-        print(f"error: {describe(error)}", file=sys.stderr)
-        raise SystemExit(getattr(error, "exit_code", 1)) from None
-    except (MemoryError, ImportError, RuntimeError) as error:
-        if debug or not _lacks_memory(error):
-            raise
-        print(f"error: {_NO_MEMORY}", file=sys.stderr)
-        raise SystemExit(1) from None
+            traceback.print_exc()
+        print(f"error: {describe(error) if expected else _NO_MEMORY}", file=sys.stderr)
+        sys.exit(getattr(error, "exit_code", 1))
+
+
+def command_of(app: typer.Typer) -> Callable[..., object]:
+    """The command line of a Typer app, with `--debug` in the help of each of its commands.
+
+    `run` acts on `--debug` wherever it stands, so no command takes it.
+    """
+    from typer.main import get_command
+
+    holder = typer.Typer(add_completion=False)
+
+    @holder.command()
+    def _(
+        debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    ) -> None: ...
+
+    option = get_command(holder).params[0]
+    option.expose_value = False
+    commands = [get_command(app)]
+    root = commands[0]
+    for command in commands:
+        command.params.append(option)
+        commands += getattr(command, "commands", {}).values()
+    return root
 
 
 def _lacks_memory(error: BaseException) -> bool:
     """Whether an error says that there is too little memory, also where libraries are loaded."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or any(each in text for each in _OF_MEMORY)
+    said = isinstance(error, (ImportError, RuntimeError)) and any(phrase in text for phrase in _OF_MEMORY)
+    return said or isinstance(error, MemoryError)
 
 
 def describe(error: Exception) -> str:

@@ -37,7 +37,7 @@ class UnknownNameError(AnnotateError):
 
 
 class IncompleteError(AnnotateError):
-    """A run stopped before its end and can be resumed by the same command."""
+    """A run stopped before its end; re-run the command to resume."""
 
     exit_code = 3
 

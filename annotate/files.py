@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -91,24 +90,8 @@ def sweep(folder: Path, pattern: str = f".*{_UNFINISHED}") -> None:
         path.unlink(missing_ok=True)
 
 
-def take_lock(handle: int | TextIO) -> bool:
-    """Take the lock of an open file, for this process alone until the file is closed or the process ends.
-
-    Args:
-        handle: Descriptor, or open file.
-
-    Returns:
-        Whether it could be had; False where another process holds it.
-    """
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 def write_records(path: Path, records: Iterable[BaseModel]) -> None:
-    """Write ``records`` to ``path`` atomically, one JSON object a line."""
+    """Write ``records`` to ``path`` atomically, one JSON object per line."""
     write_atomic(path, "".join(record.model_dump_json() + "\n" for record in records))
 
 
@@ -145,12 +128,35 @@ def append_lines(path: Path, lines: Sequence[str]) -> None:
         OSError: The disk is full or the file cannot be written; names ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:
-        with path.open("ab") as stream:
-            stream.write("".join(f"{line}\n" for line in lines).encode("utf-8"))
-            stream.flush()
-            os.fsync(stream.fileno())
+        append_whole(handle, path, lines, sync=True)
+    finally:
+        os.close(handle)
+
+
+def append_whole(handle: int, path: Path, lines: Sequence[str], *, sync: bool) -> None:
+    """Append ``lines``, which have no ends yet, to an open file: all of them or, when the disk is full, none.
+
+    Args:
+        handle: Descriptor of the file, opened for appending.
+        path: The file, for errors.
+        lines: What to write.
+        sync: Whether to wait until they are on the disk.
+
+    Raises:
+        OSError: They could not be written whole; names ``path``, and the file is as it was.
+    """
+    data = "".join(f"{line}\n" for line in lines).encode("utf-8")
+    size = os.fstat(handle).st_size
+    try:
+        while data:
+            data = data[os.write(handle, data) :]
+        if sync:
+            os.fsync(handle)
     except OSError as error:
+        with contextlib.suppress(OSError):  # a device has no length
+            os.ftruncate(handle, size)
         error.filename = str(path)
         raise
 

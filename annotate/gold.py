@@ -22,13 +22,13 @@ DEFAULT_RULE: Rule = "intersection"
 
 
 @dataclass(frozen=True)
-class Settled:
+class Settlement:
     """Gold and what it rests on.
 
     Attributes:
         rule: The rule.
         annotators: Whose labels were used.
-        gold: One row a paragraph that could be settled, in paragraph order.
+        gold: One row per paragraph that could be settled, in paragraph order.
         unsettled: Ids of the paragraphs without gold, in paragraph order.
     """
 
@@ -52,7 +52,7 @@ def adjudicate(
     labels: Mapping[str, Sequence[Label]],
     rule: str = DEFAULT_RULE,
     reviews: Mapping[str, Review] | None = None,
-) -> Settled:
+) -> Settlement:
     """Settle which words matter.
 
     Only labels with status ``ok`` and repetition 0 count; a failure is never read as an empty label. Where a
@@ -94,7 +94,7 @@ def adjudicate(
     if not gold:
         raise LabelError(_nothing(known))
     settled = {row.paragraph_id for row in gold}
-    return Settled(known, used, tuple(gold), tuple(p.id for p in paragraphs if p.id not in settled))
+    return Settlement(known, used, tuple(gold), tuple(p.id for p in paragraphs if p.id not in settled))
 
 
 def settle(
@@ -105,7 +105,7 @@ def settle(
     chosen: bool = True,
     seed: int = 0,
     command: str = "",
-) -> Settled:
+) -> Settlement:
     """Settle the gold of a benchmark and write ``gold.jsonl`` with its manifest.
 
     Args:

@@ -1,4 +1,4 @@
-"""The folder ``labels/`` of a benchmark: one file an annotator, one label a paragraph and repetition."""
+"""The folder ``labels/`` of a benchmark: one file per annotator, one label per paragraph and repetition."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def read_labels(
         UnknownNameError: A named annotator has no labels; lists those that have.
         BenchmarkError: A file is not a file of labels.
     """
-    found: dict[str, list[Label]] = {}
+    by_annotator: dict[str, list[Label]] = {}
     size = {paragraph.id: len(paragraph.words) for paragraph in paragraphs}
     for path in sorted(folder.glob("*.jsonl")):
         labels = read_whole(path, Label, "annotate label makes it again from the ledger")
@@ -79,15 +79,15 @@ def read_labels(
         for label in labels:
             if not all(0 <= word < size[label.paragraph_id] for word in label.words):
                 raise LabelError(f"{path}: the label of {label.paragraph_id} names a missing word")
-            found.setdefault(label.annotator, []).append(label)
-    if not found:
+            by_annotator.setdefault(label.annotator, []).append(label)
+    if not by_annotator:
         raise LabelError(f"there are no labels in {folder}; make them with: annotate label")
-    typed = {unicodedata.normalize("NFC", name): name for name in found}
+    typed = {unicodedata.normalize("NFC", name): name for name in by_annotator}
     chosen = [typed.get(unicodedata.normalize("NFC", name), name) for name in annotators]
     for name in chosen:
-        if name not in found:
-            raise UnknownNameError(f"annotator with labels in {folder}", name, list(found))
-    return {name: found[name] for name in chosen or found}
+        if name not in by_annotator:
+            raise UnknownNameError(f"annotator with labels in {folder}", name, list(by_annotator))
+    return {name: by_annotator[name] for name in chosen or by_annotator}
 
 
 def check_texts(path: Path, paragraphs: Sequence[Paragraph], rows: Sequence[tuple[str, str]]) -> None:

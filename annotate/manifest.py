@@ -16,13 +16,13 @@ _PACKAGES = ("heat-alignment", "numpy", "pydantic", "regex")
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that shape labels and agreement, as far as installed."""
-    found = {"python": platform.python_version()}
+    installed = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            installed[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def write_manifest(
@@ -52,8 +52,8 @@ def write_manifest(
         command=command,
         seed=seed,
         config=dict(config),
-        inputs={each.name: file_hash(each) for each in inputs if each.exists()},
-        files={each.name: file_hash(each) for each in files},
+        inputs={file.name: file_hash(file) for file in inputs if file.exists()},
+        files={file.name: file_hash(file) for file in files},
         report=dict(report),
         versions=versions(),
     )

@@ -30,7 +30,7 @@ def is_whole(text: str) -> bool:
 
 def mend_json(text: str) -> str:
     """A JSON text with U+FFFD in place of each half of a surrogate pair, escaped or not."""
-    escaped = _ESCAPE.sub(lambda found: r"\ufffd" if found.group(1) else found.group(), text)
+    escaped = _ESCAPE.sub(lambda match: r"\ufffd" if match.group(1) else match.group(), text)
     return whole_characters(escaped)
 
 
@@ -46,7 +46,7 @@ def read_json(source: str | bytes, *, mend: bool = False, keep: bool = False) ->
         The value; a whole number of more than 4,000 digits is read as ``None``.
 
     Raises:
-        ValueError: It is no JSON, nested too deep, or holds half a surrogate pair.
+        ValueError: It is not JSON, nested too deep, or holds half a surrogate pair.
     """
     text = source if isinstance(source, str) else source.decode(json.detect_encoding(source), "surrogatepass")
     mended = text if keep else mend_json(text)

@@ -14,8 +14,10 @@ from annotate.errors import LabelError
 from annotate.files import write_atomic
 from annotate.label_files import check_texts
 from annotate.labelling.label import Report, ask, distinct_names, summarize
-from annotate.ledger.derive import derive, recorded_answers
+from annotate.ledger.conversation import recorded
+from annotate.ledger.derive import derive
 from annotate.ledger.ledger import Attempts, Ledger
+from annotate.ledger.questions import Questions
 from annotate.money.cost import cost
 from annotate.online.limits import DEFAULT_LIMITS, Budget, Limits
 from annotate.protocol import Annotator
@@ -112,7 +114,7 @@ def run_pilot(
 ) -> Pilot:
     """Ask every annotator twice about the same few paragraphs, and compare what comes of it.
 
-    Every attempt goes to ``pilot/ledger.jsonl`` in the benchmark's folder, so the same call goes on where it was
+    Every attempt goes to ``pilot/ledger.jsonl`` in the benchmark's folder, so the same call resumes where it
     stopped and pays for nothing twice; the labels of the benchmark are left alone.
 
     Args:
@@ -133,21 +135,22 @@ def run_pilot(
     distinct_names([annotator for _, annotator in annotators])
     everything = benchmark.paragraphs()
     paragraphs = draw(everything, count, seed)
+    questions = Questions(paragraphs, REPEATS)
     budget = Budget(limits.max_cost)
     with Ledger(pilot_ledger(benchmark)) as ledger:
         rows = [(row.paragraph_id, row.text_sha256) for row in ledger.attempts.rows]
         check_texts(ledger.path, everything, rows)
         for _, annotator in annotators:
-            report = track(annotator.name, len(paragraphs) * REPEATS)
-            _, stop = ask(paragraphs, annotator, ledger, limits, budget, report, REPEATS)
+            report = track(annotator.name, len(questions))
+            _, stop = ask(questions, annotator, ledger, limits, budget, report)
             if stop is not None:
                 raise stop
         trials = [
             _trial(name, annotator, paragraphs, ledger.attempts, seed) for name, annotator in annotators
         ]
-    found = Pilot(paragraphs=len(paragraphs), repeats=REPEATS, seed=seed, trials=tuple(trials))
-    write_atomic(pilot_ledger(benchmark).with_name("pilot.json"), found.model_dump_json(indent=2) + "\n")
-    return found
+    pilot = Pilot(paragraphs=len(paragraphs), repeats=REPEATS, seed=seed, trials=tuple(trials))
+    write_atomic(pilot_ledger(benchmark).with_name("pilot.json"), pilot.model_dump_json(indent=2) + "\n")
+    return pilot
 
 
 def pilot_ledger(benchmark: Benchmark) -> Path:
@@ -188,10 +191,9 @@ def _unplaced_first(
 ) -> float | None:
     rungs = [
         span.rung
-        for paragraph in paragraphs
-        for repeat in range(REPEATS)
-        if (answers := recorded_answers(annotator, paragraph, repeat, attempts))
-        for span in annotator.read(paragraph, answers[:1]).spans
+        for question in Questions(paragraphs, REPEATS)
+        if (answers := recorded(annotator, question, attempts).responses)
+        for span in annotator.read(question.paragraph, answers[:1]).spans
     ]
     return rungs.count("unresolved") / len(rungs) if rungs else None
 

@@ -90,7 +90,7 @@ class Response(Record):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one attempt at an online model came to, and what to do about it.
+    """The outcome of one attempt at an online model, and what to do next.
 
     Attributes:
         response: What is recorded.

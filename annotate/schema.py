@@ -7,6 +7,7 @@ points, made once when the benchmark is built; everything that follows speaks in
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
@@ -16,7 +17,7 @@ SCHEMA_VERSION = 1
 Span = tuple[int, int]
 Role = Literal["narrative", "support", "question"]
 Status = Literal["ok", "refused", "filtered", "truncated", "invalid_output", "unresolved", "error", "missing"]
-Rung = Literal[
+Rung = Literal[  # from the most certain to the least
     "constructed",
     "exact",
     "occurrence",
@@ -28,6 +29,24 @@ Rung = Literal[
     "unresolved",
 ]
 WordOrigin = Literal["agreed", "adjudicated", "union", "single", "constructed"]
+
+
+def check_words(owner: str, words: Iterable[Span], length: int) -> None:
+    """Check that words lie in a text, in order and without overlap.
+
+    Args:
+        owner: Whose words they are, for the error.
+        words: ``(start, end)`` code points.
+        length: Length of the text in code points.
+
+    Raises:
+        ValueError: A word is empty, out of order or out of range.
+    """
+    last = 0
+    for start, end in words:
+        if not last <= start < end <= length:
+            raise ValueError(f"{owner}: word ({start}, {end}) is out of order or out of range")
+        last = end
 
 
 def text_hash(text: str) -> str:
@@ -119,13 +138,7 @@ class Paragraph(Record):
     def _check(self) -> Self:
         if text_hash(self.text) != self.text_sha256:
             raise ValueError(f"paragraph {self.id}: the text does not match its checksum")
-        last = 0
-        for start, end in self.words:
-            if not last <= start < end <= len(self.text):
-                raise ValueError(
-                    f"paragraph {self.id}: word ({start}, {end}) is out of order or out of range"
-                )
-            last = end
+        check_words(f"paragraph {self.id}", self.words, len(self.text))
         if self.evidence is not None and not all(0 <= i < len(self.words) for i in self.evidence):
             raise ValueError(f"paragraph {self.id}: evidence names a word that does not exist")
         return self

@@ -133,9 +133,9 @@ class Cell:
     toy: bool
 
 
-def forms() -> list[Form]:
+def forms(gates: Sequence[str]) -> list[Form]:
     """Every gate with every formula and aggregation, and the parts by themselves."""
-    gated = itertools.product(GATES, [*FORMULAS, "M"], AGGREGATIONS)
+    gated = itertools.product(gates, [*FORMULAS, "M"], AGGREGATIONS)
     ungated = itertools.product([NO_GATE], [name for name in ALONE if name != "M"], AGGREGATIONS)
     return [Form(*form) for form in (*gated, *ungated)]
 
@@ -146,7 +146,9 @@ def shares_of(part: Any) -> Any:
     return part / part.sum(-1, keepdim=True).clamp_min(1e-300)
 
 
-def gates_of(lm: LanguageModel, text: Attribution, folder: Path, key: str) -> Iterator[tuple[str, Any]]:
+def gates_of(
+    lm: LanguageModel, text: Attribution, folder: Path, key: str, gates: Sequence[str]
+) -> Iterator[tuple[str, Any]]:
     """The gates of a text; those that HEAT did not compute itself are kept beside its attribution."""
     import torch
 
@@ -155,7 +157,8 @@ def gates_of(lm: LanguageModel, text: Attribution, folder: Path, key: str) -> It
 
     folder.mkdir(exist_ok=True)
     yield NO_GATE, torch.ones_like(text.components["transition"])
-    for name, options in GATES.items():
+    for name in gates:
+        options = GATES[name]
         if options == {"residual": "full"}:
             yield name, text.components["transition"]
             continue
@@ -167,7 +170,12 @@ def gates_of(lm: LanguageModel, text: Attribution, folder: Path, key: str) -> It
 
 
 def auprcs(
-    lm: LanguageModel, example: Example, parts: Mapping[str, Attribution], folder: Path, key: str
+    lm: LanguageModel,
+    example: Example,
+    parts: Mapping[str, Attribution],
+    folder: Path,
+    key: str,
+    gates: Sequence[str],
 ) -> dict[Form, float]:
     """AUPRC of every form on one text.
 
@@ -177,6 +185,7 @@ def auprcs(
         parts: Attributions of `heat`, `heat-first-order` and `fisher`.
         folder: Where gates are kept.
         key: The text's name there.
+        gates: Names in `GATES`.
     """
     from evaluate.alignment.run import masks
     from evaluate.metrics.alignment import auprc
@@ -188,9 +197,9 @@ def auprcs(
     f = shares_of(parts["fisher"].components["fisher"])
     g = shares_of(parts["heat-first-order"].components["gradient"])
     values = {}
-    for gate, transition in gates_of(lm, text, folder, key):
+    for gate, transition in gates_of(lm, text, folder, key, gates):
         m = shares_of(transition)
-        for form in forms():
+        for form in forms(gates):
             if form.gate != gate:
                 continue
             scores = {**FORMULAS, **ALONE}[form.formula](m, s, i, f, g).numpy()
@@ -199,7 +208,16 @@ def auprcs(
     return values
 
 
-def cell(name: str, lm: LanguageModel, task: Any, out: Path, prompt: str, *, toy: bool = False) -> Cell:
+def cell(
+    name: str,
+    lm: LanguageModel,
+    task: Any,
+    out: Path,
+    prompt: str,
+    gates: Sequence[str],
+    *,
+    toy: bool = False,
+) -> Cell:
     """Compute, or read, one model on one set."""
     import heat
     from evaluate.alignment.run import alignment
@@ -220,14 +238,14 @@ def cell(name: str, lm: LanguageModel, task: Any, out: Path, prompt: str, *, toy
             for method in methods
         }
         parts = {method: heat.Attribution.load(attribution_path(folder, key)) for method, key in keys.items()}
-        rows.append(auprcs(lm, example, parts, folder / "gates", keys["heat"]))
+        rows.append(auprcs(lm, example, parts, folder / "gates", keys["heat"], gates))
         examples.append(example)
     texts = [example.text_key for example in examples]
     return Cell(
         name=name,
         chooses=np.array([int(text[-1], 16) % 2 == 0 for text in texts]),
         texts=texts,
-        values={form: np.array([row[form] for row in rows]) for form in forms()},
+        values={form: np.array([row[form] for row in rows]) for form in forms(gates)},
         toy=toy,
     )
 
@@ -267,7 +285,7 @@ def show(cells: Sequence[Cell], seed: int, rows: int) -> None:
     from evaluate.statistics.intervals import mean_interval
 
     real = [cell for cell in cells if not cell.toy]
-    order = sorted(forms(), key=lambda form: -mean_over_cells(real, form, choosing=True))
+    order = sorted(real[0].values, key=lambda form: -mean_over_cells(real, form, choosing=True))
     heats = [form for form in order if form.is_heat]
 
     def interval(values: Values, texts: Sequence[str]) -> str:
@@ -342,6 +360,9 @@ def main(
             "--set", help="lambada, sst, dynasent, expmrc; MODEL:SET for one model, SET=N for N texts."
         ),
     ] = None,
+    gate: Annotated[
+        list[str] | None, typer.Option(help=f"A gate to try beside `full`: {', '.join(GATES)}. Default: all.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=2, help="The first N texts of a set.")] = 100,
     toys: Annotated[bool, typer.Option(help="Show the embedded reader and stories260K too.")] = True,
     out: Annotated[Path, typer.Option(help="Folder of results folders.")] = Path("defaults"),
@@ -356,16 +377,19 @@ def main(
         benchmark, source, _ = SETS[name]
         return load_task(benchmark, source=str(shared / source), limit=n_texts)
 
+    gates = list(dict.fromkeys(["full", *gate])) if gate else list(GATES)
     cells = []
     for path in model:
         lm, short = heat.load(path), Path(path).name
         for name, n_texts in chosen_sets(sets or list(SETS), short, limit).items():
-            cells.append(cell(f"{name}-{short}", lm, task_of(name, n_texts), out, SETS[name][2]))
+            cells.append(cell(f"{name}-{short}", lm, task_of(name, n_texts), out, SETS[name][2], gates))
     if toys:
         lm = heat.load(shared / STORIES)
-        cells.append(cell("lambada-stories260K", lm, task_of("lambada", limit), out, "plain", toy=True))
+        cells.append(
+            cell("lambada-stories260K", lm, task_of("lambada", limit), out, "plain", gates, toy=True)
+        )
         sample = load_task("curated", gold="evidence", limit=limit)
-        cells.append(cell("sample-reader", heat.load(None), sample, out, "plain", toy=True))
+        cells.append(cell("sample-reader", heat.load(None), sample, out, "plain", gates, toy=True))
     show(cells, seed, rows)
 
 

@@ -257,11 +257,11 @@ def check_seed(seed: int) -> None:
 
 
 def check_precision(method: type[Method] | Method, dtype: str | torch.dtype | None) -> None:
-    """Refuse a method that needs derivatives in a number format in which they underflow.
+    """Refuse a method that needs derivatives in a dtype in which they underflow.
 
     Args:
         method: The method.
-        dtype: The weights' number format; None where it is not known yet.
+        dtype: Dtype of the weights; None where it is not known yet.
 
     Raises:
         PrecisionError: The format is float16.

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,8 @@ from heat.files import write_whole
 from heat.projection import Aggregation, word_scores
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from heat.show.notebook import View
 
 SCHEMA_VERSION = 2
@@ -104,6 +106,58 @@ class Attribution:
 
         return View(self, top)
 
+    def _repr_html_(self) -> str:
+        return self.show()._repr_html_()
+
+    def __repr__(self) -> str:
+        first, last = self.target_span
+        target = "".join(self.tokens[first:last]) if self.offsets is None else self._target_text()
+        probability = float(self.log_probs.double().sum().exp())
+        return (
+            f"Attribution({self.method} on {self.model}: {first} tokens of prompt, target {target!r} "
+            f"with probability {probability:.3g})"
+        )
+
+    def to_frame(self, target: int | None = None) -> "DataFrame":
+        """The words of the prompt with their scores, in their order, as `show` lists them.
+
+        Args:
+            target: Index of the target token; None sums over all of them.
+
+        Returns:
+            A row a word: `word`, `score` and a column for each component, float64; a word's number is the mean over
+            its tokens. Where the prompt was given as ids, a row a token.
+        """
+        import pandas as pd
+
+        from heat.show.words import read
+
+        reading = read(self)
+        n_words = len(reading.prompt)
+        numbers = {view: reading.numbers(view, target)[:n_words] for view in reading.views}
+        return pd.DataFrame({"word": [piece.text for piece in reading.prompt], **numbers})
+
+    def without_first(self) -> "Attribution":
+        """A copy in which special tokens and the first token of the text have no score.
+
+        Many models collect attention, and with it scores, on whatever comes first, so that all else looks white.
+
+        Returns:
+            The copy; scores and components are 0 there.
+        """
+        n_prompt = self.target_span[0]
+        spans = [(0, 1)] * n_prompt if self.offsets is None else self.offsets[:n_prompt]
+        own_text = [index for index, (start, end) in enumerate(spans) if end > start]
+        left_out = sorted(set(range(n_prompt)) - set(own_text[1:]))
+
+        def masked(scores: Tensor) -> Tensor:
+            scores = scores.clone()
+            scores[:, left_out] = 0
+            return scores
+
+        components = {name: masked(part) for name, part in self.components.items()}
+        return replace(self, scores=masked(self.scores), components=components)
+
     def on_words(
         self, words: Sequence[tuple[int, int]], aggregation: Aggregation = "mean", component: str = ""
     ) -> NDArray[np.float64]:
@@ -189,6 +243,12 @@ class Attribution:
         except (*_ODD, AttributeError, RecursionError, RuntimeError, OverflowError) as error:
             raise AttributionFileError(f"the text is no attribution in JSON: {error}") from error
         return cls._restore(metadata, tensors, "the JSON text")
+
+    def _target_text(self) -> str:
+        assert self.offsets is not None
+        first, last = self.target_span
+        spans = [span for span in self.offsets[first:last] if span[1] > span[0]]
+        return self.text[spans[0][0] : spans[-1][1]] if spans else ""
 
     def _metadata(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in _FIELDS}

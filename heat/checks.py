@@ -25,7 +25,7 @@ def check(model: PreTrainedModel, name: str, needs: tuple[str, ...] = ()) -> Non
         needs: What a method takes from it (`Method.needs`).
 
     Raises:
-        UnsupportedModelError: It is no decoder, says something else when given its tokens' vectors, or a method needs
+        UnsupportedModelError: It is no decoder, answers differently when given its tokens' vectors, or a method needs
             its gradient or attention and what is read there is not what the model computes with.
     """
     obstacle = whole_obstacle(model)
@@ -63,7 +63,7 @@ def whole_obstacle(model: PreTrainedModel) -> str:
     columns = list(READ)
     if not alike(model, by_vectors, at_least_float32(by_ids[:, columns]).log_softmax(-1).flatten(0, 1)):
         return (
-            "says something else when it is given its tokens' embeddings in place of the tokens: it takes more from "
+            "answers differently when it is given its tokens' embeddings in place of the tokens: it takes more from "
             "them than is known here, and whatever is attributed to the embeddings would be wrong; use another model"
         )
     return ""
@@ -149,7 +149,7 @@ def attention_obstacle(model: PreTrainedModel) -> str:
             f"{_WITHOUT}"
         )
     if not alike(model, recorded, plain, loose=5.0):
-        return f"says something else while its attention is recorded; {_WITHOUT}"
+        return f"answers differently while its attention is recorded; {_WITHOUT}"
     return ""
 
 

@@ -11,7 +11,7 @@ import typer
 
 from heat.bundles import OnceCommand, bundled
 from heat.console import run
-from heat.errors import ConfigError
+from heat.errors import ConfigError, HeatError
 from heat.fitting.cli import app as fitting
 from heat.options import JsonOption, MethodOptions, ModelOptions, OutputOptions, PromptOptions
 
@@ -77,13 +77,22 @@ def explain(
         _show_plan(lm, encoded, chosen, as_json=output.as_json)
         return
     attribution = attribute(lm, encoded, None, chosen, seed=method.seed)
+    if not (output.as_json or output.quiet):
+        from heat.advice import of_completeness, of_text
+
+        for line in [
+            *of_text(lm, text, prompt.target, prompt.foil, encoded),
+            *of_completeness(lm, encoded, chosen, attribution),
+        ]:
+            print(f"note: {line}", file=sys.stderr)
     if output.out is not None:
         attribution.save(output.out)
-    _write_pictures(attribution, output)
+    shown = attribution.without_first() if output.skip_first else attribution
+    _write_pictures(shown, output)
     if output.as_json:
         _print_json(attribution.to_json())
     else:
-        _show(attribution, output)
+        _show(shown, output)
 
 
 @app.command(epilog="Example: heat methods --json")
@@ -137,7 +146,7 @@ def convert(
 
 def main() -> None:
     """Entry point of the console script."""
-    run(app)
+    run(app, (HeatError,))
 
 
 def _show_plan(lm: "LanguageModel", encoded: "Encoded", method: "Method", *, as_json: bool) -> None:

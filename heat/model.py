@@ -130,7 +130,7 @@ def load(
             cannot be reached.
         MissingExtraError: GGUF files and quantized weights need a package that is not installed.
         TokenizerError: There is no usable tokenizer.
-        UnsupportedModelError: Not a decoder-only language model, one that says something else when it is given its
+        UnsupportedModelError: Not a decoder-only language model, one that answers differently when it is given its
             tokens' embeddings, a GGUF file to be quantized once more, or no such device.
         OutOfMemoryError: The weights alone exceed the machine's memory.
         NonFiniteError: A weight is NaN or infinite.

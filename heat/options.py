@@ -66,6 +66,12 @@ class OutputOptions:
     html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None
     png: Annotated[Path | None, typer.Option(help="Write a picture to this file.")] = None
     out: Annotated[Path | None, typer.Option(help="Save the attribution to this .safetensors file.")] = None
+    skip_first: Annotated[
+        bool,
+        typer.Option(
+            "--skip-first", help="Leave special tokens and the first token out of colours and lists."
+        ),
+    ] = False
     top: Annotated[int, typer.Option(min=1, help="How many words to list.")] = 10
     as_json: JsonOption = False
     quiet: Annotated[bool, typer.Option("--quiet", help="Print the top words only, one a line.")] = False

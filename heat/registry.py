@@ -1,7 +1,8 @@
 """The methods there are, by name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
+from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -70,10 +71,19 @@ def build(method: str | Method, config: dict[str, Any]) -> Method:
         return method
     known = methods()
     if method not in known:
-        raise UnknownMethodError(f"there is no method '{method}'; there are: {', '.join(known)}")
+        raise UnknownMethodError(
+            f"there is no method '{method}'; {_meant(method, known)}there are: {', '.join(known)}"
+        )
     options = [option.name for option in fields(known[method])]
     strange = sorted(set(config) - set(options))
     if strange:
         listed = ", ".join(options) or "none"
-        raise ConfigError(f"method '{method}' has no option '{strange[0]}'; its options: {listed}")
+        meant = _meant(strange[0], options)
+        raise ConfigError(f"method '{method}' has no option '{strange[0]}'; {meant}its options: {listed}")
     return known[method](**config)
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """What a mistyped name was meant to be, as the beginning of a sentence; empty where nothing is close."""
+    close = get_close_matches(name, known, n=1)
+    return f"did you mean '{close[0]}'? " if close else ""

@@ -35,8 +35,8 @@ def figures(sums: Sums) -> Figures:
 
 def segment_figures(sums: Sums) -> dict[Role, Figures]:
     """Figures of the words in each role, of counts as ``pair_row`` makes them; roles without words left out."""
-    found = {role: figures(sums.columns(role_columns(role))) for role in ROLES}
-    return {role: each for role, each in found.items() if each.words}
+    by_role = {role: figures(sums.columns(role_columns(role))) for role in ROLES}
+    return {role: counts for role, counts in by_role.items() if counts.words}
 
 
 def many_figures(sums: Sums, raters: int) -> tuple[ManyFigures, dict[Role, ManyFigures]]:
@@ -47,7 +47,7 @@ def many_figures(sums: Sums, raters: int) -> tuple[ManyFigures, dict[Role, ManyF
         for start in range(0, (1 + len(ROLES)) * width, width)
     ]
     by_role = dict(zip(ROLES, scopes[1:], strict=True))
-    return scopes[0], {role: each for role, each in by_role.items() if each.ratings}
+    return scopes[0], {role: counts for role, counts in by_role.items() if counts.ratings}
 
 
 def _many(sums: Sums, raters: int) -> ManyFigures:

@@ -38,7 +38,7 @@ COLUMNS = (
 
 
 def agreement_csv(result: Agreement) -> str:
-    """One row a pair of annotators and paragraph, columns ``COLUMNS``; no counts unless both are ok."""
+    """One row per pair of annotators and paragraph, columns ``COLUMNS``; no counts unless both are ok."""
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -64,15 +64,17 @@ def agreement_markdown(result: Agreement, sentence: str) -> str:
     ]
     if result.many:
         scopes = [("all", result.many.figures), *result.many.segments.items()]
-        rows = [(name, interval(each.fleiss_kappa), interval(each.alpha)) for name, each in scopes]
+        rows = [(name, interval(many.fleiss_kappa), interval(many.alpha)) for name, many in scopes]
         parts.append(
             f"## All {len(result.many.annotators)} together\n\n"
             + markdown_table(("words", "Fleiss' kappa", "Krippendorff's alpha"), rows)
         )
-    own = [("test-retest", each.annotator, each.figures) for each in result.retests]
-    own += [("lexical-overlap rule", each.annotator, each.figures) for each in result.baselines]
-    if own:
-        limits = [(what, name, interval(each.f1), interval(each.kappa)) for what, name, each in own]
+    alone = [("test-retest", retest.annotator, retest.figures) for retest in result.retests]
+    alone += [("lexical-overlap rule", rule.annotator, rule.figures) for rule in result.baselines]
+    if alone:
+        limits = [
+            (what, name, interval(figures.f1), interval(figures.kappa)) for what, name, figures in alone
+        ]
         parts.append(
             "## Ceiling and floor\n\n"
             + markdown_table(("compared with", "annotator", "word F1", "kappa"), limits)
@@ -82,7 +84,7 @@ def agreement_markdown(result: Agreement, sentence: str) -> str:
 
 
 def agreement_table(result: Agreement) -> str:
-    """One Markdown row a pair, pairs of people, of people and models and so on together."""
+    """One Markdown row per pair, pairs of people, of people and models and so on together."""
     headings = ("group", "annotators", "both labelled", "word F1", "IoU", "kappa", "negative", "marked share")
     rows = [
         (
@@ -104,12 +106,12 @@ def _segments(segments: dict[Role, Figures]) -> str:
     rows = [
         (
             role,
-            f"{each.words:,}",
-            interval(each.f1),
-            interval(each.kappa),
-            " and ".join(interval(share) for share in each.marked_share),
+            f"{figures.words:,}",
+            interval(figures.f1),
+            interval(figures.kappa),
+            " and ".join(interval(share) for share in figures.marked_share),
         )
-        for role, each in segments.items()
+        for role, figures in segments.items()
     ]
     return markdown_table(("segment", "words", "word F1", "kappa", "marked share"), rows)
 
@@ -161,7 +163,7 @@ def write_agreement(
     }
     for file, text in texts.items():
         write_atomic(file, text)
-    annotators = [each.name for each in result.annotators]
+    annotators = [annotator.name for annotator in result.annotators]
     write_manifest(
         path.with_suffix(".manifest.json"),
         command=command,

@@ -60,28 +60,31 @@ def agreement(
     rule = {paragraph.id: frozenset(OVERLAP.mark(paragraph)) for paragraph in paragraphs}
     pairs = {(a, b): _compare(words, [(first[a], first[b])]) for a, b in itertools.combinations(labels, 2)}
     apart = tuple(names for names, rows in pairs.items() if not rows)
-    retests = {name: _compare(words, itertools.combinations(each, 2)) for name, each in repeated.items()}
+    retests = {
+        name: _compare(words, itertools.combinations(repetitions, 2))
+        for name, repetitions in repeated.items()
+    }
     if len(apart) == len(pairs) and not any(retests.values()):
         raise LabelError(_incomparable(list(labels), apart))
     baselines = {
         name: _compare(words, [(rule, marked)]) for name, marked in first.items() if name != OVERLAP.name
     }
-    own = {name: _own(words, marked) for name, marked in first.items()}
+    shares = {name: _shares(words, marked) for name, marked in first.items()}
     many = _rated(words, list(first.values())) if len(labels) > 2 else []
     counted: dict[tuple[str, ...], Rows] = {
         **{("pair", *names): rows for names, rows in pairs.items()},
         **{("retest", name): rows for name, rows in retests.items()},
         **{("baseline", name): rows for name, rows in baselines.items()},
-        **{("own", name): rows for name, rows in own.items()},
+        **{("shares", name): rows for name, rows in shares.items()},
         ("many",): many,
     }
     sums = resample({key: clusters(words, rows) for key, rows in counted.items() if rows}, bootstrap, seed)
     return Agreement(
         paragraphs=len(paragraphs),
-        unique=len({each.sha256 for each in words.values()}),
-        words=sum(len(each.words) for each in words.values()),
+        unique=len({eligible.sha256 for eligible in words.values()}),
+        words=sum(len(eligible.words) for eligible in words.values()),
         annotators=tuple(
-            _annotator(name, paragraphs, labels[name], sums.get(("own", name))) for name in labels
+            _annotator(name, paragraphs, labels[name], sums.get(("shares", name))) for name in labels
         ),
         pairs=tuple(
             _pair(
@@ -124,7 +127,7 @@ def _compare(words: Mapping[str, Eligible], labellings: Iterable[tuple[Marks, Ma
     ]
 
 
-def _own(words: Mapping[str, Eligible], marked: Marks) -> Rows:
+def _shares(words: Mapping[str, Eligible], marked: Marks) -> Rows:
     """Words marked and words there are, of the paragraphs labelled."""
     return [
         (name, [float(len(eligible.words & marked[name])), float(len(eligible.words))])
@@ -154,7 +157,7 @@ def _incomparable(names: Sequence[str], apart: Sequence[tuple[str, str]]) -> str
 
 
 def _annotator(
-    name: str, paragraphs: Sequence[Paragraph], labels: Sequence[Label], own: Sums | None
+    name: str, paragraphs: Sequence[Paragraph], labels: Sequence[Label], shares: Sums | None
 ) -> AnnotatorSummary:
     statuses = {label.paragraph_id: label.status for label in labels if label.repeat == 0}
     counted: Counter[Status] = Counter(statuses.get(paragraph.id, "missing") for paragraph in paragraphs)
@@ -165,7 +168,9 @@ def _annotator(
         models=tuple(model for model, _ in models.most_common()),
         statuses=dict(counted.most_common()),
         repetitions=len({label.repeat for label in labels}),
-        marked_share=estimate(mean, own, "no word") if own else Estimate(value=None, reason="no label is ok"),
+        marked_share=estimate(mean, shares, "no word")
+        if shares
+        else Estimate(value=None, reason="no label is ok"),
     )
 
 
@@ -177,7 +182,7 @@ def _paragraphs(
 ) -> tuple[PairedParagraph, ...]:
     """The comparison of two annotators, paragraph by paragraph."""
     first, second = (
-        {label.paragraph_id: label.status for label in each if label.repeat == 0} for each in labels
+        {label.paragraph_id: label.status for label in side if label.repeat == 0} for side in labels
     )
     counts = dict(rows)
     return tuple(

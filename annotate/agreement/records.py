@@ -1,4 +1,4 @@
-"""What measuring agreement comes to, as records."""
+"""The results of measuring agreement, as records."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def interval(estimate: Estimate) -> str:
 
 
 def _who(result: Agreement, known: Mapping[str, Provenance]) -> str:
-    names = "; ".join(_annotator(each, known.get(each.name)) for each in result.annotators)
+    names = "; ".join(_annotator(annotator, known.get(annotator.name)) for annotator in result.annotators)
     count = len(result.annotators)
     spelled = _COUNTS[count] if count < len(_COUNTS) else str(count)
     return (
@@ -72,28 +72,32 @@ def _who(result: Agreement, known: Mapping[str, Provenance]) -> str:
     )
 
 
-def _annotator(each: AnnotatorSummary, known: Provenance | None) -> str:
-    facts = ["imported" if each.kind == "other" else f"a {each.kind}"]
-    if each.models:
-        facts.append(f"answered as {', '.join(each.models)}")
+def _annotator(annotator: AnnotatorSummary, known: Provenance | None) -> str:
+    facts = ["imported" if annotator.kind == "other" else f"a {annotator.kind}"]
+    if annotator.models:
+        facts.append(f"answered as {', '.join(annotator.models)}")
     if known and known.first:
         facts.append(known.first if known.first == known.last else f"{known.first} to {known.last}")
     if known and known.prompts:
         facts.append(f"prompt {', '.join(sha256[:12] for sha256 in known.prompts)}")
-    return f"{each.name}, {', '.join(facts)}"
+    return f"{annotator.name}, {', '.join(facts)}"
 
 
 def _missing(result: Agreement) -> list[str]:
     parts = []
-    for each in result.annotators:
-        failed = ", ".join(f"{count:,} {status}" for status, count in each.statuses.items() if status != "ok")
+    for annotator in result.annotators:
+        failed = ", ".join(
+            f"{count:,} {status}" for status, count in annotator.statuses.items() if status != "ok"
+        )
         if failed:
-            parts.append(f"{each.name} {failed}")
+            parts.append(f"{annotator.name} {failed}")
     return [f"Not labelled: {'; '.join(parts)}."] if parts else []
 
 
 def _shares(result: Agreement) -> str:
-    shares = ", ".join(f"{each.name} {interval(each.marked_share)}" for each in result.annotators)
+    shares = ", ".join(
+        f"{annotator.name} {interval(annotator.marked_share)}" for annotator in result.annotators
+    )
     return f"Share of words marked: {shares}."
 
 
@@ -125,16 +129,18 @@ def _many(result: Agreement) -> list[str]:
 
 
 def _retests(result: Agreement) -> list[str]:
-    found = ", ".join(
-        f"{each.annotator} {interval(each.figures.f1)} ({each.repetitions} repetitions)"
-        for each in result.retests
+    agreements = ", ".join(
+        f"{retest.annotator} {interval(retest.figures.f1)} ({retest.repetitions} repetitions)"
+        for retest in result.retests
     )
-    return [f"Test-retest F1: {found}."] if found else []
+    return [f"Test-retest F1: {agreements}."] if agreements else []
 
 
 def _baselines(result: Agreement) -> list[str]:
-    found = ", ".join(f"{each.annotator} {interval(each.figures.f1)}" for each in result.baselines)
-    return [f"F1 of a lexical-overlap rule against {found}."] if found else []
+    agreements = ", ".join(
+        f"{baseline.annotator} {interval(baseline.figures.f1)}" for baseline in result.baselines
+    )
+    return [f"F1 of a lexical-overlap rule against {agreements}."] if agreements else []
 
 
 def _gold(gold: Sequence[Gold]) -> list[str]:

@@ -33,9 +33,9 @@ def agreement_tables(result: Agreement) -> list[Table | str]:
     if result.retests:
         shown.append(retest_table(result.retests))
         shown += [
-            f"Only {each.unique} unique paragraphs of {each.annotator}: the interval is too narrow."
-            for each in result.retests
-            if each.few_clusters
+            f"Only {retest.unique} unique paragraphs of {retest.annotator}: the interval is too narrow."
+            for retest in result.retests
+            if retest.few_clusters
         ]
     if result.baselines:
         shown.append(baseline_table(result.baselines))
@@ -43,29 +43,29 @@ def agreement_tables(result: Agreement) -> list[Table | str]:
 
 
 def annotator_table(result: Agreement) -> Table:
-    """One row an annotator: who it is, what became of its labels, how much it marks."""
+    """One row per annotator: who it is, the status of its labels, how much it marks."""
     table = Table(title="annotators", title_justify="left")
     table.add_column("annotator", overflow="fold")
     for heading in ("kind", "answered as"):
         table.add_column(heading)
     for heading in ("ok", "not ok", "repetitions", "marked share"):
         table.add_column(heading, justify="right")
-    for each in result.annotators:
-        ok = each.statuses.get("ok", 0)
+    for annotator in result.annotators:
+        ok = annotator.statuses.get("ok", 0)
         table.add_row(
-            each.name,
-            each.kind,
-            ", ".join(each.models),
+            annotator.name,
+            annotator.kind,
+            ", ".join(annotator.models),
             f"{ok:,}",
-            f"{sum(each.statuses.values()) - ok:,}",
-            str(each.repetitions),
-            interval(each.marked_share),
+            f"{sum(annotator.statuses.values()) - ok:,}",
+            str(annotator.repetitions),
+            interval(annotator.marked_share),
         )
     return table
 
 
 def overview_table(pairs: Sequence[PairAgreement]) -> Table:
-    """One row a pair, pairs of people, of people and models and so on together."""
+    """One row per pair, pairs of people, of people and models and so on together."""
     table = Table("group", title="pairs side by side", title_justify="left")
     table.add_column("pair", overflow="fold")
     for heading in ("both", "word F1", "kappa", "negative"):
@@ -169,13 +169,13 @@ def retest_table(retests: Sequence[Retest]) -> Table:
     table.add_column("annotator", overflow="fold")
     for heading in ("repetitions", "comparisons", "word F1", "kappa"):
         table.add_column(heading, justify="right")
-    for each in retests:
+    for retest in retests:
         table.add_row(
-            each.annotator,
-            str(each.repetitions),
-            f"{each.comparisons:,}",
-            interval(each.figures.f1),
-            interval(each.figures.kappa),
+            retest.annotator,
+            str(retest.repetitions),
+            f"{retest.comparisons:,}",
+            interval(retest.figures.f1),
+            interval(retest.figures.kappa),
         )
     return table
 
@@ -186,8 +186,11 @@ def baseline_table(baselines: Sequence[Baseline]) -> Table:
     table.add_column("annotator", overflow="fold")
     for heading in ("paragraphs", "word F1", "kappa"):
         table.add_column(heading, justify="right")
-    for each in baselines:
+    for baseline in baselines:
         table.add_row(
-            each.annotator, f"{each.valid:,}", interval(each.figures.f1), interval(each.figures.kappa)
+            baseline.annotator,
+            f"{baseline.valid:,}",
+            interval(baseline.figures.f1),
+            interval(baseline.figures.kappa),
         )
     return table

@@ -29,7 +29,7 @@ class ImportedAnnotator:
     deterministic: bool = False
 
     def request(self, paragraph: Paragraph, repeat: int, earlier: Sequence[Response]) -> Request | None:
-        """One request a paragraph, the same for every format: a later import replaces an earlier one."""
+        """One request per paragraph, the same for every format: a later import replaces an earlier one."""
         if earlier:
             return None
         body = {

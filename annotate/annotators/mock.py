@@ -50,7 +50,7 @@ class MockAnnotator:
         return f"mock:noise={self.noise:g},seed={self.seed}{fail}{base}"
 
     def request(self, paragraph: Paragraph, repeat: int, earlier: Sequence[Response]) -> Request | None:
-        """One request a paragraph and repetition."""
+        """One request per paragraph and repetition."""
         return None if earlier else paragraph_request(paragraph, repeat, self.name, self.base.version)
 
     def annotate(self, paragraph: Paragraph, request: Request) -> Response:

@@ -67,7 +67,7 @@ class RuleAnnotator:
     deterministic: bool = True
 
     def request(self, paragraph: Paragraph, repeat: int, earlier: Sequence[Response]) -> Request | None:
-        """One request a paragraph."""
+        """One request per paragraph."""
         return None if earlier else paragraph_request(paragraph, repeat, self.name, self.version)
 
     def annotate(self, paragraph: Paragraph, request: Request) -> Response:

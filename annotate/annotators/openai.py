@@ -119,7 +119,7 @@ class OpenAIAnnotator:
         return self._follow(paragraph, answers)[1]
 
     def worst_usage(self, request: Request) -> Usage:
-        """One input token a byte, since no token is shorter, and the whole cap."""
+        """One input token per byte, since no token is shorter, and the whole cap."""
         sent = json.dumps(request.body, ensure_ascii=False).encode("utf-8")
         return Usage(input_tokens=len(sent), output_tokens=int(request.body[self.profile.cap_param]))
 
@@ -129,13 +129,13 @@ class OpenAIAnnotator:
 
     def warnings(self, today: date) -> list[str]:
         """That the model is being shut down, or that its price is not known."""
-        found = [retirement(self.model, today)]
+        warnings = [retirement(self.model, today)]
         if self.host == DEFAULT_HOST and self.profile.input is None:
-            found.append(
+            warnings.append(
                 f"no price of {self.model} is known, so no cost is shown; add it in"
                 f" {profile_place(self.model, 'input')}"
             )
-        return [warning for warning in found if warning]
+        return [warning for warning in warnings if warning]
 
     def _follow(self, paragraph: Paragraph, answers: Sequence[Response]) -> tuple[Turn | None, Reading]:
         """What is asked after ``answers``, if anything, and what they say so far."""
@@ -223,32 +223,32 @@ def build_openai(options: str, endpoint: Endpoint) -> OpenAIAnnotator:
     if not model:
         raise LabelError("annotator openai: say which model, for instance openai:gpt-4o")
     given = parse_options("openai", rest, _OPTIONS)
-    found = profile(model)
-    effort = _effort(model, found, given.get("effort"))
-    reasoning = bool(effort or found.efforts) and effort not in ("none", "minimal")
+    known = profile(model)
+    effort = _effort(model, known, given.get("effort"))
+    reasoning = bool(effort or known.efforts) and effort not in ("none", "minimal")
     usual_cap = CAP_REASONING if reasoning else CAP
     cap = whole("openai", "max_tokens", given.get("max_tokens", str(usual_cap)))
     if cap < 1:
         raise LabelError(f"annotator openai: max_tokens={cap} must be 1 or more")
-    usual_temperature = 0.0 if found.known and _takes_temperature(found, effort) else None
-    temperature = _temperature(model, found, effort, given["temperature"]) if "temperature" in given else None
-    structured = given.get("structured", found.structured)
+    usual_temperature = 0.0 if known.known and _takes_temperature(known, effort) else None
+    temperature = _temperature(model, known, effort, given["temperature"]) if "temperature" in given else None
+    structured = given.get("structured", known.structured)
     if structured not in _STRUCTURED:
         raise UnknownNameError("way of structured output", structured, list(_STRUCTURED))
     label_format = make_format(given.get("format", DEFAULT_FORMAT))
     host = given.get("host", endpoint.host)
     unusual = {
-        "effort": effort if effort != found.default_effort else "",
+        "effort": effort if effort != known.default_effort else "",
         "format": label_format.name if label_format.name != DEFAULT_FORMAT else "",
         "temperature": f"{temperature:g}" if temperature not in (None, usual_temperature) else "",
         "max_tokens": str(cap) if cap != usual_cap else "",
-        "structured": structured if structured != found.structured else "",
+        "structured": structured if structured != known.structured else "",
         "host": host if host != DEFAULT_HOST else "",
     }
     return OpenAIAnnotator(
         name=",".join([f"openai:{model}", *(f"{key}={unusual[key]}" for key in _OPTIONS if unusual[key])]),
         model=model,
-        profile=found,
+        profile=known,
         format=label_format,
         endpoint=endpoint,
         host=host,
@@ -259,11 +259,11 @@ def build_openai(options: str, endpoint: Endpoint) -> OpenAIAnnotator:
     )
 
 
-def _effort(model: str, found: ModelProfile, given: str | None) -> str:
+def _effort(model: str, profile: ModelProfile, given: str | None) -> str:
     if given is None:
-        return found.default_effort
-    if found.known and given not in found.efforts:
-        known = ", ".join(found.efforts) or "none at all"
+        return profile.default_effort
+    if profile.known and given not in profile.efforts:
+        known = ", ".join(profile.efforts) or "none at all"
         raise LabelError(
             f"annotator openai: {model} takes no effort={given}; it takes: {known}"
             f" ({profile_place(model, 'efforts')})"
@@ -271,16 +271,16 @@ def _effort(model: str, found: ModelProfile, given: str | None) -> str:
     return given
 
 
-def _takes_temperature(found: ModelProfile, effort: str) -> bool:
-    return found.temperature == "always" or (found.temperature == "effort_none" and effort == "none")
+def _takes_temperature(profile: ModelProfile, effort: str) -> bool:
+    return profile.temperature == "always" or (profile.temperature == "effort_none" and effort == "none")
 
 
-def _temperature(model: str, found: ModelProfile, effort: str, given: str) -> float:
+def _temperature(model: str, profile: ModelProfile, effort: str, given: str) -> float:
     value = number("openai", "temperature", given)
     if not 0 <= value <= 2:
         raise LabelError(f"annotator openai: temperature={given} must lie between 0 and 2")
-    if not _takes_temperature(found, effort):
-        when = "with effort=none only" if found.temperature == "effort_none" else "never"
+    if not _takes_temperature(profile, effort):
+        when = "with effort=none only" if profile.temperature == "effort_none" else "never"
         place = profile_place(model, "temperature")
         raise LabelError(f"annotator openai: {model} takes a temperature {when} ({place})")
     return value

@@ -16,7 +16,7 @@ from annotate.schema import Paragraph
 class ReplayAnnotator:
     """Makes the requests of ``inner`` and answers them from ``recorded``.
 
-    A request that was never made is ``missing``; since the file may grow, failures are looked up again.
+    A request that was never made is ``missing``; since the file may grow, errors are looked up again.
     """
 
     inner: Annotator
@@ -34,10 +34,10 @@ class ReplayAnnotator:
 
     def annotate(self, paragraph: Paragraph, request: Request) -> Response:
         """The recorded answer, with all that was recorded about it."""
-        found = self.recorded.answer(self.inner.name, request.sha256)
-        if found is None:
+        row = self.recorded.answer(self.inner.name, request.sha256)
+        if row is None:
             return Response(status="missing", detail="this request is not in the replayed ledger")
-        return Response(**{name: getattr(found, name) for name in Response.model_fields})
+        return Response(**{name: getattr(row, name) for name in Response.model_fields})
 
     def read(self, paragraph: Paragraph, answers: Sequence[Response]) -> Reading:
         """As the annotator that is replayed reads them."""

@@ -14,9 +14,9 @@ from annotate.batch.server import BatchState, Connect, batch_state, look, patien
 from annotate.batch.submit import batch_folder, settle_open
 from annotate.errors import IncompleteError
 from annotate.files import write_atomic
-from annotate.labelling.reparse import Reparsed, reparse
+from annotate.labelling.reparse import ReparseResult, reparse
 from annotate.ledger.batches import BatchLog, Line, Note, Shard, now
-from annotate.ledger.ledger import Attempt, Ledger, read_ledger
+from annotate.ledger.ledger import Attempt, Ledger, make_attempt, read_ledger
 from annotate.online.profiles import cost_usd, profile
 from annotate.online.transport import Endpoint
 from annotate.protocol import Response
@@ -43,7 +43,7 @@ def collect(benchmark: Benchmark) -> list[BatchState]:
 
     Raises:
         LabelError: The server refuses, or another process is labelling.
-        IncompleteError: The connection broke; the same call goes on.
+        IncompleteError: The connection broke; the same call resumes.
     """
     states = []
     with Ledger(benchmark.ledger) as ledger:
@@ -70,7 +70,7 @@ def collect(benchmark: Benchmark) -> list[BatchState]:
     return states
 
 
-def collect_labels(benchmark: Benchmark, command: str = "") -> tuple[list[BatchState], Reparsed | None]:
+def collect_labels(benchmark: Benchmark, command: str = "") -> tuple[list[BatchState], ReparseResult | None]:
     """Collect, then make the labels again and settle gold from the annotators that batches asked.
 
     Args:
@@ -153,19 +153,9 @@ def _made_at(batch: Batch) -> datetime:
 
 
 def _attempt(ledger: Ledger, shard: Shard, line: Line, response: Response) -> Attempt:
-    annotator = shard.prepared.annotator
     price = cost_usd(response.usage, profile(shard.prepared.model), batch=True)
-    return Attempt(
-        **{name: getattr(response, name) for name in Response.model_fields} | {"cost_usd": price},
-        schema_version=1,
-        request_sha256=line.request_sha256,
-        annotator=annotator,
-        paragraph_id=line.paragraph_id,
-        text_sha256=line.text_sha256,
-        repeat=line.repeat,
-        attempt=ledger.attempts.count(annotator, line.request_sha256) + 1,
-        prompt_sha256=line.prompt_sha256,
-    )
+    priced = response.model_copy(update={"cost_usd": price})
+    return make_attempt(shard.prepared.annotator, line, priced, ledger.attempts)
 
 
 def _fetch(endpoint: Endpoint, file_id: str, path: Path, made_at: datetime) -> str:

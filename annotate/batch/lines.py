@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from annotate.errors import LabelError
 from annotate.ledger.batches import Line
-from annotate.ledger.ledger import Attempts
+from annotate.ledger.ledger import Attempts, request_record
 from annotate.ledger.pending import Ask
 from annotate.online.recorded import read_body
 from annotate.outside import read_json
@@ -77,14 +77,8 @@ def _part(taken: Sequence[tuple[str, Ask, Line]]) -> Part:
 
 
 def _line(ask: Ask, attempt: int) -> Line:
-    return Line(
-        custom_id=custom_id(ask, attempt),
-        request_sha256=ask.request.sha256,
-        paragraph_id=ask.paragraph.id,
-        text_sha256=ask.paragraph.text_sha256,
-        repeat=ask.request.repeat,
-        prompt_sha256=ask.request.origin.get("prompt_sha256", ""),
-    )
+    record = request_record(ask.paragraph, ask.request)
+    return Line(custom_id=custom_id(ask, attempt), **record.model_dump())
 
 
 def custom_id(ask: Ask, attempt: int) -> str:

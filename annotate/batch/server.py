@@ -98,7 +98,7 @@ def patient(endpoint: Endpoint) -> OpenAI:
 
 @contextmanager
 def said_plainly(endpoint: Endpoint) -> Iterator[None]:
-    """Errors of the SDK as one sentence: refused for good, or cut off so that the same command goes on.
+    """Errors of the SDK as one sentence: refused for good, or cut off, so that the command can be re-run.
 
     Raises:
         LabelError: The server refuses.
@@ -115,16 +115,18 @@ def said_plainly(endpoint: Endpoint) -> Iterator[None]:
         said = endpoint.without_key(f"HTTP {fault.http} {fault.code}: {fault.message}")
         if fault.action == "retry":
             raise IncompleteError(
-                f"{endpoint.host} is busy or failing ({said}); the same command goes on"
+                f"{endpoint.host} is busy or failing ({said}); re-run the command to resume"
             ) from None
         raise LabelError(f"{endpoint.host} refuses ({said})") from None
     except (openai.APIConnectionError, RedirectError, TooLargeError, TimeoutError) as error:
         cause = error.__cause__ or error
         if isinstance(cause, RedirectError | TooLargeError):
             raise LabelError(f"{endpoint.host}: {endpoint.without_key(str(cause))}") from None
-        raise IncompleteError(f"the connection to {endpoint.host} broke; the same command goes on") from None
+        raise IncompleteError(
+            f"the connection to {endpoint.host} broke; re-run the command to resume"
+        ) from None
     except (AttributeError, ValueError) as error:  # a proxy's page instead of JSON
         said = endpoint.without_key(shorten(f"{type(error).__name__}: {error}"))
         raise IncompleteError(
-            f"{endpoint.host} answers something else than the Batch API ({said}); the same command goes on"
+            f"{endpoint.host} answers something else than the Batch API ({said}); re-run the command to resume"
         ) from None

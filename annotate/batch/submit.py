@@ -18,6 +18,7 @@ from annotate.label_files import check_texts
 from annotate.ledger.batches import BatchLog, Note, now
 from annotate.ledger.ledger import Ledger
 from annotate.ledger.pending import pending
+from annotate.ledger.questions import EVERYTHING, Selection
 from annotate.online.limits import Budget
 from annotate.online.profiles import cost_usd, profile_place
 from annotate.online.transport import Endpoint
@@ -34,8 +35,8 @@ SHARD_KEY = "annotate_shard"
 
 
 @dataclass(frozen=True)
-class Submitted:
-    """What a submit did.
+class Submission:
+    """The result of submitting.
 
     Attributes:
         states: The batches made, and those a killed process had made before.
@@ -51,14 +52,12 @@ class Submitted:
 def submit(
     benchmark: Benchmark,
     annotators: Sequence[Annotator],
+    selection: Selection = EVERYTHING,
     *,
-    limit: int | None = None,
-    repeats: int = 1,
-    fresh: bool = False,
     max_cost: float | None = None,
     most_lines: int = MOST_LINES,
     most_bytes: int = MOST_BYTES,
-) -> Submitted:
+) -> Submission:
     """Hand every request that is not answered and does not wait to the Batch API.
 
     A shard is noted on the disk before it is sent and carries its name to the server: where a killed process
@@ -67,9 +66,7 @@ def submit(
     Args:
         benchmark: The benchmark.
         annotators: Whom to ask.
-        limit: Ask about the first ``limit`` paragraphs only.
-        repeats: How often each paragraph is asked about.
-        fresh: Ask again whatever the ledger holds.
+        selection: What to ask them about.
         max_cost: US dollars that this submit may spend, every answer being as long as it may be.
         most_lines: Most requests in a batch.
         most_bytes: Most bytes of its file.
@@ -80,7 +77,7 @@ def submit(
     Raises:
         LabelError: An annotator cannot be asked in batches, the server refuses, or another process is labelling.
         BudgetError: The next batch could cost more than may be spent; those before it are submitted.
-        IncompleteError: The connection broke; the same call goes on.
+        IncompleteError: The connection broke; the same call resumes.
     """
     asked = [_batchable(annotator) for annotator in annotators]
     paragraphs = benchmark.paragraphs()
@@ -92,15 +89,14 @@ def submit(
         log = BatchLog(benchmark.batches)
         states = settle_open(benchmark, log, cache(Endpoint))
         for annotator in asked:
-            todo = pending(
-                paragraphs[:limit], annotator, ledger.attempts, repeats, fresh, log.waiting(annotator.name)
-            )
+            questions = selection.questions(paragraphs, log.waiting(annotator.name))
+            todo = pending(questions, annotator, ledger.attempts)
             finished += todo.finished
             held += todo.held
             for part in cut(todo.asks, annotator.name, ledger.attempts, most_lines, most_bytes):
                 _check_budget(budget, annotator, part)
                 states.append(_send(benchmark, log, annotator, part))
-    return Submitted(tuple(states), finished, held)
+    return Submission(tuple(states), finished, held)
 
 
 def _check_budget(budget: Budget, annotator: OpenAIAnnotator, part: Part) -> None:
@@ -156,7 +152,7 @@ def settle_open(benchmark: Benchmark, log: BatchLog, connect: Connect) -> list[B
 
     One that the server does not know is abandoned, which makes its requests free again.
     """
-    found = []
+    states = []
     for shard in log.open_shards():
         if shard.batch_id:
             continue
@@ -165,9 +161,9 @@ def settle_open(benchmark: Benchmark, log: BatchLog, connect: Connect) -> list[B
             log.append(Note(event="abandoned", shard=shard.name, at=now(), detail="no batch was made of it"))
         else:
             log.append(Note(event="submitted", shard=shard.name, at=now(), batch_id=batch.id))
-            found.append(batch_state(log.shards[shard.name], batch))
+            states.append(batch_state(log.shards[shard.name], batch))
         _input_file(benchmark, shard.name).unlink(missing_ok=True)
-    return found
+    return states
 
 
 def _find(endpoint: Endpoint, shard: str) -> Batch | None:

@@ -20,12 +20,12 @@ from annotate.words import WORD_RULES
 
 
 @dataclass(frozen=True)
-class Built:
+class BuildResult:
     """A benchmark that is there now.
 
     Attributes:
         benchmark: Its folder.
-        report: What became of the passages.
+        report: How many passages were used and left out.
         already_there: Whether it was there before, made by the same options from the same inputs.
     """
 
@@ -52,7 +52,7 @@ def build_benchmark(
     allow_fewer: bool = False,
     force: bool = False,
     files: dict[str, Path] | None = None,
-) -> Built:
+) -> BuildResult:
     """Build a benchmark into the folder ``out``; the manifest is written last.
 
     Args:
@@ -87,7 +87,7 @@ def build_benchmark(
     inputs = source.inputs(split)
     if benchmark.manifest_path.exists() and not force:
         _refuse_another(benchmark, options.seed, config, inputs)
-        return Built(benchmark, MixReport.model_validate(benchmark.check().report), already_there=True)
+        return BuildResult(benchmark, MixReport.model_validate(benchmark.check().report), already_there=True)
     passages = source.passages(split, options.size, options.seed)
     paragraphs, report = build_dataset(passages.narratives, passages.science, options)
     if report.made < options.size and not (allow_fewer and report.made):
@@ -114,12 +114,12 @@ def build_benchmark(
     for name, text in texts.items():
         write_atomic(out / name, text)
     write_atomic(benchmark.manifest_path, manifest.model_dump_json(indent=2) + "\n")
-    return Built(benchmark, report, already_there=False)
+    return BuildResult(benchmark, report, already_there=False)
 
 
 def _refuse_another(benchmark: Benchmark, seed: int, config: dict[str, Any], inputs: dict[str, str]) -> None:
-    found = benchmark.manifest()
-    old = {"seed": found.seed, **found.config}
+    manifest = benchmark.manifest()
+    old = {"seed": manifest.seed, **manifest.config}
     if old.get("word_rule") in WORD_RULES:  # follows from the texts, and an older one is kept
         config = {**config, "word_rule": old["word_rule"]}
     new = {"seed": seed, **config}
@@ -129,7 +129,7 @@ def _refuse_another(benchmark: Benchmark, seed: int, config: dict[str, Any], inp
         if old.get(key) != new.get(key)
     ]
     # By content: the same file may be named by another path.
-    if sorted(found.inputs.values()) != sorted(inputs.values()):
+    if sorted(manifest.inputs.values()) != sorted(inputs.values()):
         differences.append("other input data")
     if differences:
         raise BenchmarkError(

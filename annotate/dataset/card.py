@@ -33,7 +33,7 @@ def dataset_card(
         split: Split of the source.
         command: The command that makes the benchmark again.
         licences: The terms of its parts.
-        report: What became of the passages.
+        report: How many passages were used and left out.
 
     Returns:
         The text of ``README.md``. Equal arguments give equal text.

@@ -43,18 +43,20 @@ def near_duplicates(texts: Sequence[str], threshold: float = 0.8) -> dict[int, i
         For each text that repeats another, the index of the first kept text that it repeats.
     """
     sets = [shingles(text) for text in texts]
-    frequency = Counter(shingle for found in sets for shingle in found)
-    kept: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    frequency = Counter(shingle for text_shingles in sets for shingle in text_shingles)
+    by_shingle: dict[tuple[str, ...], list[int]] = defaultdict(list)
     repeats: dict[int, int] = {}
-    for index, found in enumerate(sets):
-        ordered = sorted(found, key=lambda shingle: (frequency[shingle], shingle))
+    for index, text_shingles in enumerate(sets):
+        ordered = sorted(text_shingles, key=lambda shingle: (frequency[shingle], shingle))
         # The small number keeps rounding of the product from shortening the prefix by one.
-        prefix = ordered[: len(found) - math.ceil(threshold * len(found) - 1e-9) + 1]
-        candidates = sorted({other for shingle in prefix for other in kept[shingle]})
-        match = next((other for other in candidates if jaccard(found, sets[other]) >= threshold), None)
+        prefix = ordered[: len(text_shingles) - math.ceil(threshold * len(text_shingles) - 1e-9) + 1]
+        candidates = sorted({other for shingle in prefix for other in by_shingle[shingle]})
+        match = next(
+            (other for other in candidates if jaccard(text_shingles, sets[other]) >= threshold), None
+        )
         if match is not None:
             repeats[index] = match
             continue
         for shingle in prefix:
-            kept[shingle].append(index)
+            by_shingle[shingle].append(index)
     return repeats

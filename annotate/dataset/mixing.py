@@ -37,7 +37,7 @@ class MixOptions(Record):
 
 
 class MixReport(Record):
-    """What became of the passages.
+    """How many passages were used and left out.
 
     Attributes:
         asked: Paragraphs wanted.
@@ -164,8 +164,8 @@ def _fits(support: Support, run: Run, options: MixOptions, made: dict[Support | 
     earlier = made[support] + made[run]
     if not earlier:
         return True
-    found = shingles("\n".join((run.text, support.text, support.row.question)))
-    return all(jaccard(found, shingles(text)) < NEAR for text in earlier)
+    mixed = shingles("\n".join((run.text, support.text, support.row.question)))
+    return all(jaccard(mixed, shingles(text)) < NEAR for text in earlier)
 
 
 def _assemble(name: str, support: Support, run: Run, narrative_first: bool) -> Paragraph:

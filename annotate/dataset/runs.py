@@ -51,10 +51,12 @@ def usable_runs(
             sound.append(document)
     runs: list[Run] = []
     for index in without_repeats([document.text for document in sound], "narrative: document", dropped):
-        found = [Run(sound[index], text, length) for text, length in _cut(sound[index].text, limit, rng)]
-        if not found:
+        of_document = [
+            Run(sound[index], text, length) for text, length in _cut(sound[index].text, limit, rng)
+        ]
+        if not of_document:
             dropped[f"narrative: no {MIN_SENTENCES} sentences in a row that are short enough"] += 1
-        runs += found
+        runs += of_document
     return [runs[i] for i in without_repeats([run.text for run in runs], "narrative: segment", dropped)]
 
 

@@ -38,7 +38,7 @@ def without_repeats(texts: Sequence[str], what: str, dropped: Counter[str]) -> l
         dropped: Counts those left out by reason; it is added to.
     """
     repeats = near_duplicates(texts, NEAR)
-    for index, kept in repeats.items():
-        nearly = "" if texts[index] == texts[kept] else "nearly "
+    for index, original in repeats.items():
+        nearly = "" if texts[index] == texts[original] else "nearly "
         dropped[f"{what} {nearly}repeats another"] += 1
     return [index for index in range(len(texts)) if index not in repeats]

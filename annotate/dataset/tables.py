@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from annotate.dataset.build import Built
+from annotate.dataset.build import BuildResult
 from annotate.dataset.mixing import MixReport
 
 
@@ -21,7 +21,7 @@ def drop_table(report: MixReport) -> Table:
     return table
 
 
-def describe_built(built: Built) -> Iterator[str]:
+def describe_built(built: BuildResult) -> Iterator[str]:
     """Sentences about what was used, what was used again, and what was made."""
     report = built.report
     yield (

@@ -10,14 +10,14 @@ from annotate.errors import BenchmarkError, UnknownNameError
 from annotate.export.hf import write_hf
 from annotate.export.label_studio import write_label_studio
 from annotate.export.parquet import write_parquet
-from annotate.export.rows import Labelled, labelled, write_jsonl
+from annotate.export.rows import LabelledBenchmark, labelled, write_jsonl
 
 if TYPE_CHECKING:
     from annotate.benchmark import Benchmark
 
 __all__ = ["FORMATS", "Labelled", "export", "labelled"]
 
-FORMATS: dict[str, Callable[[Labelled, Path], list[Path]]] = {
+FORMATS: dict[str, Callable[[LabelledBenchmark, Path], list[Path]]] = {
     "jsonl": write_jsonl,
     "parquet": write_parquet,
     "hf": write_hf,

@@ -8,7 +8,7 @@ from statistics import median
 from annotate.agreement import Agreement
 from annotate.agreement.files import agreement_table, markdown_table
 from annotate.dataset.card import FIELDS, front_matter, licence_table
-from annotate.export.rows import Labelled
+from annotate.export.rows import LabelledBenchmark
 from annotate.kinds import kind_of
 from annotate.ledger.ledger import read_ledger
 from annotate.ledger.provenance import Provenance, provenance
@@ -24,7 +24,7 @@ constructed); null where none was settled |
 
 
 def export_card(
-    source: Labelled, manifest: Manifest, split: str, result: Agreement | None, sentence: str
+    source: LabelledBenchmark, manifest: Manifest, split: str, result: Agreement | None, sentence: str
 ) -> str:
     """Write the card, Markdown with the YAML front matter of the Hugging Face hub.
 
@@ -88,7 +88,7 @@ was received and the reviews; all labels can be made again from them. Checksum o
 """
 
 
-def _annotators(source: Labelled) -> str:
+def _annotators(source: LabelledBenchmark) -> str:
     if not source.labels:
         return "There are no labels."
     known = provenance(read_ledger(source.benchmark.ledger).rows)
@@ -109,7 +109,7 @@ def _annotator(name: str, labels: list[Label], known: Provenance | None) -> tupl
     )
 
 
-def _gold(source: Labelled) -> str:
+def _gold(source: LabelledBenchmark) -> str:
     if not source.gold:
         return "No gold was settled."
     origins = Counter(word.origin for row in source.gold for word in row.words)

@@ -12,11 +12,11 @@ from annotate.benchmark import CARD, PARAGRAPHS
 from annotate.errors import BenchmarkError, LabelError
 from annotate.export.card import export_card
 from annotate.export.parquet import write_parquet
-from annotate.export.rows import Labelled
+from annotate.export.rows import LabelledBenchmark
 from annotate.files import write_atomic, write_atomic_bytes
 
 
-def write_hf(source: Labelled, out: Path) -> list[Path]:
+def write_hf(source: LabelledBenchmark, out: Path) -> list[Path]:
     """Write a folder that ``datasets.load_dataset`` reads: data, card, and what the labels were made from.
 
     Args:
@@ -52,7 +52,7 @@ def write_hf(source: Labelled, out: Path) -> list[Path]:
     return [out / CARD, *written]
 
 
-def _agreement(source: Labelled) -> Agreement | None:
+def _agreement(source: LabelledBenchmark) -> Agreement | None:
     try:
         return agreement(source.paragraphs, source.labels)
     except LabelError:  # nobody to compare: the card says so

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from annotate.errors import LabelError
-from annotate.export.rows import Labelled
+from annotate.export.rows import LabelledBenchmark
 from annotate.files import write_atomic
 from annotate.imports.label_studio import MARK
 from annotate.schema import Label, Paragraph
@@ -29,7 +29,7 @@ INTERFACE = f"""\
 """The labelling interface that shows the tasks."""
 
 
-def write_label_studio(source: Labelled, out: Path) -> list[Path]:
+def write_label_studio(source: LabelledBenchmark, out: Path) -> list[Path]:
     """Write the tasks, and beside them the labelling interface (``.xml``).
 
     Raises:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from annotate.export.rows import Labelled
+from annotate.export.rows import LabelledBenchmark
 from annotate.files import write_atomic_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def write_parquet(source: Labelled, out: Path) -> list[Path]:
-    """Write one row a paragraph; nested fields as in the JSONL.
+def write_parquet(source: LabelledBenchmark, out: Path) -> list[Path]:
+    """Write one row per paragraph; nested fields as in the JSONL.
 
     Raises:
         OSError: It cannot be written.

@@ -1,4 +1,4 @@
-"""One row a paragraph: text, words, the labels of every annotator and the gold."""
+"""One row per paragraph: text, words, the labels of every annotator and the gold."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Row(Paragraph):
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledBenchmark:
     """A benchmark with its labels and gold, read and checked.
 
     Attributes:
@@ -66,11 +66,11 @@ class Labelled:
     gold: list[Gold]
 
     def rows(self) -> list[Row]:
-        """One row a paragraph, in paragraph order."""
+        """One row per paragraph, in paragraph order."""
         return rows(self.paragraphs, self.labels, self.gold)
 
 
-def labelled(benchmark: Benchmark, annotators: Sequence[str] = ()) -> Labelled:
+def labelled(benchmark: Benchmark, annotators: Sequence[str] = ()) -> LabelledBenchmark:
     """Read a benchmark with its labels, if there are any, and its gold, if there is any.
 
     Args:
@@ -89,7 +89,7 @@ def labelled(benchmark: Benchmark, annotators: Sequence[str] = ()) -> Labelled:
     if benchmark.gold_path.exists():
         gold = read_whole(benchmark.gold_path, Gold, "annotate adjudicate makes it again")
         check_texts(benchmark.gold_path, paragraphs, [(row.paragraph_id, row.text_sha256) for row in gold])
-    return Labelled(benchmark, paragraphs, labels, gold)
+    return LabelledBenchmark(benchmark, paragraphs, labels, gold)
 
 
 def rows(paragraphs: Iterable[Paragraph], labels: dict[str, list[Label]], gold: Iterable[Gold]) -> list[Row]:
@@ -101,10 +101,10 @@ def rows(paragraphs: Iterable[Paragraph], labels: dict[str, list[Label]], gold: 
         gold: The gold.
     """
     said: dict[str, list[RowLabel]] = defaultdict(list)
-    for each in labels.values():
-        for label in sorted(each, key=lambda label: label.repeat):
-            kept = {name: getattr(label, name) for name in RowLabel.model_fields}
-            said[label.paragraph_id].append(RowLabel(**kept))
+    for of_annotator in labels.values():
+        for label in sorted(of_annotator, key=lambda label: label.repeat):
+            fields = {name: getattr(label, name) for name in RowLabel.model_fields}
+            said[label.paragraph_id].append(RowLabel(**fields))
     settled = {
         row.paragraph_id: RowGold(rule=row.rule, annotators=row.annotators, words=row.words) for row in gold
     }
@@ -118,8 +118,8 @@ def rows(paragraphs: Iterable[Paragraph], labels: dict[str, list[Label]], gold: 
     ]
 
 
-def write_jsonl(source: Labelled, out: Path) -> list[Path]:
-    """Write one JSON object a paragraph.
+def write_jsonl(source: LabelledBenchmark, out: Path) -> list[Path]:
+    """Write one JSON object per paragraph.
 
     Raises:
         OSError: It cannot be written.

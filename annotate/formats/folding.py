@@ -32,7 +32,7 @@ _TABLE = str.maketrans(
 
 
 @dataclass(frozen=True)
-class Folded:
+class FoldedText:
     """Folded text and where it came from.
 
     Attributes:
@@ -65,24 +65,24 @@ class Folded:
         return begins and (end == len(self.text) or self.spans[end - 1] != self.spans[end])
 
 
-def normalize(text: str) -> Folded:
+def normalize(text: str) -> FoldedText:
     """Fold what is typed in more than one way: NFC, quotation marks, dashes, spaces, invisible characters."""
     return _fold(text, case=False)
 
 
-def casefold(text: str) -> Folded:
+def casefold(text: str) -> FoldedText:
     """Fold as :func:`normalize` does, and letter case too."""
     return _fold(text, case=True)
 
 
-def letters(folded: Folded) -> Folded:
+def letters(folded: FoldedText) -> FoldedText:
     """Only the letters and digits of ``folded``."""
-    kept = [(character, span) for character, span in zip(folded.text, folded.spans, strict=True)]
-    kept = [(character, span) for character, span in kept if character.isalnum()]
-    return Folded("".join(character for character, _ in kept), tuple(span for _, span in kept))
+    pairs = [(character, span) for character, span in zip(folded.text, folded.spans, strict=True)]
+    pairs = [(character, span) for character, span in pairs if character.isalnum()]
+    return FoldedText("".join(character for character, _ in pairs), tuple(span for _, span in pairs))
 
 
-def _fold(text: str, *, case: bool) -> Folded:
+def _fold(text: str, *, case: bool) -> FoldedText:
     fold = _casefold_piece if case else _normalize_piece
     pieces: list[str] = []
     spans: list[Span] = []
@@ -90,7 +90,7 @@ def _fold(text: str, *, case: bool) -> Folded:
         piece = fold(match.group())
         pieces.append(piece)
         spans.extend([match.span()] * len(piece))
-    return Folded("".join(pieces), tuple(spans))
+    return FoldedText("".join(pieces), tuple(spans))
 
 
 @lru_cache(maxsize=8192)

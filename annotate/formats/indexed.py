@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from annotate.formats.folding import casefold, normalize
 from annotate.formats.json_answer import parse_answer
 from annotate.formats.places import trim
-from annotate.formats.prompted import Prompted
+from annotate.formats.prompted import PromptedFormat
 from annotate.formats.similarity import is_typo
 from annotate.schema import LabelSpan, Paragraph, Rung
 
@@ -47,7 +47,7 @@ class _Answer(BaseModel):
 
 
 @dataclass(frozen=True)
-class Indexed(Prompted):
+class Indexed(PromptedFormat):
     """Shows numbered words. The word beside a number catches a number that is one off."""
 
     @property
@@ -67,7 +67,7 @@ class Indexed(Prompted):
         """Read numbers and words; a word that is not at its number is looked for.
 
         Raises:
-            FormatError: The answer is no list of numbers and words.
+            FormatError: The answer is not a list of numbers and words.
         """
         answer = parse_answer(_Answer, content)
         words = [trim(word) for word in paragraph.word_texts()]

@@ -57,7 +57,7 @@ def _objects(content: str) -> Iterator[tuple[str, bool]]:
     Yields:
         The object, and whether it is surely not part of another one that is broken.
     """
-    found: list[tuple[str, bool]] = []
+    objects: list[tuple[str, bool]] = []
     thinking = False
     at = failed = 0
     while failed < _TRIES and (event := _EVENT.search(content, at)) is not None:
@@ -66,14 +66,14 @@ def _objects(content: str) -> Iterator[tuple[str, bool]]:
             thinking = True
         elif event["ends"]:
             # What was thought before an end without a beginning: the beginning was part of the prompt.
-            found = found if thinking else []
+            objects = objects if thinking else []
             thinking = False
         elif not thinking:
             end = _end(content, event.start())
             failed += end is None
-            found += [(content[event.start() : end], failed == 0)] if end else []
+            objects += [(content[event.start() : end], failed == 0)] if end else []
             at = end or at
-    yield from found
+    yield from objects
 
 
 def _end(content: str, start: int) -> int | None:

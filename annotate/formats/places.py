@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 
 import regex
 
-from annotate.formats.folding import Folded, casefold, letters, normalize
+from annotate.formats.folding import FoldedText, casefold, letters, normalize
 from annotate.formats.similarity import near_windows
 from annotate.schema import Paragraph, Rung, Span
 from annotate.words import split_words
@@ -91,7 +91,7 @@ class Places:
         """Whether the words ``before`` stand just before ``place``, punctuation aside."""
         return self._ends_with(self._letters, _claim(before)[1], place)
 
-    def _ends_with(self, folded: Folded, tail: str, place: Span) -> bool:
+    def _ends_with(self, folded: FoldedText, tail: str, place: Span) -> bool:
         """Whether the folded text before ``place`` ends with ``tail``, from the beginning of a word on."""
         offset = self.words[place[0]][0]
         start = folded.covering(offset, offset)[0] - len(tail)
@@ -108,7 +108,7 @@ class Places:
             yield "normalized", self._folded_hits(self._normalized, normalize(bare).text)
             yield "casefold", self._folded_hits(self._casefolded, casefold(bare).text)
 
-    def _folded_hits(self, folded: Folded, quote: str) -> tuple[Span, ...]:
+    def _folded_hits(self, folded: FoldedText, quote: str) -> tuple[Span, ...]:
         hits = [hit for hit in _hits(folded.text, quote) if folded.whole(*hit)]
         return self._aligned([folded.source(*hit) for hit in hits])
 
@@ -128,15 +128,15 @@ class Places:
         return [self._casefolded.source(*hit) for hit in _hits(self._casefolded.text, folded)]
 
     @cached_property
-    def _normalized(self) -> Folded:
+    def _normalized(self) -> FoldedText:
         return normalize(self.text)
 
     @cached_property
-    def _casefolded(self) -> Folded:
+    def _casefolded(self) -> FoldedText:
         return casefold(self.text)
 
     @cached_property
-    def _letters(self) -> Folded:
+    def _letters(self) -> FoldedText:
         return letters(self._casefolded)
 
     @cached_property

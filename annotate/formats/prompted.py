@@ -12,7 +12,7 @@ from annotate.schema import LabelSpan, Paragraph
 
 
 @dataclass(frozen=True)
-class Prompted:
+class PromptedFormat:
     """Base of the formats.
 
     Attributes:

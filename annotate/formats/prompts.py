@@ -26,7 +26,7 @@ def load_prompt(name: str) -> tuple[Prompt, Example]:
     """Read the prompt file of format ``name`` and its example.
 
     Raises:
-        AnnotateError: The file is missing, or is no prompt file.
+        AnnotateError: The file is missing, or is not a prompt file.
     """
     path = shipped(f"prompts/{name}.toml")
     try:

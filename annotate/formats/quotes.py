@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from annotate.formats.json_answer import parse_answer
-from annotate.formats.prompted import Prompted
+from annotate.formats.prompted import PromptedFormat
 from annotate.formats.resolver import Quote, resolve
 from annotate.schema import LabelSpan, Paragraph
 
@@ -45,7 +45,7 @@ class _Answer(BaseModel):
 
 
 @dataclass(frozen=True)
-class Quotes(Prompted):
+class Quotes(PromptedFormat):
     """Asks for quotes; the resolver places them."""
 
     @property
@@ -57,7 +57,7 @@ class Quotes(Prompted):
         """Place the quotes of an answer.
 
         Raises:
-            FormatError: The answer is no list of quotes.
+            FormatError: The answer is not a list of quotes.
         """
         answer = parse_answer(_Answer, content)
         return resolve(

@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import regex
 
@@ -18,17 +19,7 @@ from annotate.formats.folding import casefold, letters
 from annotate.formats.places import Places, trim
 from annotate.schema import LabelSpan, Paragraph, Rung, Span
 
-_ORDER: tuple[Rung, ...] = (
-    "constructed",
-    "exact",
-    "occurrence",
-    "context",
-    "normalized",
-    "casefold",
-    "fuzzy",
-    "ambiguous",
-    "unresolved",
-)
+_ORDER: tuple[Rung, ...] = get_args(Rung)
 _ELLIPSIS = regex.compile(r"\.{3,}|\u2026")
 _TELLING = 8
 """Letters of a quote that is believed when it stands in one place only, though the words before do not fit."""
@@ -113,7 +104,7 @@ def _choose(places: Places, quote: Quote) -> _Choice:
         loose = places.loose(quote.text)
         return _Choice(quote.text, "ambiguous" if loose else "unresolved", loose)
     rung, options = verbatim[0]
-    everywhere = tuple(sorted({place for _, found in verbatim for place in found}))
+    everywhere = tuple(sorted({place for _, of_rung in verbatim for place in of_rung}))
     if quote.before:
         return _untold(quote, rung, options, everywhere)
     choice = _counted(places, quote, rung, options, everywhere)

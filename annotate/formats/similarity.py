@@ -77,14 +77,14 @@ def near_windows(quote: Sequence[str], words: Sequence[str]) -> list[tuple[int, 
             length = last - first + 1
             if not 0 < length <= width:
                 continue
-            found = prefix_length(row, length)
-            if found >= COVERAGE * len(quote) and found >= DENSITY * length:
-                scored.append((-found, length, first, last))
-    kept: list[tuple[int, int, int, int]] = []
+            common = prefix_length(row, length)
+            if common >= COVERAGE * len(quote) and common >= DENSITY * length:
+                scored.append((-common, length, first, last))
+    best: list[tuple[int, int, int, int]] = []
     for window in sorted(scored):
-        if all(window[:2] == better[:2] or not _overlap(window, better) for better in kept):
-            kept.append(window)
-    return sorted((first, last) for _, _, first, last in kept)
+        if all(window[:2] == better[:2] or not _overlap(window, better) for better in best):
+            best.append(window)
+    return sorted((first, last) for _, _, first, last in best)
 
 
 def _overlap(window: Sequence[int], other: Sequence[int]) -> bool:

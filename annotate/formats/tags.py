@@ -9,7 +9,7 @@ import regex
 
 from annotate.formats.copies import place_marks
 from annotate.formats.format import FormatError
-from annotate.formats.prompted import Prompted
+from annotate.formats.prompted import PromptedFormat
 from annotate.formats.thinking import without_thoughts
 from annotate.schema import LabelSpan, Paragraph, Span
 
@@ -17,7 +17,7 @@ _DEFAULT_TAG = "m"
 
 
 @dataclass(frozen=True)
-class Tags(Prompted):
+class Tags(PromptedFormat):
     """Asks for a copy with tags; the copy is aligned to the text, so that no edit of it moves a mark."""
 
     @property
@@ -38,7 +38,7 @@ class Tags(Prompted):
         """Place the marks of a tagged copy; a part of the text that is not copied is unresolved too.
 
         Raises:
-            FormatError: Tags are not in pairs, or the answer is no copy of the text.
+            FormatError: Tags are not in pairs, or the answer is not a copy of the text.
         """
         said = without_thoughts(content, paragraph.text)
         copy, marks = split_tags(said, tag_name(paragraph.text))

@@ -18,7 +18,7 @@ import regex
 
 from annotate.errors import LabelError
 from annotate.formats.folding import casefold, letters
-from annotate.imports.parsed import Answer, Parsed
+from annotate.imports.answers import Answer, ParseResult
 from annotate.outside import read_json
 from annotate.schema import LabelSpan, Paragraph, Rung, text_hash
 
@@ -29,7 +29,7 @@ MARK = "IMPORTANT"
 
 def parse_label_studio(
     path: Path, paragraphs: Sequence[Paragraph], completed_by: Sequence[str] = ()
-) -> Parsed:
+) -> ParseResult:
     """Read the annotations of one person, a task a paragraph, and check every region.
 
     Args:
@@ -57,16 +57,16 @@ def parse_label_studio(
     tasks = _tasks(path)
     given = [_annotations(task, f"{path} task {number}") for number, task in enumerate(tasks, start=1)]
     chosen = _choose_people(given, completed_by, path)
-    for number, (task, found) in enumerate(zip(tasks, given, strict=True), start=1):
+    for number, (task, of_task) in enumerate(zip(tasks, given, strict=True), start=1):
         place = f"{path} task {number}"
         paragraph = _paragraph(task, by_id, by_text, place)
-        own = [each for each in found if _person(each) in chosen]
-        left_out["annotations of other people"] += len(found) - len(own)
-        if len(own) > 1:
+        of_chosen = [annotation for annotation in of_task if _person(annotation) in chosen]
+        left_out["annotations of other people"] += len(of_task) - len(of_chosen)
+        if len(of_chosen) > 1:
             raise LabelError(
-                f"{place} has {len(own)} annotations of those who are read as one; keep one of them"
+                f"{place} has {len(of_chosen)} annotations of those who are read as one; keep one of them"
             )
-        annotation = own[0] if own else None
+        annotation = of_chosen[0] if of_chosen else None
         if annotation is None:
             left_out["tasks without an annotation"] += 1
             continue
@@ -84,7 +84,7 @@ def parse_label_studio(
         raw = json.dumps({"format": FORMAT, "result": result}, ensure_ascii=False)
         created = annotation.get("created_at")
         answers.append(Answer(paragraph, raw, created if isinstance(created, str) else None))
-    return Parsed(answers, {reason: count for reason, count in left_out.items() if count})
+    return ParseResult(answers, {reason: count for reason, count in left_out.items() if count})
 
 
 def _tasks(path: Path) -> list[dict[str, Any]]:
@@ -139,16 +139,16 @@ def _same_line_ends(text: str) -> str:
 
 def _annotations(task: Mapping[str, Any], place: str) -> list[Mapping[str, Any]]:
     """The annotations of a task without those that were skipped."""
-    found = task.get("annotations") or []
-    fits = isinstance(found, list) and all(
-        isinstance(each, dict)
-        and isinstance(each.get("result"), list)
-        and all(isinstance(region, dict) for region in each["result"])
-        for each in found
+    annotations = task.get("annotations") or []
+    fits = isinstance(annotations, list) and all(
+        isinstance(annotation, dict)
+        and isinstance(annotation.get("result"), list)
+        and all(isinstance(region, dict) for region in annotation["result"])
+        for annotation in annotations
     )
     if not fits:
         raise LabelError(f"{place} has annotations without a result; export from Label Studio as JSON")
-    return [each for each in found if not each.get("was_cancelled")]
+    return [annotation for annotation in annotations if not annotation.get("was_cancelled")]
 
 
 def _person(annotation: Mapping[str, Any]) -> tuple[str, ...]:
@@ -166,7 +166,7 @@ def _choose_people(
     Raises:
         LabelError: There are several people and none is named, or a name is nobody's.
     """
-    people = list(dict.fromkeys(_person(each) for found in given for each in found))
+    people = list(dict.fromkeys(_person(annotation) for annotations in given for annotation in annotations))
     shown = ", ".join("/".join(person) or "unknown" for person in people)
     if not names:
         if len(people) > 1:

@@ -15,11 +15,12 @@ from annotate.benchmark import DEFAULT, Benchmark, open_benchmark
 from annotate.errors import LabelError, UnknownNameError
 from annotate.files import write_records
 from annotate.imports import label_studio, word_list
-from annotate.imports.parsed import Answer
+from annotate.imports.answers import Answer
 from annotate.label_files import check_texts, manifest_file, write_labels
 from annotate.ledger.derive import derive
-from annotate.ledger.ledger import Attempt, Ledger
+from annotate.ledger.ledger import Ledger, make_attempt, request_record
 from annotate.manifest import write_manifest
+from annotate.protocol import Response
 from annotate.schema import Rung, Status
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ FORMATS = (label_studio.FORMAT, word_list.FORMAT)
 
 
 @dataclass(frozen=True)
-class Imported:
-    """What an import came to.
+class ImportResult:
+    """The result of an import.
 
     Attributes:
         benchmark: The folder of the benchmark.
@@ -63,7 +64,7 @@ def import_labels(
     annotator: str,
     command: str = "",
     completed_by: Sequence[str] = (),
-) -> Imported:
+) -> ImportResult:
     """Import a file of labels into a benchmark. Nothing is imported unless the whole file fits.
 
     What is imported goes to the ledger as the answers of ``annotator``: importing a corrected file adds to
@@ -114,7 +115,7 @@ def import_labels(
         ledger.sync()
         labels = derive(paragraphs, reader, ledger.attempts)
         file = write_labels(benchmark.labels_dir, annotator, labels)
-    imported = Imported(
+    imported = ImportResult(
         benchmark=str(benchmark.path),
         annotator=annotator,
         new=new,
@@ -140,24 +141,12 @@ def _record(ledger: Ledger, annotator: Annotator, answer: Answer) -> bool:
     """Append an answer unless it is what the annotator said last; returns whether it was appended."""
     request = annotator.request(answer.paragraph, 0, [])
     assert request is not None  # the first of a conversation is never
-    sha256 = request.sha256
-    last = ledger.attempts.answer(annotator.name, sha256)
+    last = ledger.attempts.answer(annotator.name, request.sha256)
     if last is not None and last.raw == answer.raw:
         return False
-    ledger.append(
-        Attempt(
-            schema_version=1,
-            status="ok",
-            raw=answer.raw,
-            asked_at=answer.asked_at,
-            request_sha256=sha256,
-            annotator=annotator.name,
-            paragraph_id=answer.paragraph.id,
-            text_sha256=answer.paragraph.text_sha256,
-            repeat=0,
-            attempt=ledger.attempts.count(annotator.name, sha256) + 1,
-        )
-    )
+    response = Response(status="ok", raw=answer.raw, asked_at=answer.asked_at)
+    record = request_record(answer.paragraph, request)
+    ledger.append(make_attempt(annotator.name, record, response, ledger.attempts))
     return True
 
 
@@ -170,7 +159,7 @@ def make_benchmark(path: Path, folder: Path, command: str = "") -> Benchmark:
         command: The command line, noted in the manifest.
 
     Raises:
-        LabelError: The file is no such file.
+        LabelError: The file is not such a file.
         OSError: Something cannot be read or written.
     """
     items = word_list.read_items(path)

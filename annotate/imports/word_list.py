@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from annotate.errors import LabelError
-from annotate.imports.parsed import Answer, Parsed
+from annotate.imports.answers import Answer, ParseResult
 from annotate.outside import read_json
 from annotate.schema import LabelSpan, Paragraph, Role, Rung, Segment, text_hash
 from annotate.words import is_content, rule_for, split_words
@@ -124,7 +124,7 @@ def _paragraph(item: Item) -> Paragraph:
     )
 
 
-def parse_word_list(path: Path, paragraphs: Sequence[Paragraph]) -> Parsed:
+def parse_word_list(path: Path, paragraphs: Sequence[Paragraph]) -> ParseResult:
     """Read a file of word lists for a benchmark that holds its texts.
 
     Args:
@@ -152,7 +152,7 @@ def parse_word_list(path: Path, paragraphs: Sequence[Paragraph]) -> Parsed:
         for paragraph in paragraphs
         if paragraph.text_sha256 in words
     ]
-    return Parsed(answers, left_out)
+    return ParseResult(answers, left_out)
 
 
 def place_words(paragraph: Paragraph, listed: Sequence[str]) -> tuple[LabelSpan, ...]:
@@ -163,7 +163,7 @@ def place_words(paragraph: Paragraph, listed: Sequence[str]) -> tuple[LabelSpan,
         listed: Words, or phrases of several, as often as they were named.
 
     Returns:
-        A span a place: ``exact``, ``normalized`` (without punctuation) or ``casefold`` where a word is named
+        A span per place: ``exact``, ``normalized`` (without punctuation) or ``casefold`` where a word is named
         as often as it stands there, ``ambiguous`` for the first places where it stands there more often; and
         ``unresolved`` without words where it stands nowhere.
     """
@@ -173,10 +173,10 @@ def place_words(paragraph: Paragraph, listed: Sequence[str]) -> tuple[LabelSpan,
 def _place(paragraph: Paragraph, entry: str, times: int) -> list[LabelSpan]:
     words = split_words(entry, paragraph.word_rule)
     places, rung = _find(paragraph.word_texts(), [entry[start:end] for start, end in words])
-    found: Rung = "ambiguous" if len(places) > times else rung
+    placed: Rung = "ambiguous" if len(places) > times else rung
     if not places:
         return [LabelSpan(words=(), quote=entry, rung="unresolved")]
-    return [LabelSpan(words=tuple(place), quote=entry, rung=found) for place in places[:times]]
+    return [LabelSpan(words=tuple(place), quote=entry, rung=placed) for place in places[:times]]
 
 
 def _find(texts: Sequence[str], entry: Sequence[str]) -> tuple[list[range], Rung]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import count
@@ -13,12 +13,13 @@ from pydantic import ValidationError
 
 from annotate.errors import AnnotateError, IncompleteError, LabelError
 from annotate.files import read_records
-from annotate.gold import DEFAULT_RULE, Settled, gold_manifest, settle
+from annotate.gold import DEFAULT_RULE, Settlement, gold_manifest, settle
 from annotate.label_files import check_texts, manifest_file, write_labels
 from annotate.labelling.collect import collect
 from annotate.ledger.batches import BatchLog
 from annotate.ledger.derive import derive
 from annotate.ledger.ledger import Attempts, Ledger
+from annotate.ledger.questions import EVERYTHING, Questions, Selection
 from annotate.manifest import write_manifest
 from annotate.online.limits import DEFAULT_LIMITS, Budget, Limits
 from annotate.online.scheduler import Tally, collect_online
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
     from annotate.benchmark import Benchmark
 
 Report = Callable[[int, str], object]
-"""Told the number of steps done so far and a note on how it goes."""
+"""Progress callback: number of steps done so far, and a note."""
 
 
 @dataclass(frozen=True)
-class Spent:
+class RunCost:
     """What one online annotator cost this run.
 
     Attributes:
@@ -58,7 +59,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class LabelSummary:
-    """What one annotator's labels amount to.
+    """Summary of one annotator's labels.
 
     Attributes:
         annotator: Its name.
@@ -75,12 +76,12 @@ class LabelSummary:
     marked_share: float | None
     asked: int
     reused: int
-    spent: Spent | None = None
+    spent: RunCost | None = None
 
 
 @dataclass(frozen=True)
 class LabelRun:
-    """What labelling a benchmark came to.
+    """The result of labelling a benchmark.
 
     Attributes:
         summaries: One an annotator, in the order asked.
@@ -89,7 +90,7 @@ class LabelRun:
     """
 
     summaries: tuple[LabelSummary, ...]
-    gold: Settled | None
+    gold: Settlement | None
     kept_rule: str
 
     @property
@@ -113,10 +114,8 @@ class LabelRun:
 def label_benchmark(
     benchmark: Benchmark,
     annotators: Sequence[Annotator],
+    selection: Selection = EVERYTHING,
     *,
-    limit: int | None = None,
-    repeats: int = 1,
-    fresh: bool = False,
     seed: int = 0,
     command: str = "",
     limits: Limits = DEFAULT_LIMITS,
@@ -129,9 +128,7 @@ def label_benchmark(
     Args:
         benchmark: The benchmark; its ledger, ``labels/`` and ``gold.jsonl`` are written.
         annotators: Whom to ask, in order.
-        limit: Ask about the first ``limit`` paragraphs only; the others are ``missing`` until asked.
-        repeats: How often each paragraph is asked about.
-        fresh: Ask again whatever the ledger holds.
+        selection: What to ask them about; other paragraphs are ``missing`` until asked.
         seed: Noted in the manifests.
         command: The command line, noted in the manifests.
         limits: Limits for online annotators; the budget is one for all of them.
@@ -147,11 +144,10 @@ def label_benchmark(
         BudgetError: The next request could cost more than may be spent.
         EndpointError: The endpoint will not serve this run.
         IncompleteError: The run was interrupted, or the endpoint is down.
-        OSError: Something cannot be written; what was written before is kept, and the same call goes on.
+        OSError: A file cannot be written; what was written before is kept, and the same call resumes.
     """
     names = distinct_names(annotators)
     paragraphs = benchmark.paragraphs()
-    chosen = paragraphs[:limit]
     summaries = []
     budget = Budget(limits.max_cost)
     with Ledger(benchmark.ledger) as ledger:
@@ -159,11 +155,9 @@ def label_benchmark(
         check_texts(benchmark.ledger, paragraphs, rows)
         log = BatchLog(benchmark.batches)
         for annotator in annotators:
-            report = track(annotator.name, len(chosen) * repeats)
-            waiting = log.waiting(annotator.name)
-            tally, stop = ask(
-                chosen, annotator, ledger, limits, budget, report, repeats, fresh=fresh, waiting=waiting
-            )
+            questions = selection.questions(paragraphs, log.waiting(annotator.name))
+            report = track(annotator.name, len(questions))
+            tally, stop = ask(questions, annotator, ledger, limits, budget, report)
             labels = derive(paragraphs, annotator, ledger.attempts)
             summary = summarize(paragraphs, labels, annotator.name, tally.attempts, tally.reused)
             if isinstance(annotator, OnlineAnnotator):
@@ -177,11 +171,11 @@ def label_benchmark(
                 failure = IncompleteError if tally.unfinished else LabelError
                 raise failure(_failed(labels, summary))
             summaries.append(summary)
-        kept = chosen_rule(benchmark)
+        kept_rule = chosen_rule(benchmark)
         gold = None
-        if not kept:
+        if not kept_rule:
             gold = settle(benchmark, DEFAULT_RULE, names, chosen=False, seed=seed, command=command)
-    return LabelRun(tuple(summaries), gold, kept)
+    return LabelRun(tuple(summaries), gold, kept_rule)
 
 
 def distinct_names(annotators: Sequence[Annotator]) -> list[str]:
@@ -197,29 +191,22 @@ def distinct_names(annotators: Sequence[Annotator]) -> list[str]:
 
 
 def ask(
-    paragraphs: Sequence[Paragraph],
+    questions: Questions,
     annotator: Annotator,
     ledger: Ledger,
     limits: Limits,
     budget: Budget,
     report: Report,
-    repeats: int = 1,
-    *,
-    fresh: bool = False,
-    waiting: Collection[str] = frozenset(),
 ) -> tuple[Tally, AnnotateError | None]:
     """Ask one annotator, online or not, as far as the ledger does not hold its answers.
 
     Args:
-        paragraphs: What to label, in order.
+        questions: What is asked.
         annotator: Whom to ask.
         ledger: Where every attempt is written, before it is read.
         limits: How fast and how long, for an online annotator; so the budget.
         budget: What may be spent.
         report: Called with the number of steps done and a note on how it goes.
-        repeats: How often each paragraph is asked about.
-        fresh: Ask again whatever the ledger holds.
-        waiting: Checksums of requests that wait in a batch; they are not made online.
 
     Returns:
         The tally, and why the run ended early, if it did.
@@ -230,10 +217,10 @@ def ask(
     """
     if isinstance(annotator, OnlineAnnotator):
         show = partial(_show, report)
-        return collect_online(paragraphs, annotator, ledger, limits, budget, repeats, fresh, waiting, show)
+        return collect_online(questions, annotator, ledger, limits, budget, show)
     tally = Tally()
     advance = partial(_advance, report, count(1))
-    tally.attempts, tally.reused = collect(paragraphs, annotator, ledger, repeats, fresh, advance)
+    tally.attempts, tally.reused = collect(questions, annotator, ledger, advance)
     return tally, None
 
 
@@ -243,13 +230,13 @@ def _advance(report: Report, steps: Iterator[int]) -> None:
 
 def _show(report: Report, tally: Tally) -> None:
     cost = "" if tally.unpriced else f", ${tally.cost_usd:.2f}"
-    waiting = f", told to wait {tally.waiting_s:,.0f} s" if tally.waiting_s >= 1 else ""
+    waiting = f", waiting {tally.waiting_s:,.0f} s for the server" if tally.waiting_s >= 1 else ""
     report(tally.done, f"{tally.failed:,} failed{cost}{waiting}")
 
 
-def _spent(annotator: OnlineAnnotator, tally: Tally, labels: Sequence[Label], attempts: Attempts) -> Spent:
+def _spent(annotator: OnlineAnnotator, tally: Tally, labels: Sequence[Label], attempts: Attempts) -> RunCost:
     prompts = Counter(row.prompt_sha256 for row in attempts.rows if row.annotator == annotator.name)
-    return Spent(
+    return RunCost(
         cost_usd=None if tally.unpriced else tally.cost_usd,
         retries=tally.retries,
         lost=tally.lost,
@@ -265,7 +252,7 @@ def _stopped(stop: AnnotateError, summary: LabelSummary) -> AnnotateError:
     ok = summary.statuses.get("ok", 0)
     return type(stop)(
         f"{summary.annotator}: {stop}; {ok:,} of {sum(summary.statuses.values()):,} are labelled so far;"
-        " what was answered is kept, the same command goes on"
+        " answers are kept, re-run the command to resume"
     )
 
 
@@ -286,7 +273,7 @@ def write_summary(
 
 
 def describe_held(held: int) -> str:
-    """What became of requests that were not made because they wait in a batch."""
+    """Why requests were not made: they wait in a batch."""
     return f"{held:,} wait in a batch and were not asked again: annotate label --batch collect"
 
 

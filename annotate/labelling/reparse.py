@@ -16,8 +16,10 @@ from annotate.files import read_whole
 from annotate.gold import DEFAULT_RULE, gold_manifest, settle
 from annotate.label_files import check_texts, labels_file
 from annotate.labelling.label import chosen_rule, summarize, write_summary
-from annotate.ledger.derive import derive, recorded_conversation
+from annotate.ledger.conversation import recorded
+from annotate.ledger.derive import derive
 from annotate.ledger.ledger import Attempts, Ledger, read_existing_ledger
+from annotate.ledger.questions import Questions
 from annotate.protocol import Annotator
 from annotate.schema import Label, Manifest, Paragraph, Status
 
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Reread:
-    """What reading one annotator's answers again brought.
+class LabelChanges:
+    """How one annotator's labels changed when its answers were read again.
 
     Attributes:
         annotator: Its name.
@@ -54,8 +56,8 @@ class Reread:
 
 
 @dataclass(frozen=True)
-class Reparsed:
-    """What making all labels again brought.
+class ReparseResult:
+    """The result of making all labels again.
 
     Attributes:
         annotators: One an annotator of the ledger, sorted by name.
@@ -63,7 +65,7 @@ class Reparsed:
             labelled anything.
     """
 
-    annotators: tuple[Reread, ...]
+    annotators: tuple[LabelChanges, ...]
     gold: str
 
     def as_json(self) -> dict[str, Any]:
@@ -73,7 +75,7 @@ class Reparsed:
 
 def reparse(
     benchmark: Benchmark, gold_from: Sequence[str] = (), *, seed: int = 0, command: str = ""
-) -> Reparsed:
+) -> ReparseResult:
     """Make ``labels/`` again from the ledger, for every annotator in it. Asks nobody, costs nothing.
 
     Gold that `annotate label` settled is settled anew; gold that someone chose stays.
@@ -105,15 +107,15 @@ def reparse(
         unread = [_unread(annotator, paragraphs, attempts) for annotator in annotators]
         for (annotator, labels), lost in zip(made, unread, strict=True):
             _refuse_loss(annotator.name, labels, lost)
-        found = []
+        changes = []
         for (annotator, labels), lost in zip(made, unread, strict=True):
             before = _labels_before(benchmark, annotator.name)
             summary = summarize(paragraphs, labels, annotator.name, 0, 0)
             write_summary(benchmark, labels, summary, seed, command)
-            found.append(_compare(annotator.name, summary.statuses, before, labels, lost))
-        answered = {reread.annotator for reread in found if reread.statuses.get("ok")}
+            changes.append(_compare(annotator.name, summary.statuses, before, labels, lost))
+        answered = {reread.annotator for reread in changes if reread.statuses.get("ok")}
         names = [name for name in gold_from or _gold_annotators(benchmark, names) if name in answered]
-        return Reparsed(tuple(found), _settle_again(benchmark, names, seed, command))
+        return ReparseResult(tuple(changes), _settle_again(benchmark, names, seed, command))
 
 
 def stored_annotator(name: str) -> Annotator:
@@ -133,9 +135,8 @@ def _unread(annotator: Annotator, paragraphs: Sequence[Paragraph], attempts: Att
     repeats = 1 + max((row.repeat for row in rows), default=0)
     read = {
         request.sha256
-        for paragraph in paragraphs
-        for repeat in range(repeats)
-        for request, _ in recorded_conversation(annotator, paragraph, repeat, attempts)
+        for question in Questions(paragraphs, repeats)
+        for request in recorded(annotator, question, attempts).requests
     }
     return len({row.request_sha256 for row in rows} - read)
 
@@ -163,11 +164,11 @@ def _compare(
     before: dict[tuple[str, int], Label],
     labels: Sequence[Label],
     unread: int,
-) -> Reread:
+) -> LabelChanges:
     after = {(label.paragraph_id, label.repeat): label for label in labels}
     pairs = [(before[key], after[key]) for key in after if key in before]
     moves = Counter(f"{old.status} > {new.status}" for old, new in pairs if old.status != new.status)
-    return Reread(
+    return LabelChanges(
         annotator=annotator,
         statuses=statuses,
         new=len(after.keys() - before.keys()),

@@ -9,14 +9,14 @@ from rich.table import Table
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from annotate.gold import Settled
-    from annotate.imports.run import Imported
+    from annotate.gold import Settlement
+    from annotate.imports.run import ImportResult
     from annotate.labelling.label import LabelSummary
     from annotate.schema import Status
 
 
 def label_table(summaries: Sequence[LabelSummary]) -> Table:
-    """One row an annotator: labels ok and not, share of words marked, what was asked and what was known."""
+    """One row per annotator: labels ok and not, share of words marked, what was asked and what was known."""
     table = Table(title="labels", title_justify="left")
     table.add_column("annotator", overflow="fold")
     for heading in ("ok", "not ok", "marked share", "asked", "known"):
@@ -60,7 +60,7 @@ def describe_spent(summary: LabelSummary) -> list[str]:
     return lines
 
 
-def describe_gold(settled: Settled) -> str:
+def describe_gold(settled: Settlement) -> str:
     """What the gold rests on, and which paragraphs have none."""
     source = f" of {', '.join(settled.annotators)}" if settled.annotators else ""
     origins: dict[str, int] = {}
@@ -75,8 +75,8 @@ def describe_gold(settled: Settled) -> str:
     return f"{text}; {len(settled.unsettled):,} without gold: {shown}"
 
 
-def describe_imported(done: Imported) -> list[str]:
-    """What an import brought, how places were found, and what was left out."""
+def describe_imported(done: ImportResult) -> list[str]:
+    """The answers that were imported, how they were placed, and what was left out."""
     statuses = ", ".join(f"{count:,} {status}" for status, count in done.statuses.items())
     lines = [f"{done.annotator}: {done.new:,} new, {done.known:,} known before; labels: {statuses}."]
     if done.rungs:

@@ -13,29 +13,20 @@ from pathlib import Path
 from typing import Literal
 
 from annotate.files import append_record, read_records, repair_tail
+from annotate.ledger.ledger import RequestRecord
 from annotate.schema import Record
 
 Event = Literal["prepared", "submitted", "ended", "abandoned"]
 
 
-class Line(Record):
-    """One request of a shard: what its answer is recorded as.
+class Line(RequestRecord):
+    """One request of a shard.
 
     Attributes:
         custom_id: Its name in the batch.
-        request_sha256: Identity of the request.
-        paragraph_id: The paragraph asked about.
-        text_sha256: Checksum of its text.
-        repeat: Which repetition, from 0.
-        prompt_sha256: Checksum of the prompt file.
     """
 
     custom_id: str
-    request_sha256: str
-    paragraph_id: str
-    text_sha256: str
-    repeat: int
-    prompt_sha256: str = ""
 
 
 class Note(Record):
@@ -109,7 +100,7 @@ class BatchLog:
         path: The file; a missing one is an empty log.
 
     Raises:
-        BenchmarkError: A line is no note.
+        BenchmarkError: A line is not a note.
     """
 
     def __init__(self, path: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from annotate.ledger.conversation import recorded
 from annotate.ledger.ledger import Attempts
-from annotate.protocol import Annotator, Request, Response
+from annotate.ledger.questions import Question, Questions
+from annotate.protocol import Annotator, Response
 from annotate.schema import Label, Paragraph, Status
 
 
@@ -18,18 +20,18 @@ def derive(paragraphs: Sequence[Paragraph], annotator: Annotator, attempts: Atte
         attempts: What was recorded.
 
     Returns:
-        One label a paragraph and repetition (as many repetitions as were ever recorded, at least one), in
+        One label per paragraph and repetition (as many repetitions as were ever recorded, at least one), in
         paragraph order; ``missing`` where nothing is recorded.
     """
     repeats = 1 + max((row.repeat for row in attempts.rows if row.annotator == annotator.name), default=0)
     return [
-        _label(annotator, paragraph, repeat, recorded_answers(annotator, paragraph, repeat, attempts))
-        for paragraph in paragraphs
-        for repeat in range(repeats)
+        _label(annotator, question, recorded(annotator, question, attempts).responses)
+        for question in Questions(paragraphs, repeats)
     ]
 
 
-def _label(annotator: Annotator, paragraph: Paragraph, repeat: int, answers: list[Response]) -> Label:
+def _label(annotator: Annotator, question: Question, answers: Sequence[Response]) -> Label:
+    paragraph, repeat = question
     status: Status = "missing"
     detail = "no answer to this request is in the ledger"
     words: tuple[int, ...] = ()
@@ -48,23 +50,3 @@ def _label(annotator: Annotator, paragraph: Paragraph, repeat: int, answers: lis
         model=answers[-1].model if answers else "",
         detail=detail,
     )
-
-
-def recorded_answers(
-    annotator: Annotator, paragraph: Paragraph, repeat: int, attempts: Attempts
-) -> list[Response]:
-    """The conversation about a paragraph as far as the ledger holds it."""
-    return [answer for _, answer in recorded_conversation(annotator, paragraph, repeat, attempts)]
-
-
-def recorded_conversation(
-    annotator: Annotator, paragraph: Paragraph, repeat: int, attempts: Attempts
-) -> list[tuple[Request, Response]]:
-    """The requests made about a paragraph and their answers, in order, as far as the ledger holds them."""
-    found: list[tuple[Request, Response]] = []
-    while (request := annotator.request(paragraph, repeat, [answer for _, answer in found])) is not None:
-        answer = attempts.answer(annotator.name, request.sha256)
-        if answer is None:
-            break
-        found.append((request, answer))
-    return found

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
+
+from typing_extensions import override
 
 from annotate.errors import LabelError
-from annotate.files import read_records, repair_tail, sweep, take_lock
+from annotate.exclusive import ExclusiveLog
+from annotate.files import read_records, sweep
 from annotate.protocol import Request, Response
-from annotate.schema import Paragraph
+from annotate.schema import Paragraph, Record
 
 
 class Attempt(Response):
@@ -68,28 +69,50 @@ class Attempts:
         return max(reversed(rows), key=lambda row: (row.status == "ok", row.answered))
 
 
-def make_attempt(
-    annotator: str, paragraph: Paragraph, request: Request, response: Response, attempts: Attempts
-) -> Attempt:
-    """The row that records ``response``, the next attempt at ``request``, to be appended to a ledger.
+class RequestRecord(Record):
+    """What an answer to a request is recorded as.
+
+    Attributes:
+        request_sha256: Identity of the request, `Request.sha256`.
+        paragraph_id: The paragraph asked about.
+        text_sha256: Checksum of its text.
+        repeat: Which repetition, from 0.
+        prompt_sha256: Checksum of the prompt file it is made with; empty where there is none.
+    """
+
+    request_sha256: str
+    paragraph_id: str
+    text_sha256: str
+    repeat: int
+    prompt_sha256: str = ""
+
+
+def request_record(paragraph: Paragraph, request: Request) -> RequestRecord:
+    """What the answer to ``request`` about ``paragraph`` is recorded as."""
+    return RequestRecord(
+        request_sha256=request.sha256,
+        paragraph_id=paragraph.id,
+        text_sha256=paragraph.text_sha256,
+        repeat=request.repeat,
+        prompt_sha256=request.origin.get("prompt_sha256", ""),
+    )
+
+
+def make_attempt(annotator: str, record: RequestRecord, response: Response, attempts: Attempts) -> Attempt:
+    """The row that records ``response``, the next attempt at a request, to be appended to a ledger.
 
     Args:
         annotator: Name of the annotator.
-        paragraph: The paragraph asked about.
-        request: What was asked.
+        record: What was asked.
         response: What came back.
         attempts: What was recorded before.
     """
     return Attempt(
         **{name: getattr(response, name) for name in Response.model_fields},
+        **{name: getattr(record, name) for name in RequestRecord.model_fields},
         schema_version=1,
-        request_sha256=request.sha256,
         annotator=annotator,
-        paragraph_id=paragraph.id,
-        text_sha256=paragraph.text_sha256,
-        repeat=request.repeat,
-        attempt=attempts.count(annotator, request.sha256) + 1,
-        prompt_sha256=request.origin.get("prompt_sha256", ""),
+        attempt=attempts.count(annotator, record.request_sha256) + 1,
     )
 
 
@@ -120,11 +143,8 @@ def read_existing_ledger(path: Path) -> Attempts:
     return read_ledger(path)
 
 
-class Ledger:
+class Ledger(ExclusiveLog):
     """A ledger opened for writing by this process alone; a context manager.
-
-    A line is written whole or, when the disk is full, taken back. It survives the death of the process at
-    once and the death of the machine after :meth:`sync`.
 
     Args:
         path: The ledger file, made if missing; a torn last line is cut off, and what a killed run left
@@ -137,58 +157,20 @@ class Ledger:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
-        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            self._lock()
-            repair_tail(path)
-            for folder in (path.parent, path.parent / "labels"):
-                sweep(folder)
-            self.attempts = read_ledger(path)
-        except BaseException:
-            os.close(self._handle)
-            raise
+        busy = f"another process is writing to {path}; wait for it to end or use another --benchmark"
+        super().__init__(path, LabelError(busy))
 
-    def _lock(self) -> None:
-        if not take_lock(self._handle):
-            raise LabelError(
-                f"another process is writing to {self.path}; wait for it to end or use another --benchmark"
-            )
+    @override
+    def _load(self) -> None:
+        for folder in (self.path.parent, self.path.parent / "labels"):
+            sweep(folder)
+        self.attempts = read_ledger(self.path)
 
     def append(self, row: Attempt) -> None:
-        """Write one attempt as one line.
+        """Write one attempt as one line; on the disk after :meth:`sync`.
 
         Raises:
             OSError: It could not be written whole; the ledger is then as it was.
         """
-        line = row.model_dump_json(exclude_defaults=True).encode("utf-8") + b"\n"
-        size = os.fstat(self._handle).st_size
-        try:
-            written = 0
-            while written < len(line):
-                written += os.write(self._handle, line[written:])
-        except OSError as error:
-            os.ftruncate(self._handle, size)
-            error.filename = str(self.path)
-            raise
+        self._write(row.model_dump_json(exclude_defaults=True), sync=False)
         self.attempts.add(row)
-
-    def sync(self) -> None:
-        """Wait until every line written is on the disk."""
-        os.fsync(self._handle)
-
-    def close(self) -> None:
-        """Sync, give up the lock and close."""
-        try:
-            self.sync()
-        finally:
-            os.close(self._handle)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

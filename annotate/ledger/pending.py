@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from annotate.ledger.conversation import KnownAnswers, follow
 from annotate.ledger.ledger import Attempts
-from annotate.online.scheduler import resume
+from annotate.ledger.questions import Questions
 from annotate.protocol import Annotator, Request
 from annotate.schema import Paragraph
 
@@ -36,37 +36,26 @@ class Pending:
     held: int
 
 
-def pending(
-    paragraphs: Sequence[Paragraph],
-    annotator: Annotator,
-    attempts: Attempts,
-    repeats: int = 1,
-    fresh: bool = False,
-    waiting: Collection[str] = frozenset(),
-) -> Pending:
-    """Find the next request of every paragraph and repetition.
+def pending(questions: Questions, annotator: Annotator, attempts: Attempts) -> Pending:
+    """Find the next request of every question.
 
     Args:
-        paragraphs: What to label.
+        questions: What is asked.
         annotator: Whom to ask.
         attempts: What the ledger holds.
-        repeats: How often each paragraph is asked about.
-        fresh: Ask again whatever the ledger holds.
-        waiting: Checksums of requests that wait in a batch; they are not asked again.
 
     Returns:
         The requests, failed ones included where asking again may help.
     """
     asks: dict[str, Ask] = {}
     finished = held = 0
-    for paragraph in paragraphs:
-        for repeat in range(repeats):
-            earlier = [] if fresh else resume(annotator, paragraph, repeat, attempts)
-            request = annotator.request(paragraph, repeat, earlier)
-            if request is None or request.sha256 in asks:
-                finished += 1
-            elif request.sha256 in waiting:
-                held += 1
-            else:
-                asks[request.sha256] = Ask(paragraph, request)
+    known = KnownAnswers(annotator, attempts, questions.fresh)
+    for question in questions:
+        request = follow(annotator, question, known).open
+        if request is None or request.sha256 in asks:
+            finished += 1
+        elif request.sha256 in questions.waiting:
+            held += 1
+        else:
+            asks[request.sha256] = Ask(question.paragraph, request)
     return Pending(annotator, tuple(asks.values()), finished, held)

@@ -14,7 +14,7 @@ Way = Literal["online", "batch", "offline", "replayed"]
 """How an answer came. ``offline`` costs nothing; ``replayed`` was paid in another ledger and is no cost here."""
 
 
-class Spent(Record):
+class Spending(Record):
     """Sums over attempts.
 
     Attributes:
@@ -54,7 +54,7 @@ class CostRow(Record):
     model: str
     way: Way
     status: Status
-    spent: Spent
+    spent: Spending
 
 
 class Cost(Record):
@@ -69,10 +69,10 @@ class Cost(Record):
     """
 
     rows: tuple[CostRow, ...]
-    total: Spent
-    online: Spent
-    batch: Spent
-    failures: Spent
+    total: Spending
+    online: Spending
+    batch: Spending
+    failures: Spending
 
 
 def cost(attempts: Iterable[Attempt]) -> Cost:
@@ -89,7 +89,7 @@ def cost(attempts: Iterable[Attempt]) -> Cost:
     for row in rows:
         kinds.setdefault((row.annotator, row.model, _way(row), row.status), []).append(row)
 
-    def over(chosen: Callable[[Attempt], bool]) -> Spent:
+    def over(chosen: Callable[[Attempt], bool]) -> Spending:
         return _spent([row for row in rows if chosen(row)])
 
     return Cost(
@@ -117,11 +117,11 @@ def _rejected(row: Attempt) -> bool:
     return row.usage is None and row.cost_usd is None and row.http is not None and row.http >= 400
 
 
-def _spent(rows: list[Attempt]) -> Spent:
+def _spent(rows: list[Attempt]) -> Spending:
     usages = [row.usage for row in rows if row.usage is not None]
     rejected = sum(map(_rejected, rows))
     free = sum(_way(row) == "offline" for row in rows)
-    return Spent(
+    return Spending(
         attempts=len(rows),
         input_tokens=sum(usage.input_tokens for usage in usages),
         cached_tokens=sum(usage.cached_tokens for usage in usages),

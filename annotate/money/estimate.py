@@ -16,6 +16,7 @@ from annotate.labelling.label import distinct_names
 from annotate.ledger.batches import BatchLog
 from annotate.ledger.ledger import Attempts, read_ledger
 from annotate.ledger.pending import Ask, Pending, pending
+from annotate.ledger.questions import EVERYTHING, Selection
 from annotate.money.tokens import TokenCounter, token_counter
 from annotate.online.profiles import ModelProfile, cost_usd
 from annotate.protocol import Annotator, Usage
@@ -88,7 +89,7 @@ class Estimate(Record):
         counted_by: How tokens were counted.
         fitted_on: Paragraphs and repetitions in the ledger that the chosen effort's figures rest on; 0 where
             they are assumptions.
-        efforts: One entry an effort that the model knows, the chosen one included.
+        efforts: One entry per effort that the model knows, the chosen one included.
         prices_of: Day of the prices, or ``None`` where the model is not known.
         warnings: What to know before money is spent, for instance that the model is being shut down.
         sample: Messages of the first request; empty where there is none.
@@ -166,10 +167,7 @@ def dry_run(
     benchmark: Benchmark,
     annotators: Sequence[Annotator],
     today: date,
-    *,
-    limit: int | None = None,
-    repeats: int = 1,
-    fresh: bool = False,
+    selection: Selection = EVERYTHING,
 ) -> list[Estimate]:
     """Estimate what labelling a benchmark would still ask and cost. Reads, asks nobody, needs no key.
 
@@ -177,9 +175,7 @@ def dry_run(
         benchmark: The benchmark.
         annotators: Whom to ask.
         today: The day of the run.
-        limit: Ask about the first ``limit`` paragraphs only.
-        repeats: How often each paragraph is asked about.
-        fresh: Ask again whatever the ledger holds.
+        selection: What to ask them about.
 
     Raises:
         LabelError: An annotator is named twice, or the ledger is of another benchmark.
@@ -192,12 +188,12 @@ def dry_run(
     check_texts(benchmark.ledger, paragraphs, rows)
     log = BatchLog(benchmark.batches)
     counter = token_counter()
-    found = []
+    estimates = []
     for annotator in annotators:
-        waiting = log.waiting(annotator.name)
-        todo = pending(paragraphs[:limit], annotator, attempts, repeats, fresh, waiting)
-        found.append(estimate(todo, paragraphs, attempts, counter, today))
-    return found
+        questions = selection.questions(paragraphs, log.waiting(annotator.name))
+        todo = pending(questions, annotator, attempts)
+        estimates.append(estimate(todo, paragraphs, attempts, counter, today))
+    return estimates
 
 
 def _efforts(

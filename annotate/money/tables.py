@@ -1,4 +1,4 @@
-"""What was spent, and what reading answers again brought, as tables and sentences for the terminal."""
+"""Costs and re-read labels, as tables and sentences for the terminal."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from annotate.agreement import Estimate as Figure
     from annotate.batch.server import BatchState
-    from annotate.labelling.reparse import Reparsed, Reread
-    from annotate.money.cost import Cost, Spent, Way
+    from annotate.labelling.reparse import LabelChanges, ReparseResult
+    from annotate.money.cost import Cost, Spending, Way
     from annotate.money.estimate import Band, Estimate
     from annotate.pilot import Pilot
 
@@ -47,7 +47,7 @@ def _cost_table(annotator: str) -> Table:
     return table
 
 
-def _row_dollars(spent: Spent, way: Way) -> str:
+def _row_dollars(spent: Spending, way: Way) -> str:
     if way == "offline":
         return "free"
     priced = spent.attempts - spent.unpriced - spent.rejected
@@ -57,7 +57,7 @@ def _row_dollars(spent: Spent, way: Way) -> str:
     return " + ".join(parts)
 
 
-def _paid(spent: Spent) -> str:
+def _paid(spent: Spending) -> str:
     """A sum; not 0 where no price is known at all."""
     known = spent.attempts > spent.unpriced + spent.rejected
     return "not known" if spent.unpriced and not known else f"${spent.usd:.4f}"
@@ -85,8 +85,8 @@ def describe_cost(cost: Cost, pilot: Cost) -> list[str]:
     return lines
 
 
-def reparse_table(reparsed: Reparsed) -> Table:
-    """One row an annotator: its labels, and how they differ from those before."""
+def reparse_table(reparsed: ReparseResult) -> Table:
+    """One row per annotator: its labels, and how they differ from those before."""
     table = Table(title="labels made again", title_justify="left")
     table.add_column("annotator", overflow="fold")
     for heading in ("ok", "not ok", "new", "gone", "changed", "words added", "removed"):
@@ -106,8 +106,8 @@ def reparse_table(reparsed: Reparsed) -> Table:
     return table
 
 
-def describe_reparse(reparsed: Reparsed) -> list[str]:
-    """Changes of status, requests that were not read, and what became of the gold."""
+def describe_reparse(reparsed: ReparseResult) -> list[str]:
+    """Changes of status, requests that were not read, and whether the gold was settled again."""
     lines = [line for reread in reparsed.annotators for line in _describe_reread(reread)]
     gold = {
         "settled": "gold: settled anew",
@@ -117,7 +117,7 @@ def describe_reparse(reparsed: Reparsed) -> list[str]:
     return [*lines, gold[reparsed.gold]]
 
 
-def _describe_reread(reread: Reread) -> list[str]:
+def _describe_reread(reread: LabelChanges) -> list[str]:
     moves = ", ".join(f"{count:,} {move}" for move, count in reread.moves.items())
     lines = [f"{reread.annotator}: {moves}"] if moves else []
     if reread.unread:
@@ -128,16 +128,16 @@ def _describe_reread(reread: Reread) -> list[str]:
     return lines
 
 
-def estimate_table(found: Estimate) -> Table:
-    """One row an effort: tokens and dollars, low to high; the effort that would be run is marked."""
-    table = Table(title=found.annotator, title_justify="left")
+def estimate_table(estimate: Estimate) -> Table:
+    """One row per effort: tokens and dollars, low to high; the effort that would be run is marked."""
+    table = Table(title=estimate.annotator, title_justify="left")
     table.add_column("effort")
     for heading in ("tokens in", "tokens out", "USD online", "USD batch"):
         table.add_column(f"{heading}: low / likely / high", justify="right")
-    for effort in found.efforts:
+    for effort in estimate.efforts:
         name = effort.effort or "-"
         table.add_row(
-            f"{name} *" if effort.chosen and len(found.efforts) > 1 else name,
+            f"{name} *" if effort.chosen and len(estimate.efforts) > 1 else name,
             _tokens(effort.input_tokens),
             _tokens(effort.output_tokens),
             _dollars(effort.online),
@@ -154,28 +154,30 @@ def _dollars(band: Band | None) -> str:
     return " / ".join(f"{value:.2f}" for value in (band.low, band.likely, band.high)) if band else "unknown"
 
 
-def describe_estimate(found: Estimate) -> list[str]:
+def describe_estimate(estimate: Estimate) -> list[str]:
     """What the estimate of one annotator rests on."""
-    held = f", {found.held:,} wait in a batch" if found.held else ""
-    lines = [f"{found.annotator}: {found.requests:,} requests to make; {found.finished:,} need none{held}"]
-    if not found.requests:
+    held = f", {estimate.held:,} wait in a batch" if estimate.held else ""
+    lines = [
+        f"{estimate.annotator}: {estimate.requests:,} requests to make; {estimate.finished:,} need none{held}"
+    ]
+    if not estimate.requests:
         return lines
-    if not found.model:
+    if not estimate.model:
         return [f"{lines[0]}; free"]
-    chosen = " for the effort marked *" if len(found.efforts) > 1 else ""
+    chosen = " for the effort marked *" if len(estimate.efforts) > 1 else ""
     lines.append(
-        f"output{chosen} as in {found.fitted_on:,} paragraphs of the ledger; low and high are two standard errors"
-        if found.fitted_on
+        f"output{chosen} as in {estimate.fitted_on:,} paragraphs of the ledger; low and high are two standard errors"
+        if estimate.fitted_on
         else "output is assumed, not measured; ask about 20 paragraphs (--limit 20), then look again"
     )
-    prices = f"prices of {found.prices_of}; check them" if found.prices_of else "prices are not known"
-    lines.append(f"input counted by {found.counted_by}; {prices}")
+    prices = f"prices of {estimate.prices_of}; check them" if estimate.prices_of else "prices are not known"
+    lines.append(f"input counted by {estimate.counted_by}; {prices}")
     return lines
 
 
 def describe_total(estimates: Sequence[Estimate]) -> list[str]:
     """What all annotators together would cost with their chosen efforts; nothing where that adds nothing."""
-    chosen = [effort for found in estimates for effort in found.efforts if effort.chosen]
+    chosen = [effort for estimate in estimates for effort in estimate.efforts if effort.chosen]
     if len(chosen) < 2:
         return []
     ways = (("online", [effort.online for effort in chosen]), ("batch", [effort.batch for effort in chosen]))
@@ -195,9 +197,9 @@ def _sum(bands: Sequence[Band | None]) -> Band | None:
 def describe_samples(estimates: Sequence[Estimate]) -> list[str]:
     """The messages of the first request to each annotator as they would be sent, the same ones once."""
     samples: dict[tuple[tuple[str, str], ...], list[str]] = {}
-    for found in estimates:
-        messages = tuple((message["role"], message["content"]) for message in found.sample)
-        samples.setdefault(messages, []).append(found.annotator)
+    for estimate in estimates:
+        messages = tuple((message["role"], message["content"]) for message in estimate.sample)
+        samples.setdefault(messages, []).append(estimate.annotator)
     lines = []
     for messages, names in samples.items():
         if messages:
@@ -207,7 +209,7 @@ def describe_samples(estimates: Sequence[Estimate]) -> list[str]:
 
 
 def batch_table(states: Sequence[BatchState]) -> Table:
-    """One row a batch."""
+    """One row per batch."""
     table = Table(title="batches", title_justify="left")
     for heading in ("batch", "annotator", "status"):
         table.add_column(heading, overflow="fold")
@@ -224,14 +226,14 @@ def describe_batches(states: Sequence[BatchState]) -> list[str]:
     return [f"{state.batch_id or state.shard}: {state.detail}" for state in states if state.detail]
 
 
-def pilot_table(found: Pilot) -> Table:
-    """One row an annotator and format."""
+def pilot_table(pilot: Pilot) -> Table:
+    """One row per annotator and format."""
     table = Table(title="pilot", title_justify="left")
     table.add_column("annotator", overflow="fold")
     headings = ("ok", "not ok", "not placed at first", "at last", "retest F1", "marked", "USD / 1,000")
     for heading in headings:
         table.add_column(heading, justify="right")
-    for trial in found.trials:
+    for trial in pilot.trials:
         ok = trial.statuses.get("ok", 0)
         table.add_row(
             trial.annotator,
@@ -254,18 +256,18 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _retest(found: Figure) -> str:
-    if found.value is None:
+def _retest(figure: Figure) -> str:
+    if figure.value is None:
         return "-"
-    if found.low is None or found.high is None:
-        return f"{found.value:.3f}"
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    if figure.low is None or figure.high is None:
+        return f"{figure.value:.3f}"
+    return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
-def describe_pilot(found: Pilot) -> list[str]:
+def describe_pilot(pilot: Pilot) -> list[str]:
     """How spans were placed, and what the figures rest on."""
-    lines = [f"{found.paragraphs:,} paragraphs, {found.repeats} times each, drawn with seed {found.seed}"]
-    for trial in found.trials:
+    lines = [f"{pilot.paragraphs:,} paragraphs, {pilot.repeats} times each, drawn with seed {pilot.seed}"]
+    for trial in pilot.trials:
         rungs = ", ".join(f"{count:,} {rung}" for rung, count in trial.rungs.items()) or "none"
         lines.append(f"{trial.annotator}: spans placed: {rungs}")
         if trial.unpriced:

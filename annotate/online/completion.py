@@ -25,7 +25,7 @@ _MOST_TOKENS = 10**12
 
 
 class CompletionError(ValueError):
-    """A body is no chat completion; the text says why."""
+    """A body is not a chat completion; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def read_usage(usage: Any) -> Usage | None:
     if cached is None:
         cached = _first(usage, "prompt_cache_hit_tokens", "cache_read_input_tokens", "cached_tokens")
     try:
-        found = Usage(
+        tokens = Usage(
             input_tokens=_first(usage, "prompt_tokens", "input_tokens"),
             cached_tokens=cached or 0,
             output_tokens=_first(usage, "completion_tokens", "output_tokens"),
@@ -123,14 +123,14 @@ def read_usage(usage: Any) -> Usage | None:
         )
     except ValueError:
         return None
-    counts = found.model_dump().values()
-    return found if min(counts) >= 0 and max(counts) <= _MOST_TOKENS else None
+    counts = tokens.model_dump().values()
+    return tokens if min(counts) >= 0 and max(counts) <= _MOST_TOKENS else None
 
 
 def _first(value: Any, *names: str) -> Any:
     """The first of some fields that is there and not null."""
-    found = (value.get(name) for name in names) if isinstance(value, Mapping) else iter(())
-    return next((each for each in found if each is not None), None)
+    values = (value.get(name) for name in names) if isinstance(value, Mapping) else iter(())
+    return next((field for field in values if field is not None), None)
 
 
 def shorten(text: str, length: int = 200) -> str:

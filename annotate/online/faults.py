@@ -95,7 +95,7 @@ class Fault:
         code = "" if self.code == str(self.http) else self.code
         said = f"HTTP {self.http} {code}".rstrip() + (f": {self.message}" if self.message else "")
         if self.penniless:
-            return f"the quota or balance of this key is used up ({said}); raise it, then run the same command again"
+            return f"the quota or balance of this key is used up ({said}); raise it, then re-run the command"
         if self.meant == 401:
             return f"the key in OPENAI_API_KEY is not accepted ({said})"
         if self.meant in (403, 404):

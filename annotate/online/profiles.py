@@ -137,12 +137,12 @@ def retirement(model: str, today: date) -> str:
         model: Name of a model.
         today: The day of the run.
     """
-    found = profile(model)
-    if found.shutdown is None:
+    known = profile(model)
+    if known.shutdown is None:
         return ""
-    days = (found.shutdown - today).days
+    days = (known.shutdown - today).days
     when = f"in {days} days" if days > 0 else "already"
     return (
-        f"{model} is shut down on {found.shutdown} ({when}; known on {found.as_of}):"
+        f"{model} is shut down on {known.shutdown} ({when}; known on {known.as_of}):"
         " keep the ledger, its answers cannot be had again"
     )

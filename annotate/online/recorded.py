@@ -21,26 +21,28 @@ def read_body(http: int, raw: str, request_id: str, model: str) -> Outcome:
         What is recorded, without a price, and what to do. A body that holds an error is one whatever its status.
     """
     raw = whole_characters(raw)
-    kept = Response(status="error", raw=raw, http=http, request_id=request_id)
+    response = Response(status="error", raw=raw, http=http, request_id=request_id)
     fault = _fault(http, raw)
     if fault is not None:
-        found = {"status": fault.status, "detail": fault.explain(model), "code": fault.code}
+        changes = {"status": fault.status, "detail": fault.explain(model), "code": fault.code}
         billed = http < 400 and fault.action == "retry"
-        return Outcome(kept.model_copy(update=found), fault.action, maybe_billed=billed)
+        return Outcome(response.model_copy(update=changes), fault.action, maybe_billed=billed)
     try:
         said = read_completion(raw)
     except CompletionError as error:
         broken = {"code": "no_completion", "detail": str(error)}
-        return Outcome(kept.model_copy(update=broken), "retry", maybe_billed=True)
-    kept = kept.model_copy(update={"model": said.model, "fingerprint": said.fingerprint, "usage": said.usage})
+        return Outcome(response.model_copy(update=broken), "retry", maybe_billed=True)
+    response = response.model_copy(
+        update={"model": said.model, "fingerprint": said.fingerprint, "usage": said.usage}
+    )
     if said.status == "error":
-        found = {
+        changes = {
             "code": f"finish_{said.end}",
             "detail": f"the server gave up on its answer (finish_reason {said.end!r})",
         }
-        return Outcome(kept.model_copy(update=found), "retry", maybe_billed=said.usage is None)
-    found = {"status": said.status, "detail": said.content if said.status == "refused" else ""}
-    return Outcome(kept.model_copy(update=found), "answer")
+        return Outcome(response.model_copy(update=changes), "retry", maybe_billed=said.usage is None)
+    changes = {"status": said.status, "detail": said.content if said.status == "refused" else ""}
+    return Outcome(response.model_copy(update=changes), "answer")
 
 
 def _fault(http: int, raw: str) -> Fault | None:

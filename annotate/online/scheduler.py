@@ -9,19 +9,19 @@ from __future__ import annotations
 import heapq
 import random
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
 from annotate.errors import AnnotateError, BudgetError, EndpointError, IncompleteError, LabelError
-from annotate.ledger.derive import recorded_answers
-from annotate.ledger.ledger import Attempts, Ledger, make_attempt
+from annotate.ledger.conversation import Conversation, KnownAnswers, follow
+from annotate.ledger.ledger import Ledger, make_attempt, request_record
+from annotate.ledger.questions import Question, Questions
 from annotate.online.faults import may_pass
 from annotate.online.limits import Budget, Limits, Pace
 from annotate.online.workers import Workers, first_interrupt
-from annotate.protocol import Annotator, OnlineAnnotator, Outcome, Request, Response, Usage
-from annotate.schema import Paragraph
+from annotate.protocol import OnlineAnnotator, Outcome, Request, Response, Usage
 
 BACKOFF_S = 0.5
 MAX_BACKOFF_S = 60.0
@@ -32,15 +32,6 @@ UNREACHABLE_AT_FIRST = 3
 
 
 @dataclass(eq=False)
-class Conversation:
-    """What has been said about one paragraph and repetition."""
-
-    paragraph: Paragraph
-    repeat: int
-    earlier: list[Response]
-
-
-@dataclass(eq=False)
 class Job:
     """One request being made, for all conversations that make it: copies of a paragraph are asked about once.
 
@@ -48,7 +39,7 @@ class Job:
         request: The request.
         worst: The most tokens an attempt is billed for.
         worst_cost: The same in US dollars, or ``None`` when not known.
-        waiting: The conversations that go on with its answer.
+        waiting: The questions whose conversations go on with its answer.
         attempts: Attempts made in this run.
         first_at: When the first was made.
     """
@@ -56,14 +47,14 @@ class Job:
     request: Request
     worst: Usage
     worst_cost: float | None
-    waiting: list[Conversation]
+    waiting: list[Question]
     attempts: int = 0
     first_at: float = 0.0
 
 
 @dataclass
 class Tally:
-    """What a run has come to so far.
+    """The counts of a run so far.
 
     Attributes:
         done: Conversations that are finished, well or not.
@@ -106,7 +97,7 @@ class Pool(Protocol):
 
 @dataclass
 class Scheduler:
-    """One run over the paragraphs. Make it, then :meth:`run` it once.
+    """One run over questions. Make it, then :meth:`run` it once.
 
     Attributes:
         annotator: Whom to ask.
@@ -114,8 +105,6 @@ class Scheduler:
         limits: How fast and how long.
         budget: What may be spent; shared by the annotators of one command.
         pool: Where attempts are made.
-        fresh: Ask again whatever the ledger holds.
-        waiting: Checksums of requests that wait in a batch: they are paid for there and not made here.
         clock: Monotonic time in seconds; never the time of day, which may jump.
         rng: Draws the jitter of waits.
         show: Called whenever the tally changes.
@@ -126,8 +115,6 @@ class Scheduler:
     limits: Limits
     budget: Budget
     pool: Pool
-    fresh: bool = False
-    waiting: Collection[str] = frozenset()
     clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
     show: Callable[[Tally], object] = lambda tally: None
@@ -142,7 +129,8 @@ class Scheduler:
         self._due: list[tuple[float, int, Job]] = []
         self._order = count()
         self._in_flight = 0
-        self._finished: dict[str, Response] = {}
+        self._known = KnownAnswers(self.annotator, self.ledger.attempts)
+        self._held: Collection[str] = frozenset()
         self._given_up = 0
         self._answered = 0
 
@@ -150,8 +138,11 @@ class Scheduler:
         """Ask nothing more; what is in flight is waited for. Allowed in a signal handler."""
         self.stop = self.stop or IncompleteError("interrupted; answers in flight were waited for and kept")
 
-    def run(self, paragraphs: Sequence[Paragraph], repeats: int) -> Tally:
-        """Ask about every paragraph, as far as the ledger does not hold the answer.
+    def run(self, questions: Questions) -> Tally:
+        """Ask every question, as far as the ledger does not hold the answer.
+
+        Args:
+            questions: What is asked.
 
         Returns:
             The tally; ``stop`` says why the run ended early, if it did.
@@ -160,14 +151,16 @@ class Scheduler:
             OSError: The ledger cannot be written; everything written before is kept.
             LabelError: There is no key.
         """
-        new = ((paragraph, repeat) for paragraph in paragraphs for repeat in range(repeats))
+        self._known = KnownAnswers(self.annotator, self.ledger.attempts, questions.fresh)
+        self._held = questions.waiting
+        new = iter(questions)
         while True:
             wake_at = self._hand_out(new)
             if not self._in_flight and (self.stop or wake_at is None):
                 return self.tally
             self._take_in(wake_at)
 
-    def _hand_out(self, new: Iterator[tuple[Paragraph, int]]) -> float | None:
+    def _hand_out(self, new: Iterator[Question]) -> float | None:
         """Start all attempts that may start now.
 
         Returns:
@@ -191,7 +184,7 @@ class Scheduler:
             self._start(job, now)
         return None
 
-    def _has_more(self, new: Iterator[tuple[Paragraph, int]]) -> bool:
+    def _has_more(self, new: Iterator[Question]) -> bool:
         """Whether a request waits to be made; opens conversations until one is due or enough are open."""
         while not self._due or (
             self._due[0][0] > self.clock() and len(self._open) < 2 * self.limits.concurrency
@@ -199,50 +192,34 @@ class Scheduler:
             following = next(new, None)
             if following is None:
                 break
-            self._open_conversation(*following)
+            done = self.tally.done
+            self._go_on(following)
+            self.tally.reused += self.tally.done - done
         return bool(self._due)
 
-    def _open_conversation(self, paragraph: Paragraph, repeat: int) -> None:
-        earlier = [] if self.fresh else resume(self.annotator, paragraph, repeat, self.ledger.attempts)
-        done = self.tally.done
-        self._go_on(Conversation(paragraph, repeat, earlier))
-        self.tally.reused += self.tally.done - done
-
-    def _go_on(self, conversation: Conversation) -> None:
-        """Make the conversation's next request, or join it, or end the conversation."""
-        while True:
-            about = conversation.paragraph, conversation.repeat, conversation.earlier
-            request = self.annotator.request(*about)
-            if request is None:
-                self._end(conversation)
-                return
-            known = self._finished.get(request.sha256) or self._recorded(request)
-            if known is None:
-                break
-            conversation.earlier.append(known)
-        if request.sha256 in self.waiting:
+    def _go_on(self, question: Question) -> None:
+        """Make the next request of a conversation, or join it, or end the conversation."""
+        conversation = follow(self.annotator, question, self._known)
+        request = conversation.open
+        if request is None:
+            self._end(question, conversation)
+            return
+        if request.sha256 in self._held:
             self.tally.done += 1
             self.tally.held += 1
             self.show(self.tally)
             return
         if request.sha256 in self._open:
-            self._open[request.sha256].waiting.append(conversation)
+            self._open[request.sha256].waiting.append(question)
             return
         worst = self.annotator.worst_usage(request)
-        job = Job(request, worst, self.annotator.cost(worst), [conversation])
+        job = Job(request, worst, self.annotator.cost(worst), [question])
         self._open[request.sha256] = job
         self._push(self.clock(), job)
 
-    def _recorded(self, request: Request) -> Response | None:
-        """The answer in the ledger; an error there is no answer."""
-        if self.fresh:
-            return None
-        found = self.ledger.attempts.answer(self.annotator.name, request.sha256)
-        return found if found is not None and found.answered else None
-
-    def _end(self, conversation: Conversation) -> None:
-        reading = self.annotator.read(conversation.paragraph, conversation.earlier)
-        last = conversation.earlier[-1]
+    def _end(self, question: Question, conversation: Conversation) -> None:
+        reading = self.annotator.read(question.paragraph, conversation.responses)
+        last = conversation.responses[-1]
         self.tally.done += 1
         self.tally.failed += reading.status != "ok"
         self.tally.unfinished += not last.answered and may_pass(last.http, last.code)
@@ -274,8 +251,9 @@ class Scheduler:
             ended.append(result)
             result = self.pool.receive(0)
         for job, outcome in ended:
-            about = job.waiting[0].paragraph, job.request, outcome.response, self.ledger.attempts
-            self.ledger.append(make_attempt(self.annotator.name, *about))
+            record = request_record(job.waiting[0].paragraph, job.request)
+            attempts = self.ledger.attempts
+            self.ledger.append(make_attempt(self.annotator.name, record, outcome.response, attempts))
         if ended:
             self.ledger.sync()  # what costs money must be on the disk before more is spent
         self.tally.waiting_s = 0.0
@@ -336,10 +314,9 @@ class Scheduler:
                 f"{self._given_up} requests in a row failed, the last one so: {response.detail}"
             )
         del self._open[job.request.sha256]
-        self._finished[job.request.sha256] = response
-        for conversation in job.waiting:
-            conversation.earlier.append(response)
-            self._go_on(conversation)
+        self._known.note(job.request, response)
+        for question in job.waiting:
+            self._go_on(question)
 
     def _over_budget(self, job: Job) -> AnnotateError:
         return BudgetError(
@@ -348,42 +325,28 @@ class Scheduler:
         )
 
 
-def resume(annotator: Annotator, paragraph: Paragraph, repeat: int, attempts: Attempts) -> list[Response]:
-    """The recorded conversation up to where no answer came; what was answered, well or not, is paid for."""
-    earlier = recorded_answers(annotator, paragraph, repeat, attempts)
-    while earlier and not earlier[-1].answered:
-        earlier.pop()
-    return earlier
-
-
 def _total(usage: Usage) -> int:
     return usage.input_tokens + usage.output_tokens
 
 
 def collect_online(
-    paragraphs: Sequence[Paragraph],
+    questions: Questions,
     annotator: OnlineAnnotator,
     ledger: Ledger,
     limits: Limits,
     budget: Budget,
-    repeats: int = 1,
-    fresh: bool = False,
-    waiting: Collection[str] = frozenset(),
     show: Callable[[Tally], object] = lambda tally: None,
 ) -> tuple[Tally, AnnotateError | None]:
-    """Ask ``annotator`` about every paragraph, as far as the ledger does not hold the answer.
+    """Ask ``annotator`` every question, as far as the ledger does not hold the answer.
 
     The first Ctrl-C lets what is in flight come in, the second gives it up.
 
     Args:
-        paragraphs: What to label, in order.
+        questions: What is asked.
         annotator: Whom to ask.
         ledger: Where every attempt is written, before it is read.
         limits: How fast and how long.
         budget: What may be spent.
-        repeats: How often each paragraph is asked about.
-        fresh: Ask again whatever the ledger holds; what it holds stays.
-        waiting: Checksums of requests that wait in a batch; they are not made.
         show: Called whenever the tally changes.
 
     Returns:
@@ -398,7 +361,7 @@ def collect_online(
             f"--max-cost needs a price, and none is known for {annotator.name}: add it to its profile"
         )
     workers: Workers[Job, Outcome] = Workers(lambda job: annotator.attempt(job.request), limits.concurrency)
-    scheduler = Scheduler(annotator, ledger, limits, budget, workers, fresh, waiting, show=show)
+    scheduler = Scheduler(annotator, ledger, limits, budget, workers, show=show)
 
     def stop() -> None:
         scheduler.drain()
@@ -406,7 +369,7 @@ def collect_online(
 
     try:
         with first_interrupt(stop):
-            tally = scheduler.run(paragraphs, repeats)
+            tally = scheduler.run(questions)
     finally:
         workers.close()
     return tally, scheduler.stop

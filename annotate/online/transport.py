@@ -136,9 +136,9 @@ class Endpoint:
         return create(model=body["model"], messages=body["messages"], extra_body=rest)
 
     def _read(self, http: int, text: str, headers: Mapping[str, str], model: str) -> Outcome:
-        found = read_body(http, self.without_key(text), headers.get("x-request-id") or "", model)
-        wait = retry_after(headers) if found.response.status == "error" and http >= 400 else None
-        return replace(found, wait_s=wait)
+        outcome = read_body(http, self.without_key(text), headers.get("x-request-id") or "", model)
+        wait = retry_after(headers) if outcome.response.status == "error" and http >= 400 else None
+        return replace(outcome, wait_s=wait)
 
     def _unanswered(self, error: Exception) -> Outcome:
         import openai

@@ -68,8 +68,8 @@ def read_labels_and_reviews(
     if not people:
         return read_labels(benchmark.labels_dir, paragraphs, annotators)
     labelled = any(benchmark.labels_dir.glob("*.jsonl"))
-    found = (read_labels(benchmark.labels_dir, paragraphs) if labelled else {}) | people
+    by_annotator = (read_labels(benchmark.labels_dir, paragraphs) if labelled else {}) | people
     for name in annotators:
-        if name not in found:
-            raise UnknownNameError("annotator with labels or reviews", name, list(found))
-    return {name: found[name] for name in annotators or found}
+        if name not in by_annotator:
+            raise UnknownNameError("annotator with labels or reviews", name, list(by_annotator))
+    return {name: by_annotator[name] for name in annotators or by_annotator}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
+
+from typing_extensions import override
 
 from annotate.errors import LabelError, StaleError
-from annotate.files import append_record, read_records, repair_tail, take_lock
+from annotate.exclusive import ExclusiveLog
+from annotate.files import read_records
 from annotate.label_files import check_texts
 from annotate.schema import Paragraph, Record
 
@@ -181,7 +182,7 @@ def read_reviews(path: Path, paragraphs: Sequence[Paragraph]) -> dict[str, Revie
     }
 
 
-class ReviewLog:
+class ReviewLog(ExclusiveLog):
     """The log of reviews opened for writing by this process alone; a context manager.
 
     Args:
@@ -195,25 +196,17 @@ class ReviewLog:
     """
 
     def __init__(self, path: Path, paragraphs: Sequence[Paragraph]) -> None:
-        self.path = path
-        self._lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            self._take_lock()
-            repair_tail(path)
-            self._keys: dict[str, Review] = {}
-            self._reviews: dict[tuple[str, str, bool], list[Review]] = defaultdict(list)
-            self.seq = 0
-            for review in read_log(path, paragraphs):
-                self._add(review)
-        except BaseException:
-            os.close(self._lock)
-            raise
+        self._paragraphs = paragraphs
+        self._keys: dict[str, Review] = {}
+        self._reviews: dict[tuple[str, str, bool], list[Review]] = defaultdict(list)
+        self.seq = 0
+        busy = f"another `annotate review` is writing to {path}; use its page, or stop it first"
+        super().__init__(path, LabelError(busy))
 
-    def _take_lock(self) -> None:
-        if not take_lock(self._lock):
-            raise LabelError(
-                f"another `annotate review` is writing to {self.path}; use its page, or stop it first"
-            )
+    @override
+    def _load(self) -> None:
+        for review in read_log(self.path, self._paragraphs):
+            self._add(review)
 
     def _add(self, review: Review) -> None:
         self.seq = review.seq
@@ -247,22 +240,6 @@ class ReviewLog:
         if base != last:
             raise StaleError(review.paragraph_id, base, last)
         written = review.model_copy(update={"seq": self.seq + 1})
-        try:
-            append_record(self.path, written)
-        except OSError:
-            repair_tail(self.path)
-            raise
+        self._write(written.model_dump_json(), sync=True)
         self._add(written)
         return written
-
-    def close(self) -> None:
-        """Give up the lock."""
-        os.close(self._lock)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -27,11 +27,29 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 MAX_BODY = 256 * 1024
 """Bytes of the longest message taken; an action on a paragraph of thousands of words fits."""
+MODULES = (
+    "commands.js",
+    "decisions.js",
+    "dom.js",
+    "keys.js",
+    "messages.js",
+    "navigation.js",
+    "outbox.js",
+    "queue.js",
+    "review.js",
+    "server.js",
+    "sheet.js",
+    "state.js",
+    "vocabulary.js",
+    "watch.js",
+    "words.js",
+)
+"""Scripts of the page, one idea each; ``review.js`` is the one that the page names."""
 STATIC = {
     "": ("review.html", "text/html; charset=utf-8"),
-    "review.js": ("review.js", "text/javascript; charset=utf-8"),
     "review.css": ("review.css", "text/css; charset=utf-8"),
     "icon.svg": ("icon.svg", "image/svg+xml"),
+    **{name: (name, "text/javascript; charset=utf-8") for name in MODULES},
 }
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
@@ -77,8 +95,8 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
-                message["headers"] = [*message["headers"], *own]
+                headers = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+                message["headers"] = [*message["headers"], *headers]
             await send(message)
 
         refused = self._refused(Request(scope))

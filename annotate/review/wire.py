@@ -56,7 +56,7 @@ def read_change(body: bytes) -> Change:
     """Read an action.
 
     Raises:
-        WireError: It is no JSON, or does not fit.
+        WireError: It is not JSON, or does not fit.
     """
     try:
         return Change.model_validate_json(body, strict=True)
@@ -115,8 +115,8 @@ def sheet(item: Item, history: History, seq: int, mode: Mode) -> dict[str, Any]:
         ],
         "seq": seq,
         "history": [
-            {"words": each.words, "flag": each.flag, "done": each.done, "note": each.note}
-            for each in decisions
+            {"words": decision.words, "flag": decision.flag, "done": decision.done, "note": decision.note}
+            for decision in decisions
         ],
         "position": history.position - first,
         "filters": item.filters(history.current),

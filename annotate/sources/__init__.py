@@ -49,5 +49,5 @@ def licences_of(name: str) -> tuple[Licence, ...]:
         name: Name of the source, as a benchmark's manifest holds it.
     """
     unknown = Licence("paragraphs", "unknown", "Not recorded; ask whoever made the texts.")
-    known = {"local": LocalSource.licences, **{each: SOURCES[each]().licences for each in SOURCES}}
+    known = {"local": LocalSource.licences, **{name: source().licences for name, source in SOURCES.items()}}
     return known.get(name, (unknown,))

@@ -49,8 +49,8 @@ class LocalSource:
             _tables(self.narrativeqa, split, rows.NARRATIVE_COLUMNS), self.name, split
         )
         science = rows.science(_tables(self.sciq, split, rows.SCIENCE_COLUMNS), self.name, split)
-        for found, path in ((narratives, self.narrativeqa), (science, self.sciq)):
-            if not found:
+        for passages, path in ((narratives, self.narrativeqa), (science, self.sciq)):
+            if not passages:
                 raise SourceError(f"{path} holds no rows")
         return Passages(narratives, science, drops)
 
@@ -110,11 +110,11 @@ def _parquet_rows(path: Path, needed: tuple[str, ...]) -> Iterator[Mapping[str, 
 
     try:
         with pq.ParquetFile(path) as file:
-            found = {file.schema.column(i).path for i in range(len(file.schema.names))}
+            present = {file.schema.column(i).path for i in range(len(file.schema.names))}
             # Only what is needed is read, so that story text never enters memory; all of it when something is
             # missing, so that the error can name what is there.
-            optional = {"document.summary.title", "document.summary.url"} & found
-            columns = sorted({*needed, *optional}) if found.issuperset(needed) else None
+            optional = {"document.summary.title", "document.summary.url"} & present
+            columns = sorted({*needed, *optional}) if present.issuperset(needed) else None
             for batch in file.iter_batches(batch_size=1024, columns=columns):
                 yield from batch.to_pylist()
     except (pa.ArrowInvalid, pa.ArrowException, OSError) as error:

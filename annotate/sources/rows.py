@@ -56,16 +56,16 @@ def narratives(tables: Iterable[Table], source: str, split: str) -> tuple[list[N
     Raises:
         SourceError: A column is missing or does not hold text.
     """
-    found: dict[str, Narrative] = {}
+    by_document: dict[str, Narrative] = {}
     repeated = 0
     for number, place, row in _numbered(tables):
         document = _text(row, "document.id", place)
-        if document in found:
+        if document in by_document:
             repeated += 1
             continue
         text = _text(row, "document.summary.text", place)
         summary = row["document"]["summary"]
-        found[document] = Narrative(
+        by_document[document] = Narrative(
             source=source,
             split=split,
             row=number,
@@ -74,7 +74,7 @@ def narratives(tables: Iterable[Table], source: str, split: str) -> tuple[list[N
             text=text,
             url=summary.get("url") or "",
         )
-    return list(found.values()), {SAME_DOCUMENT: repeated} if repeated else {}
+    return list(by_document.values()), {SAME_DOCUMENT: repeated} if repeated else {}
 
 
 def science(tables: Iterable[Table], source: str, split: str) -> list[Science]:
@@ -113,8 +113,8 @@ def _text(row: Mapping[str, Any], column: str, place: str) -> str:
     value: Any = row
     for key in column.split("."):
         if not isinstance(value, Mapping) or key not in value:
-            found = ", ".join(_columns(row)) or "none"
-            raise SourceError(f"{place}: column {column!r} is missing; columns found: {found}")
+            columns = ", ".join(_columns(row)) or "none"
+            raise SourceError(f"{place}: column {column!r} is missing; columns found: {columns}")
         value = value[key]
     if value is None:
         return ""

@@ -17,18 +17,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
+from annotate.exclusive import locked
 from annotate.files import (
     append_records,
     canonical_hash,
     read_records,
     repair_tail,
     sweep,
-    take_lock,
     write_atomic,
 )
 from annotate.schema import Record
@@ -225,7 +225,8 @@ class Store:
             raise StoreError(f"{self.folder} is a file; name a folder with --out")
         (self.folder / "attributions").mkdir(parents=True, exist_ok=True)
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_lock(self.folder))
+            busy = f"another run is writing to {self.folder}; wait for it or give another --out"
+            stack.enter_context(locked(self.folder / ".lock", StoreError(busy)))
             _check_version(self.folder / "store.json")
             sweep(self.folder)
             sweep(self.folder / "attributions", ".*")
@@ -343,11 +344,3 @@ def _check_version(path: Path) -> None:
             f"{path.parent} was written with schema version {version}, this program writes {SCHEMA_VERSION}; "
             "give another --out folder"
         )
-
-
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    with (folder / ".lock").open("w") as stream:
-        if not take_lock(stream):
-            raise StoreError(f"another run is writing to {folder}; wait for it or give another --out")
-        yield

@@ -12,8 +12,9 @@ from annotate.errors import AnnotateError, LabelError
 from annotate.files import write_records
 from annotate.formats import DEFAULT_FORMAT, FormatError
 from annotate.label_files import slug
-from annotate.ledger.derive import recorded_answers
+from annotate.ledger.conversation import recorded
 from annotate.ledger.ledger import Attempt, Attempts, Ledger, read_ledger
+from annotate.ledger.questions import Question, Questions
 from annotate.online.completion import read_completion
 from annotate.online.limits import DEFAULT_LIMITS, Budget, Limits
 from annotate.online.scheduler import Tally, collect_online
@@ -108,7 +109,7 @@ class LLMParaphraser:
 
         with Ledger(self._folder / LEDGER) as ledger:
             limits, budget = self._asking.limits, self._asking.budget
-            _, stop = collect_online(asked, self.annotator, ledger, limits, budget, show=show)
+            _, stop = collect_online(Questions(asked), self.annotator, ledger, limits, budget, show=show)
             labels = {text.id: self._read(text, ledger.attempts) for text in asked}
         path = self._folder / f"paraphrases-{slug(name)}.jsonl"
         write_records(path, labels.values())
@@ -122,7 +123,7 @@ class LLMParaphraser:
 
     def _read(self, text: Paragraph, attempts: Attempts) -> Paraphrase:
         """What the recorded answers say."""
-        answers = recorded_answers(self.annotator, text, 0, attempts)
+        answers = recorded(self.annotator, Question(text), attempts).responses
         if not answers:
             return Paraphrase(example=text.id, status="missing", detail="not asked yet")
         reading, model = self.annotator.read(text, answers), answers[-1].model
@@ -167,7 +168,7 @@ def _stopped(stop: AnnotateError, name: str, statuses: Counter[Status]) -> Annot
     """The error that ends the run, with how far it came."""
     return type(stop)(
         f"{name}: {stop}; {statuses['ok']:,} of {statuses.total():,} texts are paraphrased so far;"
-        " what was answered is kept, the same command goes on"
+        " answers are kept, re-run the command to resume"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from annotate.formats import FormatError
 from annotate.formats.json_answer import parse_answer
-from annotate.formats.prompted import Prompted
+from annotate.formats.prompted import PromptedFormat
 from annotate.formats.prompts import load_prompt
 from annotate.schema import LabelSpan, Paragraph, Record, text_hash
 from annotate.words import WORD_RULE
@@ -28,7 +28,7 @@ class _Answer(Record):
 
 
 @dataclass(frozen=True)
-class ParaphraseFormat(Prompted):
+class ParaphraseFormat(PromptedFormat):
     """Asks for a text in other words. Nothing is marked: an answer that can be taken is read as no spans."""
 
     @property

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 from pydantic import model_validator
 
 from annotate.files import canonical_hash
-from annotate.schema import Record, Span
+from annotate.schema import Record, Span, check_words
 from heat.projection import Aggregation
 
 Answer = Literal["gold", "model"]
@@ -56,11 +56,7 @@ class Example(Record):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        last = 0
-        for start, end in self.words:
-            if not last <= start < end <= len(self.prompt):
-                raise ValueError(f"example {self.id}: word ({start}, {end}) is out of order or out of range")
-            last = end
+        check_words(f"example {self.id}", self.words, len(self.prompt))
         marked = (*(self.gold or ()), *self.distractor, *(i for marks in self.people for i in marks))
         if not all(0 <= i < len(self.words) for i in marked):
             raise ValueError(

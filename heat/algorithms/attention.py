@@ -153,7 +153,7 @@ class ValueNorms(Method):
         layers: Average over the top N blocks only; None for all.
     """
 
-    summary = "length of the value vectors that attention moves, mean over blocks"
+    summary = "L2 norm of the value vectors that attention moves, mean over blocks"
     source = "Kobayashi et al. 2020, eq. 3-5; mean over blocks ours"
     needs = ("forward", "attention")
 

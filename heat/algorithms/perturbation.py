@@ -1,13 +1,12 @@
 """Baselines that take tokens away and watch the target, computed by captum on the input embeddings."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import exp, sqrt
 from typing import Annotated, Any, Literal
 
 import torch
-from captum._utils.models.linear_model import SkLearnRidge
 from captum.attr import KernelShap, Lime, Occlusion, ShapleyValueSampling
 from pydantic import Field
 from torch import Tensor
@@ -179,7 +178,7 @@ class LimeMethod(_Perturbation):
     def _explain(self, text: Text) -> Tensor:
         method = Lime(
             text.forward,
-            interpretable_model=SkLearnRidge(alpha=self.alpha),
+            interpretable_model=_Ridge(self.alpha),
             similarity_func=_cosine_kernel(self.width),
         )
         result: Tensor = method.attribute(
@@ -190,6 +189,25 @@ class LimeMethod(_Perturbation):
     @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         return {"perturbations": float(self.n_samples) * n_targets}
+
+
+class _Ridge:
+    """scikit-learn's ridge regression, as captum's `LimeBase` asks for its surrogate."""
+
+    def __init__(self, alpha: float) -> None:
+        # Here, as it takes a second to import.
+        from sklearn.linear_model import Ridge
+
+        self.model = Ridge(alpha=alpha)
+
+    def fit(self, train_data: Iterable[tuple[Tensor, Tensor, Tensor]]) -> None:
+        """Fit to batches of samples [N, n], outcomes [N] and weights [N]."""
+        samples, outcomes, weights = (torch.cat(batches).cpu() for batches in zip(*train_data, strict=True))
+        self.model.fit(samples.numpy(), outcomes.numpy(), sample_weight=weights.numpy())
+
+    def representation(self) -> Tensor:
+        """Coefficients, float32 [1, n]."""
+        return torch.from_numpy(self.model.coef_).float().reshape(1, -1)
 
 
 def _cosine_kernel(width: float) -> Callable[..., float]:

@@ -139,11 +139,11 @@ def read_together(
     everything = torch.arange(len(batch.token_ids), device=batch.token_ids.device)
 
     def work(rows: Tensor) -> tuple[Tensor, dict[str, Tensor], Tensor]:
-        some, targets = batch.of_rows(rows)
+        part, targets = batch.of_rows(rows)
         with frozen(model), torch.enable_grad():
-            graph = Graph(model, some, attention=attention)
-            values = {name: part.read(graph, seed) for name, part in parts.items()}
-            chosen = some.target_ids.to(graph.values.device)[:, None]
+            graph = Graph(model, part, attention=attention)
+            values = {name: component.read(graph, seed) for name, component in parts.items()}
+            chosen = part.target_ids.to(graph.values.device)[:, None]
             return targets, values, graph.values.detach().gather(1, chosen)[:, 0]
 
     results: dict[str, Tensor] = {}

@@ -20,6 +20,11 @@ _FAINT = 0.02
 # Where there is no colour, a word needs this share to be marked.
 _MARKED = 0.2
 _WIDE = 60
+# One token with this share of a prompt's score leaves all others white; in a prompt of a few words it may.
+CONCENTRATED = 0.9
+_FEW_WORDS = 5
+# A target token with less than this probability is nothing that the model would say.
+IMPROBABLE = 1e-6
 
 
 def show(attribution: Attribution, top: int, console: Console) -> None:
@@ -84,7 +89,7 @@ def marked(reading: Reading, strongest: list[int], limit: int = LIMIT) -> Text:
 
 
 def notes(reading: Reading, *, plain: bool) -> list[str]:
-    """How to read the colours, in sentences.
+    """How to read the colours, and what makes them doubtful, in sentences.
 
     Args:
         reading: An attribution in words.
@@ -102,6 +107,16 @@ def notes(reading: Reading, *, plain: bool) -> list[str]:
         )
     if reading.outside >= 0.01:
         lines.append(f"{reading.outside:.0%} of the score lies on tokens that are no word of the prompt.")
+    if reading.heaviest_share >= CONCENTRATED and len(reading.prompt) >= _FEW_WORDS:
+        lines.append(
+            f"{reading.heaviest_share:.0%} of the score lies on one token, {visible(reading.heaviest)}; leave out "
+            "first and special tokens (--skip-first, Attribution.without_first), or look at the components."
+        )
+    if min(reading.probabilities) < IMPROBABLE:
+        lines.append(
+            f"The model gives the target a probability of {min(reading.probabilities):.1g}, so this explains what it "
+            "would hardly say; without a target its own answer is explained."
+        )
     return lines
 
 

@@ -55,6 +55,8 @@ class Reading:
             characters there.
         probabilities: p(target | all before it) of each target.
         outside: Share of the absolute score of the prompt's tokens that no word holds (`<s>`, for example).
+        heaviest: The prompt's token with the largest absolute score.
+        heaviest_share: Its share of the prompt's absolute scores; 0 where there are none.
     """
 
     prompt: tuple[Piece, ...]
@@ -62,6 +64,8 @@ class Reading:
     views: Mapping[str, Tensor]
     probabilities: tuple[float, ...]
     outside: float
+    heaviest: str = ""
+    heaviest_share: float = 0.0
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
@@ -146,14 +150,23 @@ def read(attribution: Attribution) -> Reading:
         for name, values in {SCORE: attribution.scores, **attribution.components}.items()
     }
     on_prompt = attribution.scores[:, :first].abs().double().sum(0, keepdim=True)
-    says = float(on_prompt.sum()) > 0
+    total = float(on_prompt.sum())
+    heaviest = int(on_prompt[0].argmax())
     return Reading(
         prompt=tuple(prompt),
         answer=tuple(answer),
         views=views,
         probabilities=tuple(attribution.log_probs.double().exp().tolist()),
-        outside=outside_share(on_prompt, text, words, spans) if says else 0.0,
+        outside=outside_share(on_prompt, text, words, spans) if total > 0 else 0.0,
+        heaviest=_characters(attribution, heaviest),
+        heaviest_share=float(on_prompt[0, heaviest]) / total if total > 0 else 0.0,
     )
+
+
+def _characters(attribution: Attribution, index: int) -> str:
+    """A token's visible characters; its name where it has none."""
+    start, end = (0, 0) if attribution.offsets is None else attribution.offsets[index]
+    return attribution.text[start:end].strip() or attribution.tokens[index]
 
 
 def split_words(text: str) -> list[tuple[int, int]]:

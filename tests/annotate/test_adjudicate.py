@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from labelled import make_benchmark, make_label, make_paragraphs
+from fakes.annotated import make_benchmark, make_label, make_paragraphs
 
 from annotate.errors import BenchmarkError, LabelError, UnknownNameError
 from annotate.files import append_record, read_records

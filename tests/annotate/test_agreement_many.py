@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import krippendorff
 import numpy as np
 import pytest
+from fakes.annotated import make_label, make_paragraph, make_paragraphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labelled import make_label, make_paragraph, make_paragraphs
 from sklearn.metrics import cohen_kappa_score, f1_score
 from statsmodels.stats.inter_rater import aggregate_raters
 from statsmodels.stats.inter_rater import fleiss_kappa as oracle_fleiss

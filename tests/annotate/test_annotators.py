@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import pytest
+from fakes.annotated import make_paragraph, make_paragraphs, texts_at
 from hypothesis import given
 from hypothesis import strategies as st
-from labelled import make_paragraph, make_paragraphs, texts_at
 
 from annotate.annotators import annotator_names, is_offline, make_annotator
 from annotate.annotators.clause import mark_clause

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labelled import make_benchmark, make_paragraphs
-from test_label_cli import annotate, files
+from fakes.annotated import make_benchmark, make_paragraphs
+from fakes.command_line import annotate, files
 
 from annotate.annotators import make_annotator
 from annotate.batch.collect import collect
@@ -23,6 +23,7 @@ from annotate.errors import IncompleteError, LabelError
 from annotate.labelling.label import label_benchmark
 from annotate.labelling.reparse import reparse
 from annotate.ledger.ledger import Attempt, Ledger, read_ledger
+from annotate.ledger.questions import Selection
 from annotate.online.transport import Endpoint
 from annotate.protocol import Annotator
 from tests.fakes import openai_server
@@ -123,7 +124,7 @@ class TestWhole:
         paragraphs = make_paragraphs(3)
         paragraphs.append(paragraphs[0].model_copy(update={"id": "copy"}))
         benchmark = make_benchmark(tmp_path / "copies", paragraphs)
-        (state,) = submit(benchmark, [gpt(fake)], repeats=2).states
+        (state,) = submit(benchmark, [gpt(fake)], Selection(repeats=2)).states
         assert state.requests == 6
         finish(benchmark)
         assert statuses(benchmark) == {"ok": 8}
@@ -196,14 +197,14 @@ class TestCutShort:
 
 class TestWaiting:
     def test_is_not_submitted_again(self, benchmark, fake) -> None:
-        submit(benchmark, [gpt(fake)], limit=5)
+        submit(benchmark, [gpt(fake)], Selection(limit=5))
         again = submit(benchmark, [gpt(fake)])
         assert (again.held, [state.requests for state in again.states]) == (5, [7])
         third = submit(benchmark, [gpt(fake)])
         assert (third.held, third.states) == (COUNT, ())
 
     def test_is_not_asked_online(self, benchmark, fake) -> None:
-        submit(benchmark, [gpt(fake)], limit=5)
+        submit(benchmark, [gpt(fake)], Selection(limit=5))
         label_benchmark(benchmark, [gpt(fake)])
         assert sum(fake.succeeded().values()) == 7
         finish(benchmark)

@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 import pytest
+from fakes.annotated import make_paragraphs
 from hypothesis import example, given
 from hypothesis import strategies as st
-from labelled import make_paragraphs
 
 from annotate.batch.lines import Answer, custom_id, cut, describe_errors, read_answers
 from annotate.errors import LabelError

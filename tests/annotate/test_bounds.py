@@ -13,8 +13,8 @@ from typing import Any
 
 import openai
 import pytest
+from fakes.annotated import make_benchmark, make_paragraphs
 from fakes.raw_server import RawServer
-from labelled import make_benchmark, make_paragraphs
 
 from annotate.annotators import make_annotator
 from annotate.batch.server import patient, said_plainly

@@ -9,7 +9,6 @@ import pytest
 from typer.testing import CliRunner
 
 from annotate.cli import app, main
-from annotate.errors import AnnotateError
 
 ROOT = Path(__file__).resolve().parents[2]
 runner = CliRunner()
@@ -81,12 +80,6 @@ def test_an_error_is_one_line_and_writes_nothing(
     assert printed.err.splitlines()[-1].startswith(message)
     assert "Traceback" not in printed.err
     assert list(empty_folder.iterdir()) == []
-
-
-def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["annotate", "build-dataset", "--source", "moon", "--debug"])
-    with pytest.raises(AnnotateError):
-        main()
 
 
 def test_fewer_than_asked(

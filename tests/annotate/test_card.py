@@ -1,6 +1,6 @@
 import re
 
-from passages import narrative, science
+from fakes.passages import narrative, science
 
 from annotate.dataset.card import dataset_card
 from annotate.dataset.mixing import MixOptions, MixReport, build_dataset

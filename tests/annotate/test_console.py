@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+import typer
 
 from annotate.console import run
 
@@ -18,7 +19,10 @@ from annotate.console import run
 def test_too_little_memory_is_one_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def app() -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def fail() -> None:
         raise error
 
     monkeypatch.setattr(sys, "argv", ["annotate"])
@@ -29,7 +33,10 @@ def test_too_little_memory_is_one_line(
 
 
 def test_other_errors_are_not_about_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    def app() -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def fail() -> None:
         raise RuntimeError("something else")
 
     monkeypatch.setattr(sys, "argv", ["annotate"])

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from labelled import make_benchmark, make_paragraphs
-from test_label_cli import annotate
+from fakes.annotated import make_benchmark, make_paragraphs
+from fakes.command_line import annotate
 
 from annotate.ledger.ledger import Attempt, Ledger
-from annotate.money.cost import CostRow, Spent, cost
+from annotate.money.cost import CostRow, Spending, cost
 from annotate.money.tables import describe_cost
 from annotate.protocol import Usage
 
@@ -45,9 +45,9 @@ LEDGER = [
 ]
 
 
-def spent(*counts: int, usd: float = 0.0, unpriced: int = 0, rejected: int = 0) -> Spent:
+def spent(*counts: int, usd: float = 0.0, unpriced: int = 0, rejected: int = 0) -> Spending:
     attempts, sent, cached, received, reasoning = counts
-    return Spent(
+    return Spending(
         attempts=attempts,
         input_tokens=sent,
         cached_tokens=cached,
@@ -61,7 +61,7 @@ def spent(*counts: int, usd: float = 0.0, unpriced: int = 0, rejected: int = 0) 
 
 class TestSums:
     def test_rows(self) -> None:
-        def row(annotator: str, model: str, way: str, status: str, sums: Spent) -> CostRow:
+        def row(annotator: str, model: str, way: str, status: str, sums: Spending) -> CostRow:
             return CostRow.model_validate(
                 {"annotator": annotator, "model": model, "way": way, "status": status, "spent": sums}
             )

@@ -9,12 +9,13 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from labelled import make_benchmark, make_paragraphs
-from test_label_cli import annotate, files
+from fakes.annotated import make_benchmark, make_paragraphs
+from fakes.command_line import annotate, files
 
 from annotate.annotators import make_annotator
 from annotate.benchmark import Benchmark
-from annotate.ledger.ledger import Attempt, Ledger, make_attempt
+from annotate.ledger.ledger import Attempt, Ledger, make_attempt, request_record
+from annotate.ledger.questions import Selection
 from annotate.money.estimate import Band, Estimate, dry_run
 from annotate.protocol import Request, Response, Usage
 
@@ -28,7 +29,7 @@ def benchmark(tmp_path: Path) -> Benchmark:
 
 
 def expect(benchmark: Benchmark, spec: str = "openai:gpt-4o", **options) -> Estimate:
-    (found,) = dry_run(benchmark, [make_annotator(spec)], TODAY, **options)
+    (found,) = dry_run(benchmark, [make_annotator(spec)], TODAY, Selection(**options))
     return found
 
 
@@ -46,7 +47,7 @@ def record(benchmark: Benchmark, spec: str, usages: list[Usage], status: str = "
         for index, usage in enumerate(usages):
             request = first_request(benchmark, spec, index)
             response = Response(status=status, raw=json.dumps(body), usage=usage)  # type: ignore[arg-type]
-            about = (benchmark.paragraphs()[index], request, response, ledger.attempts)
+            about = (request_record(benchmark.paragraphs()[index], request), response, ledger.attempts)
             rows.append(make_attempt(make_annotator(spec).name, *about))
             ledger.append(rows[-1])
     return rows

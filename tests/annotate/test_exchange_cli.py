@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from labelled import make_benchmark, make_label, make_paragraphs
+from fakes.annotated import make_benchmark, make_label, make_paragraphs
 from typer.testing import CliRunner
 
 from annotate.benchmark import Benchmark

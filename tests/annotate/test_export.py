@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from labelled import make_benchmark, make_label, make_paragraphs
+from fakes.annotated import make_benchmark, make_label, make_paragraphs
 
 from annotate.benchmark import Benchmark
 from annotate.dataset.card import dataset_card

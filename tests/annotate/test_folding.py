@@ -5,11 +5,11 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
+from fakes.marked import texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from marked import texts
 
-from annotate.formats.folding import Folded, casefold, letters, normalize
+from annotate.formats.folding import FoldedText, casefold, letters, normalize
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_covering_takes_graphemes_that_are_touched() -> None:
 
 
 def test_letters_keep_their_source() -> None:
-    assert letters(casefold('"A-1"')) == Folded("a1", ((1, 2), (3, 4)))
+    assert letters(casefold('"A-1"')) == FoldedText("a1", ((1, 2), (3, 4)))
 
 
 @settings(max_examples=150, deadline=None)

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from fakes.annotated import make_paragraph
 from fakes.annotations import (
     curl,
     hard_spaces,
@@ -22,10 +23,9 @@ from fakes.annotations import (
     truthful_words,
     uncurl,
 )
+from fakes.marked import marked, texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labelled import make_paragraph
-from marked import marked, texts
 
 from annotate.dataset.mixing import MixOptions, build_dataset
 from annotate.errors import UnknownNameError

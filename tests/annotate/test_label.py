@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pytest
-from labelled import make_benchmark, make_label, make_paragraph, make_paragraphs
+from fakes.annotated import make_benchmark, make_label, make_paragraph, make_paragraphs
 
 from annotate.annotators import make_annotator
 from annotate.annotators.offline import answer_words, read_words
@@ -19,6 +19,7 @@ from annotate.labelling.collect import collect
 from annotate.labelling.label import label_benchmark, summarize
 from annotate.ledger.derive import derive
 from annotate.ledger.ledger import Ledger, read_ledger
+from annotate.ledger.questions import Questions, Selection
 from annotate.protocol import Reading, Request, Response
 from annotate.schema import Gold, Label, LabelSpan, Paragraph
 
@@ -66,7 +67,7 @@ class Asking(Scripted):
 
 def run(annotator, path, paragraphs=PARAGRAPHS, **options) -> list[Label]:
     with Ledger(path) as ledger:
-        collect(paragraphs, annotator, ledger, **options)
+        collect(Questions(paragraphs, **options), annotator, ledger)
         return derive(paragraphs, annotator, ledger.attempts)
 
 
@@ -79,7 +80,7 @@ class TestCollect:
         assert first == again
         assert [label.words for label in first] == [(1,)] * 6
 
-    def test_failures_are_asked_again_on_the_next_run_only(self, tmp_path) -> None:
+    def test_errors_are_asked_again_on_the_next_run_only(self, tmp_path) -> None:
         annotator = Scripted({"p00002": ["error", "ok"], "p00003": ["refused"]})
         first = run(annotator, tmp_path / "l.jsonl")
         assert [label.status for label in first] == ["ok", "ok", "error", "refused", "ok", "ok"]
@@ -87,10 +88,10 @@ class TestCollect:
         assert first[2].detail == "as scripted"
         annotator.asked.clear()
         second = run(annotator, tmp_path / "l.jsonl")
-        assert annotator.asked == [("p00002", 0), ("p00003", 0)]
+        assert annotator.asked == [("p00002", 0)]  # a refusal is an answer
         assert [label.status for label in second] == ["ok", "ok", "ok", "refused", "ok", "ok"]
         rows = read_ledger(tmp_path / "l.jsonl").rows
-        assert [(row.paragraph_id, row.attempt) for row in rows[6:]] == [("p00002", 2), ("p00003", 2)]
+        assert [(row.paragraph_id, row.attempt) for row in rows[6:]] == [("p00002", 2)]
 
     def test_a_deterministic_failure_is_not_asked_again(self, tmp_path) -> None:
         annotator = Scripted({"p00002": ["error", "ok"]}, deterministic=True)
@@ -133,7 +134,7 @@ class TestCollect:
         synced: list[int] = []
         with Ledger(tmp_path / "l.jsonl") as ledger:
             monkeypatch.setattr(os, "fsync", synced.append)
-            collect(PARAGRAPHS, Scripted(deterministic=deterministic), ledger)
+            collect(Questions(PARAGRAPHS), Scripted(deterministic=deterministic), ledger)
             assert len(synced) == syncs
         assert len(synced) == syncs + 1  # and once more at the end
 
@@ -259,14 +260,14 @@ class TestBenchmark:
 
     def test_limit_labels_the_first_and_the_rest_are_missing(self, tmp_path) -> None:
         benchmark = make_benchmark(tmp_path / "b", PARAGRAPHS)
-        done = label_benchmark(benchmark, [make_annotator("overlap")], limit=2)
+        done = label_benchmark(benchmark, [make_annotator("overlap")], Selection(limit=2))
         assert done.summaries[0].statuses == {"missing": 4, "ok": 2}
         assert done.gold is not None
         assert len(done.gold.gold) == 2
         assert done.gold.unsettled == ("p00002", "p00003", "p00004", "p00005")
         full = label_benchmark(benchmark, [make_annotator("overlap")])
         assert (full.summaries[0].asked, full.summaries[0].reused) == (4, 2)
-        again = label_benchmark(benchmark, [make_annotator("overlap")], limit=1)
+        again = label_benchmark(benchmark, [make_annotator("overlap")], Selection(limit=1))
         assert again.summaries[0].statuses == {"ok": 6}
 
     def test_a_ledger_of_another_benchmark_is_refused(self, tmp_path) -> None:
@@ -304,7 +305,7 @@ class TestBenchmark:
             told.append((name, total))
             return lambda done, note: told.append(done)
 
-        label_benchmark(benchmark, [Scripted()], repeats=2, track=track)
+        label_benchmark(benchmark, [Scripted()], Selection(repeats=2), track=track)
         assert told == [("scripted", 12), *range(1, 13)]
 
     def test_a_broken_ledger_line_is_named(self, tmp_path) -> None:

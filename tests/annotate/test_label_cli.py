@@ -9,53 +9,18 @@ import resource
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
 import pytest
-from labelled import make_benchmark, make_paragraphs
+from fakes.annotated import make_benchmark, make_paragraphs
+from fakes.command_line import ROOT, annotate, files, lines, start, wait_for_lines
 
 from annotate.benchmark import Benchmark
 from annotate.console import describe
 from annotate.ledger.ledger import Ledger
 
-ROOT = Path(__file__).resolve().parents[2]
 SLOW = ("label", "--annotator", "mock:noise=0.2,fail=0.1,delay=0.004", "--annotator", "clause", "--quiet")
-
-
-def start(folder: Path, *arguments: str, **options) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "annotate.cli", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-
-
-def annotate(folder: Path, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
-    process = start(folder, *arguments, **options)
-    out, err = process.communicate(timeout=60)
-    return subprocess.CompletedProcess(arguments, process.returncode, out, err)
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def lines(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def wait_for_lines(process: subprocess.Popen[str], path: Path, count: int) -> None:
-    deadline = time.monotonic() + 30
-    while lines(path) < count:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @pytest.fixture
@@ -94,7 +59,7 @@ class TestStopped:
         process.send_signal(number)
         _, err = process.communicate(timeout=30)
         assert process.returncode == 130
-        assert err.splitlines()[-1].startswith("interrupted; what was finished is kept")
+        assert err.splitlines()[-1].startswith("interrupted; finished work is kept")
         assert "Traceback" not in err
         assert annotate(folder, *SLOW).returncode == 0
         assert files(folder) == unbroken
@@ -116,8 +81,8 @@ class TestStopped:
     def test_a_full_disk_says_what_to_do(self) -> None:
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "curated/ledger.jsonl")
         assert describe(full) == (
-            "No space left on device (curated/ledger.jsonl); what was finished is kept: "
-            "make room, then run the same command again"
+            "No space left on device (curated/ledger.jsonl); finished work is kept: "
+            "make room, then re-run the command"
         )
 
     @pytest.mark.parametrize("torn", ["labels/clause.jsonl", "gold.jsonl"])
@@ -224,11 +189,6 @@ class TestBadInput:
         assert done.stderr.count("\n") == 1
         assert done.stdout == ""
         assert files(folder) == before
-
-    def test_debug_shows_the_traceback(self, folder) -> None:
-        done = annotate(folder, "label", "--annotator", "gpt", "--debug")
-        assert done.returncode != 0
-        assert "Traceback" in done.stderr
 
     def test_two_writers(self, folder) -> None:
         with Ledger(folder / "curated" / "ledger.jsonl"):

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.annotated import make_benchmark, make_label, make_paragraph, make_paragraphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labelled import make_benchmark, make_label, make_paragraph, make_paragraphs
 
 from annotate.errors import AnnotateError, LabelError
 from annotate.export.label_studio import tasks

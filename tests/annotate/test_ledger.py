@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
+from fakes.annotated import make_paragraphs
 from hypothesis import given
 from hypothesis import strategies as st
-from labelled import make_paragraphs
 
 from annotate.errors import BenchmarkError, LabelError
 from annotate.ledger.ledger import Attempt, Ledger, read_ledger

@@ -3,9 +3,9 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
+from fakes.passages import narrative, real_science, science
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from passages import narrative, real_science, science
 
 from annotate.dataset.mixing import MixOptions, build_dataset
 from annotate.dataset.runs import usable_runs

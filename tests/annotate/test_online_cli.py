@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.annotated import make_benchmark, make_paragraphs
+from fakes.command_line import wait_for_lines
 from fakes.openai_server import FakeOpenAI, random_plan
 from fakes.truthful import chosen_words
-from labelled import make_benchmark, make_paragraphs
 
 from annotate.benchmark import Benchmark
 from annotate.cli import main
@@ -77,14 +78,6 @@ def labels(benchmark: Benchmark, name: str = "openai:gpt-4o,host=127.0.0.1") -> 
 def billed(benchmark: Benchmark) -> dict[str, int]:
     usages = [row.usage.model_dump() for row in read_ledger(benchmark.ledger).rows if row.usage]
     return {name: sum(usage[name] for usage in usages) for name in usages[0]}
-
-
-def wait_for_lines(process: subprocess.Popen[str], path: Path, count: int) -> None:
-    deadline = time.monotonic() + 30
-    while not path.exists() or path.read_bytes().count(b"\n") < count:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @pytest.fixture

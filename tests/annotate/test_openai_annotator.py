@@ -6,9 +6,9 @@ import json
 from datetime import date
 
 import pytest
+from fakes.annotated import make_paragraph, make_paragraphs
 from fakes.openai_server import completion
 from fakes.truthful import answer_request, chosen_words
-from labelled import make_paragraph, make_paragraphs
 
 from annotate.annotators import annotator_names, make_annotator
 from annotate.annotators.openai import CAP, CAP_REASONING, RAISE, OpenAIAnnotator

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.annotated import make_benchmark, make_label, make_paragraph
 from hypothesis import given
 from hypothesis import strategies as st
-from labelled import make_benchmark, make_label, make_paragraph
 
 from annotate.annotators import make_annotator
 from annotate.benchmark import Benchmark

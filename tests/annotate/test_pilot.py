@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labelled import make_benchmark, make_paragraphs
-from test_label_cli import annotate, files
+from fakes.annotated import make_benchmark, make_paragraphs
+from fakes.command_line import annotate, files
 
 from annotate.annotators import make_annotator
 from annotate.benchmark import Benchmark

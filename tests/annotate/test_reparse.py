@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from labelled import make_benchmark, make_paragraphs
-from test_label_cli import annotate, files
+from fakes.annotated import make_benchmark, make_paragraphs
+from fakes.command_line import annotate, files
 
 import annotate.annotators as registry
 from annotate.annotators import make_annotator
@@ -17,7 +17,8 @@ from annotate.benchmark import Benchmark
 from annotate.errors import LabelError
 from annotate.gold import settle
 from annotate.labelling.label import label_benchmark
-from annotate.labelling.reparse import Reread, reparse
+from annotate.labelling.reparse import LabelChanges, reparse
+from annotate.ledger.questions import Selection
 from annotate.protocol import Reading
 
 NOISY = "mock:noise=0.2,seed=0,fail=0.3"
@@ -59,7 +60,7 @@ def changing(monkeypatch) -> Changing:
 class TestAgain:
     def test_lost_and_torn_labels_come_back_to_the_byte(self, benchmark) -> None:
         annotators = [make_annotator("clause"), make_annotator(NOISY)]
-        label_benchmark(benchmark, annotators, repeats=2)
+        label_benchmark(benchmark, annotators, Selection(repeats=2))
         before = files(benchmark.path)
         (benchmark.labels_dir / "clause.jsonl").unlink()
         noisy = next(benchmark.labels_dir.glob("mock*.jsonl"))
@@ -86,7 +87,7 @@ class TestAgain:
             label_benchmark(benchmark, [changing])
         changing.spans_read = 2
         assert reparse(benchmark).annotators == (
-            Reread(
+            LabelChanges(
                 annotator="changing",
                 statuses={"ok": 12},
                 new=0,
@@ -149,7 +150,7 @@ class TestOtherPrompt:
     def test_some_of_another_version_are_counted(self, benchmark, changing) -> None:
         label_benchmark(benchmark, [changing])
         changing.prompt = 2
-        label_benchmark(benchmark, [changing], limit=5)
+        label_benchmark(benchmark, [changing], Selection(limit=5))
         reread = reparse(benchmark).annotators[0]
         assert (reread.statuses, reread.unread) == ({"missing": 7, "ok": 5}, 12)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from labelled import make_paragraph
+from fakes.annotated import make_paragraph
 
 from annotate.formats.resolver import Quote, resolve, weakest
 from annotate.formats.similarity import is_typo, near_windows, prefix_length, subsequence_rows

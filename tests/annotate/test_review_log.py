@@ -11,13 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakes.annotated import make_paragraphs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labelled import make_paragraphs
 
 from annotate.errors import LabelError, StaleError
 from annotate.files import append_record
-from annotate.review import log as log_module
 from annotate.review.log import (
     Decision,
     History,
@@ -157,35 +156,40 @@ class TestLog:
     def test_a_full_disk_leaves_the_log_as_it_was(self, tmp_path, monkeypatch) -> None:
         path = tmp_path / "reviews.jsonl"
 
-        def half(path: Path, record: Review) -> None:
-            with path.open("ab") as stream:
-                stream.write(record.model_dump_json().encode()[:30])
-            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        real, calls = os.write, []
+
+        def half(handle: int, data: bytes) -> int:
+            calls.append(handle)
+            if len(calls) == 1:
+                return real(handle, data[:30])
+            raise OSError(errno.ENOSPC, "No space left on device")
 
         with ReviewLog(path, PARAGRAPHS) as log:
             log.append(make_review(ONE), 0)
             before = path.read_bytes()
             with monkeypatch.context() as patched:
-                patched.setattr(log_module, "append_record", half)
-                with pytest.raises(OSError, match="No space"):
+                patched.setattr(os, "write", half)
+                with pytest.raises(OSError, match="No space") as caught:
                     log.append(make_review(ONE, [2]), 1)
+            assert caught.value.filename == str(path)
             assert path.read_bytes() == before
             assert log.append(make_review(ONE, [2]), 1).seq == 2
 
     def test_a_killed_process_loses_nothing_it_confirmed_and_frees_the_lock(self, tmp_path) -> None:
         path = tmp_path / "reviews.jsonl"
         code = (
-            "import sys, time; sys.path[:0] = sys.argv[1:3]\n"
+            "import sys; sys.path[:0] = sys.argv[1:4]\n"
             "from pathlib import Path\n"
             "from test_review_log import PARAGRAPHS, ReviewLog, make_review\n"
-            "log = ReviewLog(Path(sys.argv[3]), PARAGRAPHS); base = 0\n"
+            "log = ReviewLog(Path(sys.argv[4]), PARAGRAPHS); base = 0\n"
             "while True:\n"
             "    base = log.append(make_review(words=[base % 5]), base).seq\n"
             "    print(base, flush=True)\n"
         )
         here = Path(__file__).parent
         process = subprocess.Popen(
-            [sys.executable, "-c", code, str(here), str(here.parents[1]), str(path)], stdout=subprocess.PIPE
+            [sys.executable, "-c", code, *map(str, (here, here.parents[0], here.parents[1])), str(path)],
+            stdout=subprocess.PIPE,
         )
         confirmed = [int(process.stdout.readline()) for _ in range(20)]
         process.send_signal(signal.SIGKILL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from labelled import make_benchmark, make_label, make_paragraph, make_paragraphs
+from fakes.annotated import make_benchmark, make_label, make_paragraph, make_paragraphs
 from test_review_log import make_review
 
 from annotate.agreement import agreement

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import importlib
 import json
 import re
 import socket
 import subprocess
 import sys
 import urllib.request
+from graphlib import TopologicalSorter
+from importlib.resources import files
+from pathlib import Path
 
 import pytest
-from labelled import make_benchmark, make_label, make_paragraphs
-from reviewing import TOKEN, Reviewing
+from fakes.annotated import make_benchmark, make_label, make_paragraphs
+from fakes.reviewing import TOKEN, Reviewing
 
 from annotate.errors import AnnotateError
 from annotate.label_files import write_labels
@@ -23,6 +27,7 @@ from annotate.review.log import ReviewLog
 pytest.importorskip("starlette", reason="the extra [review] is not installed")
 pytest.importorskip("uvicorn", reason="the extra [review] is not installed")
 
+MODULES = importlib.import_module("annotate.review.server").MODULES
 PARAGRAPHS = make_paragraphs(4)
 ROOT = f"/{TOKEN}/"
 
@@ -102,9 +107,9 @@ class TestPage:
         ("name", "kind"),
         [
             ("", "text/html"),
-            ("review.js", "text/javascript"),
             ("review.css", "text/css"),
             ("icon.svg", "image/svg+xml"),
+            *((name, "text/javascript") for name in MODULES),
         ],
     )
     def test_files(self, ask, name, kind) -> None:
@@ -131,11 +136,21 @@ class TestPage:
         assert " on" not in page.replace(" once", "").replace(" one", "").replace(" on this", "").replace(
             " on the", ""
         )
-        for name in ("", "review.js", "review.css"):
+        for name in ("", "review.css", *MODULES):
             text = ask("GET", ROOT + name)[1].decode()
             assert "http:" not in text
             assert "https:" not in text
             assert "innerHTML" not in text
+
+    def test_scripts_import_what_is_served_and_no_two_need_each_other(self) -> None:
+        folder = Path(str(files("annotate.review"))) / "static"
+        assert sorted(path.name for path in folder.glob("*.js")) == sorted(MODULES)
+        needed = {
+            name: set(re.findall(r'^import .* from "\./(\S+)";$', (folder / name).read_text(), re.MULTILINE))
+            for name in MODULES
+        }
+        assert set().union(*needed.values()) | {"review.js"} == set(MODULES)
+        TopologicalSorter(needed).prepare()
 
 
 class TestAttacks:

@@ -7,11 +7,12 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from fakes.annotated import make_paragraph, make_paragraphs
 from fakes.online import Clock, InlinePool, ScriptedOnline, answered, failed, stopped
-from labelled import make_paragraph, make_paragraphs
 
 from annotate.errors import BudgetError, EndpointError, IncompleteError, LabelError
 from annotate.ledger.ledger import Ledger, read_ledger
+from annotate.ledger.questions import Questions
 from annotate.online.limits import Budget, Limits, Pace
 from annotate.online.scheduler import GIVEN_UP_IN_A_ROW, Scheduler, collect_online
 from annotate.protocol import Outcome, Response
@@ -39,9 +40,8 @@ class Run:
                 self.pool,
                 clock=self.clock,
                 rng=random.Random(0),
-                **options,
             )
-            self.tally = self.scheduler.run(paragraphs, repeats)
+            self.tally = self.scheduler.run(Questions(paragraphs, repeats, **options))
             self.rows = list(ledger.attempts.rows)
 
     def starts(self, paragraph_id: str) -> list[float]:
@@ -178,7 +178,7 @@ class TestStops:
             scheduler = Scheduler(
                 annotator, ledger, Limits(concurrency=3), Budget(None), pool, clock=clock, show=show
             )
-            run = scheduler.run(make_paragraphs(40), 1)
+            run = scheduler.run(Questions(make_paragraphs(40)))
         assert isinstance(scheduler.stop, IncompleteError)
         assert scheduler.stop.exit_code == 3
         assert len(read_ledger(tmp_path / "l").rows) == len(pool.started) == run.done == 4
@@ -226,7 +226,7 @@ class TestMoney:
 
     def test_a_limit_needs_a_price(self, tmp_path) -> None:
         with Ledger(tmp_path / "l") as ledger, pytest.raises(LabelError, match="price"):
-            collect_online(PARAGRAPHS, ScriptedOnline(price=None), ledger, Limits(), Budget(1.0))
+            collect_online(Questions(PARAGRAPHS), ScriptedOnline(price=None), ledger, Limits(), Budget(1.0))
 
 
 class TestPace:
@@ -276,7 +276,9 @@ def test_a_time_of_day_that_jumps_is_not_looked_at(tmp_path, monkeypatch) -> Non
 
     monkeypatch.setattr("time.time", never)
     with Ledger(tmp_path / "l") as ledger:
-        tally, stop = collect_online(PARAGRAPHS, ScriptedOnline(), ledger, Limits(rpm=60000), Budget(None))
+        tally, stop = collect_online(
+            Questions(PARAGRAPHS), ScriptedOnline(), ledger, Limits(rpm=60000), Budget(None)
+        )
     assert (tally.done, stop) == (6, None)
 
 

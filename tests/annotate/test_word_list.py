@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from labelled import make_benchmark, make_paragraph, make_paragraphs
+from fakes.annotated import make_benchmark, make_paragraph, make_paragraphs
 
 from annotate.benchmark import open_benchmark
 from annotate.errors import LabelError

@@ -2,9 +2,9 @@ from itertools import pairwise
 
 import pytest
 import regex
+from fakes.annotated import make_paragraph
 from hypothesis import given
 from hypothesis import strategies as st
-from labelled import make_paragraph
 
 from annotate.words import WORD_RULE, WORD_RULES, is_content, rule_for, split_words
 from heat.show.words import split_words as heat_words

@@ -1,14 +1,17 @@
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from fakes.attributions import made
 from fakes.tiny_models import tiny_lm
 from safetensors.torch import save_file
 
 import heat
+from heat.completeness import completeness
 from heat.errors import AttributionFileError
 
 
@@ -137,3 +140,50 @@ def test_a_full_disk_leaves_the_old_file(
         attribution.save(path)
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+TEXT = "The iron gate yes"
+SPANS = [(0, 0), (0, 3), (3, 6), (6, 8), (8, 13), (13, 17)]
+ROW = [9.0, 5.0, 1.0, 2.0, -4.0, 0.0]
+
+
+def test_the_repr_is_one_short_line(attribution: heat.Attribution) -> None:
+    text = repr(attribution)
+    assert "\n" not in text
+    assert len(text) < 200
+    assert text.startswith("Attribution(heat on ")
+    assert "target ' iron.'" in text
+    assert attribution._repr_html_() == attribution.show()._repr_html_()
+
+
+def test_word_scores_as_a_frame() -> None:
+    attribution = made(TEXT, SPANS, [ROW])
+    frame = attribution.to_frame()
+    assert list(frame["word"]) == ["The", "iron", "gate"]
+    # A word has the mean over its tokens, weighed by their visible characters in it: two of "iron" in each.
+    assert frame["score"].tolist() == pytest.approx([5.0, 1.5, -4.0])
+
+
+def test_special_tokens_and_the_first_one_can_be_left_out() -> None:
+    attribution = made(TEXT, SPANS, [ROW])
+    rest = attribution.without_first()
+    assert rest.scores.tolist() == [[0.0, 0.0, 1.0, 2.0, -4.0, 0.0]]
+    assert attribution.scores.tolist() == [ROW]
+    assert replace(attribution, offsets=None).without_first().scores.tolist() == [[0.0, *ROW[1:]]]
+
+
+def test_completeness_is_the_gap_to_what_the_baseline_takes_away() -> None:
+    lm, ids = tiny_lm("llama"), [5, 9, 12]
+    method = heat.methods()["integrated-gradients"](n_steps=3)
+    encoded = heat.encode(lm, ids, [7, 8])
+    attribution = heat.attribute(lm, encoded, None, method)
+    embeddings = lm.model.get_input_embeddings()
+    for target, row in enumerate(completeness(lm, encoded, method, attribution)):
+        context = torch.tensor([[*ids, *[7, 8][:target]]])
+        vectors = embeddings(context)
+        with torch.no_grad():
+            logits = [lm.model(inputs_embeds=x).logits[0, -1] for x in (vectors, torch.zeros_like(vectors))]
+        whole, empty = (float(logit.log_softmax(-1)[[7, 8][target]]) for logit in logits)
+        assert row.difference == pytest.approx(whole - empty, abs=1e-5)
+        assert row.total == pytest.approx(float(attribution.scores[target].sum()), abs=1e-6)
+    assert completeness(lm, encoded, heat.methods()["random"](), attribution) == []

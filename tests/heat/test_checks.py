@@ -129,7 +129,7 @@ def test_a_model_that_takes_more_than_embeddings_is_refused(monkeypatch: pytest.
         return output
 
     monkeypatch.setattr(decoder, "forward", forward)
-    with pytest.raises(UnsupportedModelError, match=r"says something else when it is given .* embeddings"):
+    with pytest.raises(UnsupportedModelError, match=r"answers differently when it is given .* embeddings"):
         heat.attribute(lm, IDS, [3], "gradient-norm")
     assert heat.attribute(lm, IDS, [3], "random").scores.shape == (1, len(IDS) + 1)
 

@@ -62,6 +62,55 @@ def test_an_option_given_twice_is_refused_and_a_repeatable_one_is_not(run: Run, 
     assert (code, err) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("prompt", "target", "noted"),
+    [("the gates", "are", True), ("Answer:", "iron", True), ("the gates ", "are", False), ("the gates", " are", False),
+     ("the gates", ".", False), ("a (", "gate", False), ("\u8fd9\u662f", "\u95e8", False)],
+)  # fmt: skip
+def test_a_target_without_a_space_is_noted(
+    run: Run, folder: Path, prompt: str, target: str, noted: bool
+) -> None:
+    code, _, err = run("explain", prompt, "--target", target, "--model", str(folder), "--method", "random")
+    assert code == 0
+    assert ("the target follows the prompt without a space" in err) == noted
+    assert not noted or f"--target ' {target}'" in err
+
+
+def test_the_part_of_a_longer_foil_that_is_used_is_named(run: Run, folder: Path) -> None:
+    arguments = ("explain", PROMPT, "--target", " iron", "--model", str(folder), "--method", "random")
+    code, _, err = run(*arguments, "--foil", " gate made of")
+    assert (code, err.count("\n")) == (0, 1)
+    assert "explained against the foil's beginning, ' gate" in err
+    assert run(*arguments, "--foil", " gate")[::2] == (0, "")
+
+
+def test_integrated_gradients_that_do_not_add_up_are_noted(run: Run, folder: Path) -> None:
+    arguments = ("explain", PROMPT, "--target", " iron", "--model", str(folder))
+    few = run(*arguments, "--method", "integrated-gradients", "--set", "n_steps=1")
+    assert "so they do not add up; raise --set n_steps" in few[2]
+    # Random orders of all tokens add up, however few.
+    assert run(*arguments, "--method", "shapley-sampling", "--set", "n_samples=1")[::2] == (0, "")
+    assert run(*arguments, "--method", "input-x-gradient")[::2] == (0, "")
+
+
+def test_the_first_token_can_be_left_out(run: Run, folder: Path, tmp_path: Path) -> None:
+    arguments = ("explain", PROMPT, "--model", str(folder), "--method", "random", "--quiet", "--top", "30")
+    words, rest = run(*arguments)[1].split(), run(*arguments, "--skip-first")[1].split()
+    assert set(words) == set(rest)
+    assert words[-1] != "The"
+    assert rest[-1] == "The"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"), [(("--method", "haet"), "'heat'"), (("--set", "n_probe=3"), "'n_probes'")]
+)
+def test_a_mistyped_name_is_answered_with_a_near_one(
+    run: Run, arguments: tuple[str, ...], meant: str
+) -> None:
+    code, _, err = run("explain", PROMPT, *arguments)
+    assert (code, f"; did you mean {meant}? " in err) == (1, True)
+
+
 def test_quiet_prints_words_alone(run: Run, folder: Path) -> None:
     _, out, _ = run("explain", PROMPT, "--model", str(folder), "--quiet", "--top", "2", "--method", "random")
     assert len(out.splitlines()) == 2
@@ -181,13 +230,6 @@ def test_bad_prompts_are_one_line(run: Run, folder: Path, arguments: list[str], 
     code, out, err = run("explain", *arguments, "--model", str(folder))
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert says in err
-
-
-def test_debug_anywhere_shows_the_traceback(run: Run) -> None:
-    for arguments in (["--debug", "explain", PROMPT], ["explain", PROMPT, "--debug"]):
-        code, _, err = run(*arguments, "--method", "deeplift")
-        assert code == 1
-        assert "Traceback" in err
 
 
 def test_a_wrong_command_line_exits_2(run: Run) -> None:

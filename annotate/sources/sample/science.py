@@ -23,7 +23,7 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Rendered:
+class Rendering:
     """A text with the code-point spans of its filled slots."""
 
     text: str
@@ -36,7 +36,7 @@ class Support:
     """Facts and the sentences that state them, in the same order."""
 
     facts: tuple[Fact, ...]
-    sentences: tuple[Rendered, ...]
+    sentences: tuple[Rendering, ...]
 
     @property
     def text(self) -> str:
@@ -52,7 +52,7 @@ class Support:
         )
 
 
-def render(form_text: str, form_name: str, slots: dict[str, str]) -> Rendered:
+def render(form_text: str, form_name: str, slots: dict[str, str]) -> Rendering:
     """Fill ``{slots}`` of a form, noting where each landed, and capitalise the first letter.
 
     A noun phrase begins with "the "; its span covers the noun alone.
@@ -65,7 +65,7 @@ def render(form_text: str, form_name: str, slots: dict[str, str]) -> Rendered:
             skip = len("the ") if slot in "so" else 0
             spans[slot] = (len(text) + skip, len(text) + len(value))
             text += value
-    return Rendered(text[0].upper() + text[1:], spans, form_name)
+    return Rendering(text[0].upper() + text[1:], spans, form_name)
 
 
 def draw_support(rng: random.Random, world: World, size: int, patterns: Patterns, split: Split) -> Support:
@@ -130,7 +130,7 @@ def _related_fact(rng: random.Random, world: World, facts: list[Fact], split: Sp
     return rng.choice(candidates)
 
 
-def _state(rng: random.Random, world: World, fact: Fact, patterns: Patterns) -> Rendered:
+def _state(rng: random.Random, world: World, fact: Fact, patterns: Patterns) -> Rendering:
     form = rng.choice(world.fact_forms(fact.relation, patterns))
     slots = {
         "s": f"the {fact.subject}",
@@ -143,7 +143,9 @@ def _state(rng: random.Random, world: World, fact: Fact, patterns: Patterns) -> 
     return render(form.text, form.name, slots)
 
 
-def ask(rng: random.Random, world: World, fact: Fact, asks: Asks, patterns: Patterns) -> tuple[Rendered, str]:
+def ask(
+    rng: random.Random, world: World, fact: Fact, asks: Asks, patterns: Patterns
+) -> tuple[Rendering, str]:
     """Ask for the object or the subject of a fact.
 
     Returns:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.benchmarks import make_gold, make_label
 
 from annotate.benchmark import Benchmark, prebuilt
 from annotate.errors import BenchmarkError
-from annotate.schema import Gold, GoldWord, Label, Paragraph
+from annotate.schema import Paragraph
 from evaluate.errors import EvaluateError, NoGoldError
 from evaluate.tasks.catalog import BENCHMARKS, TASKS, load_task
 from evaluate.tasks.curated import curated
@@ -19,20 +20,10 @@ from evaluate.tasks.gold import load_gold
 LIFE = {"wiki_bio_text": "Eva sang. She died in Bari."}
 
 
-def gold_row(paragraph: Paragraph, *words: int) -> Gold:
-    return Gold(
-        paragraph_id=paragraph.id,
-        text_sha256=paragraph.text_sha256,
-        rule="intersection",
-        annotators=("overlap", "clause"),
-        words=tuple(GoldWord(index=i, origin="agreed") for i in words),
-    )
-
-
 def test_a_paragraph_becomes_an_example(
     make_benchmark: Callable[..., Benchmark], paragraphs: list[Paragraph]
 ) -> None:
-    benchmark = make_benchmark(paragraphs, gold=[gold_row(paragraphs[0], 5, 10)])
+    benchmark = make_benchmark(paragraphs, gold=[make_gold(paragraphs[0], [5, 10])])
     task = curated(benchmark)
     first, second = task.examples[:2]
     assert first.prompt == (
@@ -58,10 +49,7 @@ def test_gold_of_a_paragraph_by_choice(
     make_benchmark: Callable[..., Benchmark], paragraphs: list[Paragraph]
 ) -> None:
     labels = [
-        Label(
-            paragraph_id="p0", text_sha256=paragraphs[0].text_sha256, annotator=name, status="ok", words=words
-        )
-        for name, words in (("overlap", (1, 2)), ("clause", (2, 3)))
+        make_label(paragraphs[0], name, words) for name, words in (("overlap", (1, 2)), ("clause", (2, 3)))
     ]
     benchmark = make_benchmark(paragraphs[:1], labels=labels)
     chosen = {choice: curated(benchmark, choice) for choice in ("auto", "union", "evidence")}

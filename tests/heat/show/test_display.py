@@ -1,6 +1,8 @@
 import io
+from dataclasses import replace
 
 import pytest
+import torch
 from fakes.attributions import made
 from rich.cells import cell_len
 from rich.console import Console
@@ -96,3 +98,20 @@ def test_zero_and_lost_scores_are_said() -> None:
     assert "Every word has score 0." in shown(made("go on", [(0, 2), (2, 5)], [[0.0, 0.0]]))
     lost = made("go on", [(0, 0), (0, 2), (2, 5)], [[3.0, 1.0, 0.0]])
     assert "75% of the score lies on tokens that are no word" in shown(lost)
+
+
+@pytest.mark.parametrize(("share", "noted"), [(0.89, False), (0.91, True)])
+def test_a_token_with_nine_tenths_of_the_score_is_named(share: float, noted: bool) -> None:
+    rest = (1 - share) / 5
+    attribution = made(TEXT, SPANS, [[rest, share, rest, rest, rest, rest, 0.0]])
+    line = (
+        f"{share:.0%} of the score lies on one token, gate; leave out first and special tokens (--skip-first"
+    )
+    assert (line in shown(attribution)) == noted
+
+
+@pytest.mark.parametrize(("log_prob", "noted"), [(-13.8, False), (-13.9, True)])
+def test_a_target_that_the_model_would_hardly_say_is_noted(log_prob: float, noted: bool) -> None:
+    attribution = made(TEXT, SPANS, [[1.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]])
+    attribution = replace(attribution, log_probs=torch.tensor([log_prob]))
+    assert ("this explains what it would hardly say" in shown(attribution)) == noted

@@ -1,4 +1,4 @@
-"""Paragraphs and benchmark folders made by hand, for tests of labelling."""
+"""Paragraphs, labels, gold and benchmark folders made by hand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from annotate.benchmark import Benchmark
 from annotate.files import file_hash, write_atomic, write_records
-from annotate.schema import Label, Manifest, Paragraph, Role, Segment, Status, text_hash
+from annotate.label_files import write_labels
+from annotate.schema import Gold, GoldWord, Label, Manifest, Paragraph, Role, Segment, Status, text_hash
 from annotate.words import rule_for, split_words
 
 NARRATIVE = "Mira lost her lantern. The baker found a key."
@@ -56,14 +57,37 @@ def make_paragraphs(count: int) -> list[Paragraph]:
     ]
 
 
-def make_benchmark(folder: Path, paragraphs: Sequence[Paragraph]) -> Benchmark:
+def make_benchmark(
+    folder: Path, paragraphs: Sequence[Paragraph], gold: Sequence[Gold] = (), labels: Sequence[Label] = ()
+) -> Benchmark:
+    """A benchmark folder as `annotate` would leave it: paragraphs, and gold and labels where they are given."""
     folder.mkdir(parents=True, exist_ok=True)
     benchmark = Benchmark(folder)
     write_records(benchmark.paragraphs_path, paragraphs)
     files = {benchmark.paragraphs_path.name: file_hash(benchmark.paragraphs_path)}
     manifest = Manifest(command="test", seed=0, config={}, inputs={}, files=files, report={}, versions={})
     write_atomic(benchmark.manifest_path, manifest.model_dump_json())
+    if gold:
+        write_records(benchmark.gold_path, gold)
+    for annotator in {label.annotator for label in labels}:
+        write_labels(benchmark.labels_dir, annotator, [row for row in labels if row.annotator == annotator])
     return benchmark
+
+
+def make_gold(
+    paragraph: Paragraph,
+    words: Sequence[int],
+    rule: str = "intersection",
+    annotators: Sequence[str] = ("overlap", "clause"),
+) -> Gold:
+    """Gold as annotators who agreed would have left it."""
+    return Gold(
+        paragraph_id=paragraph.id,
+        text_sha256=paragraph.text_sha256,
+        rule=rule,
+        annotators=tuple(annotators),
+        words=tuple(GoldWord(index=word, origin="agreed") for word in words),
+    )
 
 
 def make_label(

@@ -24,7 +24,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Parsed:
+class ParseResult:
     """A file of labels that fits the benchmark.
 
     Attributes:

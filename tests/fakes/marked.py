@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fakes.annotated import make_paragraph
 from hypothesis import strategies as st
-from labelled import make_paragraph
 
 from annotate.schema import Paragraph
 
