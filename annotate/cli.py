@@ -46,6 +46,13 @@ if TYPE_CHECKING:
     from annotate.ledger.questions import Selection
     from annotate.protocol import Annotator
 
+# Columns of the tables that a narrow terminal can spare, first those that go first. Money is never among them.
+SPARE = (
+    *("reasoning", "cached", "via", "attempts", "out", "tokens in"),
+    *("tokens in: low / likely / high", "tokens out: low / likely / high"),
+    *("at last", "not placed at first", "marked", "not ok", "ok"),
+)
+
 app = typer.Typer(
     name="annotate",
     help="Build a benchmark of mixed paragraphs and collect gold word labels for it.",
@@ -143,7 +150,7 @@ def label(
     from datetime import date
 
     from annotate.annotators import DEFAULT_ANNOTATORS, make_annotator
-    from annotate.benchmark import open_benchmark
+    from annotate.benchmark import command_on, open_benchmark
     from annotate.errors import IncompleteError
     from annotate.labelling.label import describe_held, label_benchmark
     from annotate.labelling.tables import (
@@ -190,7 +197,7 @@ def label(
         _print(describe_gold(done.gold) if done.gold else describe_kept(done))
         if done.changed:
             _print(f"The gold words of {done.changed:,} paragraphs were others before this run.")
-        _note(output.quiet, f"written to {chosen.path}; next: annotate agreement")
+        _note(output.quiet, f"written to {chosen.path}; next: {command_on('agreement', chosen.path)}")
     if done.unfinished:
         raise IncompleteError(f"{done.unfinished:,} got no answer; re-run the command to ask again")
     if done.held:
@@ -319,7 +326,7 @@ def reparse(
     For labels that are torn or lost, and after a release that reads
     answers better.
     """
-    from annotate.benchmark import open_benchmark
+    from annotate.benchmark import command_on, open_benchmark
     from annotate.labelling.reparse import reparse as make_again
     from annotate.money.tables import describe_reparse, reparse_table
 
@@ -331,7 +338,7 @@ def reparse(
     _print(reparse_table(done))
     for line in describe_reparse(done):
         _print(line)
-    _note(output.quiet, f"written to {chosen.path}; next: annotate agreement")
+    _note(output.quiet, f"written to {chosen.path}; next: {command_on('agreement', chosen.path)}")
 
 
 @app.command(
@@ -357,7 +364,7 @@ def pilot(
     alone. Re-run the command to resume.
     """
     from annotate.annotators import make_annotator
-    from annotate.benchmark import open_benchmark
+    from annotate.benchmark import command_on, open_benchmark
     from annotate.money.tables import describe_pilot, pilot_table
     from annotate.online.limits import Limits
     from annotate.online.transport import Endpoint
@@ -383,7 +390,8 @@ def pilot(
         _print(line)
     _note(
         output.quiet,
-        f"written to {pilot_ledger(chosen).parent}; next: annotate label --annotator ...,format=...",
+        f"written to {pilot_ledger(chosen).parent}; next: "
+        + command_on("label --annotator ...,format=...", chosen.path),
     )
 
 
@@ -455,6 +463,7 @@ def import_(
     They go to the ledger, and the labels are made from there. A word list brings
     its own texts: if the benchmark folder does not exist, it is made of them.
     """
+    from annotate.benchmark import command_on
     from annotate.imports.run import import_labels
     from annotate.labelling.tables import describe_imported
 
@@ -464,7 +473,7 @@ def import_(
         return
     for line in describe_imported(done):
         _print(line)
-    _note(output.quiet, f"written to {done.benchmark}; next: annotate agreement")
+    _note(output.quiet, f"written to {done.benchmark}; next: {command_on('agreement', Path(done.benchmark))}")
 
 
 @app.command(
@@ -579,10 +588,16 @@ def _tracked(silent: bool) -> Iterator[Callable[[str, int], Callable[[int, str],
 
 
 def _print(what: Table | str) -> None:
-    """Print a table or a sentence; a table folds to the width of the terminal, a sentence is left whole."""
+    """Print a table or a sentence; a table loses columns on a narrow terminal, a sentence is left whole."""
     from rich.console import Console
 
-    Console(soft_wrap=isinstance(what, str), highlight=False, markup=False, emoji=False).print(what)
+    from annotate.narrow import fit, left_out
+
+    console = Console(soft_wrap=isinstance(what, str), highlight=False, markup=False, emoji=False)
+    dropped = [] if isinstance(what, str) else fit(what, console, SPARE)
+    console.print(what)
+    if dropped:
+        print(left_out(dropped, console), file=sys.stderr)
 
 
 def _note(quiet: bool, line: str) -> None:

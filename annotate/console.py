@@ -105,27 +105,10 @@ def describe(error: Exception) -> str:
 
 
 def progress(quiet: bool) -> Progress:
-    """A progress bar on stderr with a count and an ETA; silent when ``quiet``."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    """Progress on stderr: bars with a count and an ETA, a line now and then where that is no terminal."""
+    from annotate.progress import make_progress
 
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True, emoji=False),
-        disable=quiet,
-    )
+    return make_progress(quiet)
 
 
 def print_json(value: object) -> None:

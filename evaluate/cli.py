@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from annotate.console import command_line, print_json, progress, run
 from annotate.errors import AnnotateError
-from annotate.online import DEFAULT_URL
-from annotate.online.limits import DEFAULT_LIMITS
-from annotate.options import ConcurrencyOption, MaxCostOption
 from evaluate.errors import EvaluateError
 from evaluate.faithfulness.options import Erasure, Options
 from evaluate.options import (
     AnswerOptions,
     BenchmarkOption,
+    EndpointOptions,
     EngineOptions,
+    HardwareOptions,
     ModelOptions,
     OutputOptions,
+    ProbeOptions,
     PromptOption,
     SeedOption,
     SourceOption,
     TaskOptions,
+    TimingOptions,
+    WorkOptions,
 )
 from evaluate.reader.cli import app as reader
-from evaluate.robustness.options import Options as RobustnessOptions
-from evaluate.robustness.options import Probe
 from evaluate.tasks.task import Target
 from heat.bundles import bundled
 from heat.errors import HeatError
@@ -58,9 +59,6 @@ app = typer.Typer(
 )
 
 app.add_typer(reader, name="reader")
-
-# That of heat.model, which would take torch with it.
-Quantization = Literal["4bit", "8bit"]
 
 MethodOption = Annotated[
     list[str] | None,
@@ -199,22 +197,9 @@ def robustness_command(
     method: MethodOption = None,
     model: ModelOptions = ModelOptions(),
     answers: AnswerOptions = AnswerOptions(),
-    probe: Annotated[Probe, typer.Option(help="What is disturbed.")] = "all",
-    radius: Annotated[
-        float, typer.Option(min=0, help="Noise over the root mean square of the embeddings.")
-    ] = RobustnessOptions().radius,
-    draws: Annotated[int, typer.Option(min=2, help="Noisy copies of each kind.")] = RobustnessOptions().draws,
-    paraphraser: Annotated[
-        list[str] | None,
-        typer.Option(help="sample, rules, openai:MODEL; repeat for several. Default: sample and rules."),
-    ] = None,
+    probes: ProbeOptions = ProbeOptions(),
     engine: EngineOptions = EngineOptions(),
-    base_url: Annotated[
-        str,
-        typer.Option(envvar="OPENAI_BASE_URL", help="Endpoint of openai: paraphrasers, up to and with /v1."),
-    ] = DEFAULT_URL,
-    concurrency: ConcurrencyOption = DEFAULT_LIMITS.concurrency,
-    max_cost: MaxCostOption = None,
+    endpoint: EndpointOptions = EndpointOptions(),
     plan: PlanOption = False,
     output: OutputOptions = OutputOptions(),
 ) -> None:
@@ -230,17 +215,15 @@ def robustness_command(
     from evaluate.robustness.plan import robustness_plan
     from evaluate.robustness.run import metrics_of, robustness
 
-    chosen = RobustnessOptions(radius=radius, draws=draws)
-    if paraphraser:
-        chosen = chosen.model_copy(update={"paraphrasers": tuple(dict.fromkeys(paraphraser))})
-    needs_gold = probe in ("decoding", "all")
+    chosen = probes.chosen
+    needs_gold = probes.probe in ("decoding", "all")
     kind = gold if needs_gold else "none"
     opened = _opened(task, kind, model, method, output.silent, engine, answers)
     with opened as (examples, worker, names), _bars(output.silent) as on_progress:
         # Beside random, which always moves, the control that never does.
         names = list(dict.fromkeys([*names, "constant"]))
         if plan:
-            rows = robustness_plan(worker.lm, examples, names, task.target, probe, chosen)
+            rows = robustness_plan(worker.lm, examples, names, task.target, probes.probe, chosen)
             _print_plan(rows, as_json=output.json)
             return
         results = robustness(
@@ -248,10 +231,13 @@ def robustness_command(
             worker,
             names,
             _run_config(task, answers, engine, output, command_line()),
-            probe=probe,
+            probe=probes.probe,
             options=chosen,
             asking=Asking(
-                Endpoint(base_url), Limits(concurrency, max_cost=max_cost), Budget(max_cost), on_progress
+                Endpoint(endpoint.base_url),
+                Limits(endpoint.concurrency, max_cost=endpoint.max_cost),
+                Budget(endpoint.max_cost),
+                on_progress,
             ),
             on_progress=on_progress,
         )
@@ -342,21 +328,8 @@ def efficiency_command(
         list[str] | None,
         typer.Option(help="Method; repeat for several. Default: all, every form of HEAT and every baseline."),
     ] = None,
-    length: Annotated[
-        list[int] | None,
-        typer.Option(
-            min=8, help="Tokens of the text, answer token included; repeat for several. Default: 64, 256."
-        ),
-    ] = None,
     model: ModelOptions = ModelOptions(),
-    random_weights: Annotated[
-        int | None,
-        typer.Option(min=8, help="Use random weights of the model's shape, with a context of N tokens."),
-    ] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each method, by turns.")] = 3,
-    budget: Annotated[
-        float, typer.Option(min=0.0, help="Leave a method out where a run would take more seconds.")
-    ] = 60.0,
+    timing: TimingOptions = TimingOptions(),
     seed: SeedOption = 0,
     plot: Annotated[Path | None, typer.Option(help="Also draw it: .svg, .png or .pdf.")] = None,
     output: OutputOptions = OutputOptions(),
@@ -377,16 +350,16 @@ def efficiency_command(
     opened = _opened(asked, "none", model, methods, output.silent)
     with opened as (examples, worker, names), _bars(output.silent) as on_progress:
         lm = worker.lm
-        if random_weights is not None:
-            lm = with_random_weights(lm, random_weights, seed=seed)
+        if timing.random_weights is not None:
+            lm = with_random_weights(lm, timing.random_weights, seed=seed)
         result = efficiency(
             examples,
             lm,
             names,
-            length or [64, 256],
+            timing.length or [64, 256],
             out=output.out,
-            repeats=repeats,
-            budget=budget,
+            repeats=timing.repeats,
+            budget=timing.budget,
             seed=seed,
             command=command_line(),
             on_progress=on_progress,
@@ -499,7 +472,7 @@ def methods(
     if json:
         print_json([asdict(row) for row in rows])
         return
-    _print(methods_table(rows, tokens), [])
+    _print(methods_table(rows, tokens), [], ["needs", "kind", "signed"])
 
 
 @app.command(
@@ -509,6 +482,7 @@ def methods(
     "  evaluate plan --model ./my-model --tokens 2000 --calibrate\n"
     "  evaluate plan --model config.json --method heat-windowed --tokens 100000 --flops 350e12",
 )
+@bundled
 def plan_of_model(
     model: Annotated[
         str,
@@ -517,27 +491,8 @@ def plan_of_model(
             "qwen2.5-3b."
         ),
     ],
-    memory: Annotated[str, typer.Option(help="Memory of one GPU, as 80GB or 40GiB.")] = "80GB",
-    gpus: Annotated[int, typer.Option(min=1, help="GPUs that may share one copy of the model.")] = 8,
-    tokens: Annotated[int, typer.Option(min=1, help="Length of a prompt in tokens.")] = 300,
-    targets: Annotated[int, typer.Option(min=1, help="Target tokens of a prompt.")] = 1,
-    examples: Annotated[int, typer.Option(min=1, help="Number of prompts.")] = 1000,
-    method: Annotated[
-        list[str] | None, typer.Option(help="Method; repeat for several. Default: the forms of HEAT.")
-    ] = None,
-    dtype: Annotated[
-        str | None, typer.Option(help="Dtype of the weights. Default: bfloat16, or the model's own.")
-    ] = None,
-    quantization: Annotated[Quantization | None, typer.Option(help="Quantize the weights.")] = None,
-    flops: Annotated[
-        float | None, typer.Option(help="Operations a second that a GPU sustains. Default: 400e12 (H100).")
-    ] = None,
-    flops_float32: Annotated[
-        float | None, typer.Option(help="The same in float32, for second derivatives. Default: 40e12.")
-    ] = None,
-    calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Load the model and time it here; needs its weights.")
-    ] = False,
+    hardware: HardwareOptions = HardwareOptions(),
+    work: WorkOptions = WorkOptions(),
     json: JsonOption = False,
 ) -> None:
     """Say what a model will cost in memory and time, and which form of HEAT fits.
@@ -548,17 +503,17 @@ def plan_of_model(
 
     model_plan = plan_model(
         model,
-        memory=memory,
-        gpus=gpus,
-        n_tokens=tokens,
-        n_targets=targets,
-        examples=examples,
-        methods=method or [],
-        dtype=dtype,
-        quantization=quantization,
-        flops=flops,
-        flops_float32=flops_float32,
-        measure=calibrate,
+        memory=hardware.memory,
+        gpus=hardware.gpus,
+        n_tokens=work.tokens,
+        n_targets=work.targets,
+        examples=work.examples,
+        methods=work.method or [],
+        dtype=work.dtype,
+        quantization=work.quantization,
+        flops=hardware.flops,
+        flops_float32=hardware.flops_float32,
+        measure=hardware.calibrate,
     )
     if json:
         print_json(model_plan.as_json())
@@ -664,7 +619,7 @@ def _print_plan(rows: Sequence[MethodPlan], *, as_json: bool) -> None:
     if as_json:
         print_json([asdict(row) for row in rows])
         return
-    _print(plan_table(rows), [])
+    _print(plan_table(rows), [], ["of these"])
 
 
 def _speaker(silent: bool) -> Callable[[str], None]:
@@ -693,12 +648,16 @@ def _bars(silent: bool) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _show(result: Evaluation, metrics: Sequence[Metric], output: OutputOptions) -> None:
-    from evaluate.pipeline.table import notes, terminal_table
+    from evaluate.pipeline.table import WARNING, notes, terminal_table
 
     if output.json:
         print_json(result.as_json())
         return
-    _print(terminal_table(result, metrics), [] if output.quiet else notes(result, metrics))
+    shown = [metric.label for metric in metrics if metric.shown]
+    lines = notes(result, metrics)
+    # A warning is no note: it is said in any case.
+    said = [line for line in lines if line.startswith(WARNING)] if output.quiet else lines
+    _print(terminal_table(result, metrics), said, ["s/1000", *reversed(shown[1:])])
     _speaker(output.quiet)(
         f"{result.computed} computed, {result.reused} reused; "
         f"results in {output.out} ({result.kind}.json, .csv, .md, .tex)"
@@ -722,13 +681,26 @@ def _run_config(
     )
 
 
-def _print(table: Table, lines: Sequence[str]) -> None:
+def _print(table: Table, lines: Sequence[str], spare: Sequence[str] = ()) -> None:
+    """Print a table and what must be known to read it.
+
+    Args:
+        table: Loses columns where the terminal is too narrow.
+        lines: Sentences below it; warnings are loud.
+        spare: Headings of the columns that go first.
+    """
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    from annotate.narrow import fit, left_out
+    from evaluate.pipeline.table import WARNING
+
+    console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+    dropped = fit(table, console, spare)
     console.print(table)
-    for line in lines:
-        console.print(line, style="dim", markup=False, highlight=False)
+    for line in (left_out(dropped, console), *lines):
+        if line:
+            loud = line.startswith(WARNING)
+            console.print(line, style="bold red" if loud else "dim", markup=False, highlight=False)
 
 
 def main() -> None:

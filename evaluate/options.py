@@ -8,6 +8,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from annotate.online import DEFAULT_URL
+from annotate.online.limits import DEFAULT_LIMITS
+from annotate.options import ConcurrencyOption, MaxCostOption
+from evaluate.robustness.options import Options as RobustnessOptions
+from evaluate.robustness.options import Probe
 from evaluate.tasks.task import Answer, Target
 from heat.projection import Aggregation
 
@@ -140,6 +145,94 @@ class EngineOptions:
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Try again what broke in an earlier run.")
     ] = False
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """What is disturbed, how much, and who rewrites."""
+
+    probe: Annotated[Probe, typer.Option(help="What is disturbed.")] = "all"
+    radius: Annotated[
+        float, typer.Option(min=0, help="Noise over the root mean square of the embeddings.")
+    ] = RobustnessOptions().radius
+    draws: Annotated[int, typer.Option(min=2, help="Noisy copies of each kind.")] = RobustnessOptions().draws
+    paraphraser: Annotated[
+        list[str] | None,
+        typer.Option(help="sample, rules, openai:MODEL; repeat for several. Default: sample and rules."),
+    ] = None
+
+    @property
+    def chosen(self) -> RobustnessOptions:
+        """The same as the evaluation takes them."""
+        options = RobustnessOptions(radius=self.radius, draws=self.draws)
+        if not self.paraphraser:
+            return options
+        return options.model_copy(update={"paraphrasers": tuple(dict.fromkeys(self.paraphraser))})
+
+
+@dataclass(frozen=True)
+class EndpointOptions:
+    """Where openai: paraphrasers are, and how much may be asked of them."""
+
+    base_url: Annotated[
+        str,
+        typer.Option(envvar="OPENAI_BASE_URL", help="Endpoint of openai: paraphrasers, up to and with /v1."),
+    ] = DEFAULT_URL
+    concurrency: ConcurrencyOption = DEFAULT_LIMITS.concurrency
+    max_cost: MaxCostOption = None
+
+
+@dataclass(frozen=True)
+class TimingOptions:
+    """What is timed, and how often."""
+
+    length: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=8, help="Tokens of the text, answer token included; repeat for several. Default: 64, 256."
+        ),
+    ] = None
+    random_weights: Annotated[
+        int | None,
+        typer.Option(min=8, help="Use random weights of the model's shape, with a context of N tokens."),
+    ] = None
+    repeats: Annotated[int, typer.Option(min=1, help="Timed runs of each method, by turns.")] = 3
+    budget: Annotated[
+        float, typer.Option(min=0.0, help="Leave a method out where a run would take more seconds.")
+    ] = 60.0
+
+
+@dataclass(frozen=True)
+class HardwareOptions:
+    """What a model is planned on."""
+
+    memory: Annotated[str, typer.Option(help="Memory of one GPU, as 80GB or 40GiB.")] = "80GB"
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs that may share one copy of the model.")] = 8
+    flops: Annotated[
+        float | None, typer.Option(help="Operations a second that a GPU sustains. Default: 400e12 (H100).")
+    ] = None
+    flops_float32: Annotated[
+        float | None, typer.Option(help="The same in float32, for second derivatives. Default: 40e12.")
+    ] = None
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Load the model and time it here; needs its weights.")
+    ] = False
+
+
+@dataclass(frozen=True)
+class WorkOptions:
+    """What work is planned."""
+
+    tokens: Annotated[int, typer.Option(min=1, help="Length of a prompt in tokens.")] = 300
+    targets: Annotated[int, typer.Option(min=1, help="Target tokens of a prompt.")] = 1
+    examples: Annotated[int, typer.Option(min=1, help="Number of prompts.")] = 1000
+    method: Annotated[
+        list[str] | None, typer.Option(help="Method; repeat for several. Default: the forms of HEAT.")
+    ] = None
+    dtype: Annotated[
+        str | None, typer.Option(help="Dtype of the weights. Default: bfloat16, or the model's own.")
+    ] = None
+    quantization: Annotated[Literal["4bit", "8bit"] | None, typer.Option(help="Quantize the weights.")] = None
 
 
 @dataclass(frozen=True)
