@@ -38,6 +38,7 @@ from annotate.options import (
     ViewOptions,
     WayOptions,
 )
+from annotate.outside import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -147,8 +148,6 @@ def label(
     asked again: re-run the command to resume.
     Exit codes: 0 done, 3 incomplete (run it again), 4 --max-cost reached, 5 refused (quota, key, model).
     """
-    from datetime import date
-
     from annotate.annotators import DEFAULT_ANNOTATORS, make_annotator
     from annotate.benchmark import command_on, open_benchmark
     from annotate.errors import IncompleteError
@@ -162,15 +161,12 @@ def label(
     )
     from annotate.ledger.questions import Selection
     from annotate.online.transport import Endpoint
-    from annotate.protocol import OnlineAnnotator
 
     chosen = open_benchmark(benchmark)
     asked_at = Endpoint(endpoint.base_url, endpoint.timeout)
     selection = Selection(questions.limit, questions.repeats, questions.fresh)
     annotators = [make_annotator(spec, questions.seed, asked_at) for spec in annotator or DEFAULT_ANNOTATORS]
-    for online in annotators:
-        for warning in online.warnings(date.today()) if isinstance(online, OnlineAnnotator) else ():
-            _note(output.quiet, f"note: {warning}")
+    _warn(annotators, output.quiet)
     if way.dry_run:
         _dry_run(chosen, annotators, selection, output.json)
         return
@@ -377,6 +373,7 @@ def pilot(
         for spec in annotator
         for name in trial.formats.split(",")
     ]
+    _warn([trial_annotator for _, trial_annotator in trials], output.quiet)
     limits = Limits(concurrency=concurrency, max_cost=max_cost)
     with _tracked(output.silent) as track:
         result = run_pilot(
@@ -581,28 +578,41 @@ def _tracked(silent: bool) -> Iterator[Callable[[str, int], Callable[[int, str],
         def track(name: str, total: int) -> Callable[[int, str], object]:
             if not bars.tasks:  # a bar without a task would leave an empty line before an error
                 shown.enter_context(bars)
-            task = bars.add_task(name, total=total)
-            return lambda done, note: bars.update(task, completed=done, description=f"{name} {note}".rstrip())
+            shown_name = printable(name)
+            task = bars.add_task(shown_name, total=total)
+            return lambda done, note: bars.update(
+                task, completed=done, description=f"{shown_name} {note}".rstrip()
+            )
 
         yield track
 
 
 def _print(what: Table | str) -> None:
     """Print a table or a sentence; a table loses columns on a narrow terminal, a sentence is left whole."""
-    from rich.console import Console
-
     from annotate.narrow import fit, left_out
+    from annotate.terminal import Terminal
 
-    console = Console(soft_wrap=isinstance(what, str), highlight=False, markup=False, emoji=False)
+    console = Terminal(soft_wrap=isinstance(what, str), highlight=False, markup=False, emoji=False)
     dropped = [] if isinstance(what, str) else fit(what, console, SPARE)
     console.print(what)
     if dropped:
         print(left_out(dropped, console), file=sys.stderr)
 
 
+def _warn(annotators: list[Annotator], quiet: bool) -> None:
+    """Say what a person should know before asking, each thing once."""
+    from datetime import date
+
+    from annotate.protocol import OnlineAnnotator
+
+    online = [annotator for annotator in annotators if isinstance(annotator, OnlineAnnotator)]
+    for warning in dict.fromkeys(line for annotator in online for line in annotator.warnings(date.today())):
+        _note(quiet, f"note: {warning}")
+
+
 def _note(quiet: bool, line: str) -> None:
     if not quiet:
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotate.outside import whole_characters
+from annotate.outside import printable, whole_characters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,8 +59,8 @@ def run(app: typer.Typer, errors: tuple[type[Exception], ...]) -> None:
         if not expected and not _lacks_memory(error):
             raise
         if debug:
-            traceback.print_exc()
-        print(f"error: {describe(error) if expected else _NO_MEMORY}", file=sys.stderr)
+            print(printable(traceback.format_exc()), end="", file=sys.stderr)
+        print(f"error: {printable(describe(error) if expected else _NO_MEMORY)}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 1))
 
 
@@ -118,7 +118,7 @@ def print_json(value: object) -> None:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         text = json.dumps(value, indent=2, allow_nan=False)
-    print(text)
+    print(printable(text))
 
 
 def command_line() -> str:

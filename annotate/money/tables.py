@@ -77,7 +77,8 @@ def describe_cost(cost: Cost, pilot: Cost) -> list[str]:
         )
     if total.rejected:
         lines.append(
-            f"nor {total.rejected:,} that the server turned down (HTTP 4xx, 5xx); those are not billed as a rule"
+            f"nor {total.rejected:,} that the server turned down (HTTP 4xx, 5xx) or that never reached it;"
+            " those are not billed as a rule"
         )
     if pilot.rows:
         unknown = f" and {pilot.total.unpriced:,} attempts of unknown price" if pilot.total.unpriced else ""
