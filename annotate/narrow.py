@@ -6,6 +6,8 @@ import textwrap
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -56,13 +58,15 @@ def left_out(names: Sequence[str], console: Console) -> str:
 def _set(column: Column) -> None:
     cells = [str(cell) for cell in column.cells]
     column.no_wrap = not any(len(cell) > _TEXT and " " in cell for cell in cells) or _numeric(cells)
-    column.min_width = None if column.no_wrap else _TEXT
-    if column.no_wrap:
-        widest = max([len(line) for cell in cells for line in cell.split("\n")], default=0)
-        words = str(column.header).split() or [""]
-        column.header = textwrap.fill(
-            str(column.header), max(widest, *map(len, words)), break_on_hyphens=False
-        )
+    if not column.no_wrap:
+        column.min_width = _TEXT
+        return
+    widest = max([cell_len(line) for cell in cells for line in cell.split("\n")], default=0)
+    words = str(column.header).split() or [""]
+    heading = textwrap.fill(str(column.header), max(widest, *map(len, words)), break_on_hyphens=False)
+    column.header = heading
+    # Rich takes the longest word for the least width of a column, also of one that may not wrap.
+    column.min_width = max(widest, *map(cell_len, heading.split("\n")))
 
 
 def _numeric(cells: Sequence[str]) -> bool:

@@ -41,6 +41,17 @@ def test_dollars_are_whole_at_any_width(width: int) -> None:
     assert dropped[:3] == ["cached", "reasoning", "via"][: len(dropped)]
 
 
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_an_interval_stays_on_its_line(width: int) -> None:
+    table = Table("place", "method", "AUPRC", "AUROC", "F1", "DSA", "s/1000", box=None, padding=(0, 1, 0, 0))
+    table.add_row("10-11", "input-x-gradient", *["0.71 [.55, .81]-"] * 4, "3,923")
+    dropped, (_, row) = printed(table, width, ("s/1000", "DSA", "F1"))
+    assert dropped[0] == "s/1000"
+    assert "10-11" in row
+    assert row.count("0.71 [.55, .81]-") == 5 - len(dropped)
+    assert "…" not in row
+
+
 def test_what_fits_is_left_alone() -> None:
     dropped, lines = printed(costs(), 120)
     assert dropped == []
