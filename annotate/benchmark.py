@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -150,6 +151,17 @@ def open_benchmark(path: Path | None = None) -> Benchmark:
         )
     benchmark.check()
     return benchmark
+
+
+def command_on(words: str, folder: Path) -> str:
+    """A command of `annotate` on a benchmark folder, to be copied whole.
+
+    Args:
+        words: The command with its options.
+        folder: The benchmark.
+    """
+    named = [] if folder == DEFAULT else ["--benchmark", str(folder)]
+    return shlex.join(["annotate", *words.split(), *named])
 
 
 def prebuilt() -> Benchmark:

@@ -25,6 +25,7 @@ from annotate.options import (
     ConcurrencyOption,
     DrawOptions,
     EndpointOptions,
+    ForceOption,
     JsonOption,
     LengthOptions,
     LimitOptions,
@@ -37,6 +38,7 @@ from annotate.options import (
     ViewOptions,
     WayOptions,
 )
+from annotate.outside import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -44,6 +46,13 @@ if TYPE_CHECKING:
     from annotate.benchmark import Benchmark
     from annotate.ledger.questions import Selection
     from annotate.protocol import Annotator
+
+# Columns of the tables that a narrow terminal can spare, first those that go first. Money is never among them.
+SPARE = (
+    *("reasoning", "cached", "via", "attempts", "out", "tokens in"),
+    *("tokens in: low / likely / high", "tokens out: low / likely / high"),
+    *("at last", "not placed at first", "marked", "not ok", "ok"),
+)
 
 app = typer.Typer(
     name="annotate",
@@ -139,24 +148,25 @@ def label(
     asked again: re-run the command to resume.
     Exit codes: 0 done, 3 incomplete (run it again), 4 --max-cost reached, 5 refused (quota, key, model).
     """
-    from datetime import date
-
     from annotate.annotators import DEFAULT_ANNOTATORS, make_annotator
-    from annotate.benchmark import open_benchmark
+    from annotate.benchmark import command_on, open_benchmark
     from annotate.errors import IncompleteError
     from annotate.labelling.label import describe_held, label_benchmark
-    from annotate.labelling.tables import describe_failures, describe_gold, describe_spent, label_table
+    from annotate.labelling.tables import (
+        describe_failures,
+        describe_gold,
+        describe_kept,
+        describe_spent,
+        label_table,
+    )
     from annotate.ledger.questions import Selection
     from annotate.online.transport import Endpoint
-    from annotate.protocol import OnlineAnnotator
 
     chosen = open_benchmark(benchmark)
     asked_at = Endpoint(endpoint.base_url, endpoint.timeout)
     selection = Selection(questions.limit, questions.repeats, questions.fresh)
     annotators = [make_annotator(spec, questions.seed, asked_at) for spec in annotator or DEFAULT_ANNOTATORS]
-    for online in annotators:
-        for warning in online.warnings(date.today()) if isinstance(online, OnlineAnnotator) else ():
-            _note(output.quiet, f"note: {warning}")
+    _warn(annotators, output.quiet)
     if way.dry_run:
         _dry_run(chosen, annotators, selection, output.json)
         return
@@ -180,9 +190,10 @@ def label(
         for summary in done.summaries:
             for line in describe_failures(summary.annotator, summary.statuses) + describe_spent(summary):
                 _print(line)
-        unchanged = f"gold: left as it was chosen ({done.kept_rule}); annotate adjudicate settles it anew"
-        _print(describe_gold(done.gold) if done.gold else unchanged)
-        _note(output.quiet, f"written to {chosen.path}; next: annotate agreement")
+        _print(describe_gold(done.gold) if done.gold else describe_kept(done))
+        if done.changed:
+            _print(f"The gold words of {done.changed:,} paragraphs were others before this run.")
+        _note(output.quiet, f"written to {chosen.path}; next: {command_on('agreement', chosen.path)}")
     if done.unfinished:
         raise IncompleteError(f"{done.unfinished:,} got no answer; re-run the command to ask again")
     if done.held:
@@ -207,6 +218,7 @@ def agreement(
             "Default: agreement.csv in the benchmark folder."
         ),
     ] = None,
+    force: ForceOption = False,
     output: OutputOptions = OutputOptions(),
 ) -> None:
     """Measure how far annotators agree on words, with 95 percent intervals.
@@ -227,7 +239,7 @@ def agreement(
     result = measure(paragraphs, labels, bootstrap, seed)
     path = out or chosen.path / "agreement.csv"
     sentence = paper_sentence(chosen, result)
-    files = write_agreement(chosen, result, sentence, path, command_line())
+    files = write_agreement(chosen, result, sentence, path, command_line(), force=force)
     if output.json:
         print_json(agreement_json(result, sentence))
         return
@@ -310,7 +322,7 @@ def reparse(
     For labels that are torn or lost, and after a release that reads
     answers better.
     """
-    from annotate.benchmark import open_benchmark
+    from annotate.benchmark import command_on, open_benchmark
     from annotate.labelling.reparse import reparse as make_again
     from annotate.money.tables import describe_reparse, reparse_table
 
@@ -322,7 +334,7 @@ def reparse(
     _print(reparse_table(done))
     for line in describe_reparse(done):
         _print(line)
-    _note(output.quiet, f"written to {chosen.path}; next: annotate agreement")
+    _note(output.quiet, f"written to {chosen.path}; next: {command_on('agreement', chosen.path)}")
 
 
 @app.command(
@@ -348,7 +360,7 @@ def pilot(
     alone. Re-run the command to resume.
     """
     from annotate.annotators import make_annotator
-    from annotate.benchmark import open_benchmark
+    from annotate.benchmark import command_on, open_benchmark
     from annotate.money.tables import describe_pilot, pilot_table
     from annotate.online.limits import Limits
     from annotate.online.transport import Endpoint
@@ -361,6 +373,7 @@ def pilot(
         for spec in annotator
         for name in trial.formats.split(",")
     ]
+    _warn([trial_annotator for _, trial_annotator in trials], output.quiet)
     limits = Limits(concurrency=concurrency, max_cost=max_cost)
     with _tracked(output.silent) as track:
         result = run_pilot(
@@ -374,7 +387,8 @@ def pilot(
         _print(line)
     _note(
         output.quiet,
-        f"written to {pilot_ledger(chosen).parent}; next: annotate label --annotator ...,format=...",
+        f"written to {pilot_ledger(chosen).parent}; next: "
+        + command_on("label --annotator ...,format=...", chosen.path),
     )
 
 
@@ -396,13 +410,16 @@ def export(
     out: Annotated[Path, typer.Option(help="File to write; for hf, the folder.")],
     benchmark: BenchmarkOption = None,
     annotator: AnnotatorsOption = None,
+    force: ForceOption = False,
     output: OutputOptions = OutputOptions(),
 ) -> None:
     """Write paragraphs, labels and gold for others to read. Nothing is sent anywhere."""
     from annotate.benchmark import open_benchmark
     from annotate.export import export as write
 
-    files = write(open_benchmark(benchmark), format, out, annotator or ())
+    files = write(
+        open_benchmark(benchmark), format, out, annotator or (), force=force, command=command_line()
+    )
     if output.json:
         print_json({"files": [str(file) for file in files]})
     else:
@@ -443,6 +460,7 @@ def import_(
     They go to the ledger, and the labels are made from there. A word list brings
     its own texts: if the benchmark folder does not exist, it is made of them.
     """
+    from annotate.benchmark import command_on
     from annotate.imports.run import import_labels
     from annotate.labelling.tables import describe_imported
 
@@ -452,7 +470,7 @@ def import_(
         return
     for line in describe_imported(done):
         _print(line)
-    _note(output.quiet, f"written to {done.benchmark}; next: annotate agreement")
+    _note(output.quiet, f"written to {done.benchmark}; next: {command_on('agreement', Path(done.benchmark))}")
 
 
 @app.command(
@@ -560,22 +578,41 @@ def _tracked(silent: bool) -> Iterator[Callable[[str, int], Callable[[int, str],
         def track(name: str, total: int) -> Callable[[int, str], object]:
             if not bars.tasks:  # a bar without a task would leave an empty line before an error
                 shown.enter_context(bars)
-            task = bars.add_task(name, total=total)
-            return lambda done, note: bars.update(task, completed=done, description=f"{name} {note}".rstrip())
+            shown_name = printable(name)
+            task = bars.add_task(shown_name, total=total)
+            return lambda done, note: bars.update(
+                task, completed=done, description=f"{shown_name} {note}".rstrip()
+            )
 
         yield track
 
 
 def _print(what: Table | str) -> None:
-    """Print a table or a sentence; a table folds to the width of the terminal, a sentence is left whole."""
-    from rich.console import Console
+    """Print a table or a sentence; a table loses columns on a narrow terminal, a sentence is left whole."""
+    from annotate.narrow import fit, left_out
+    from annotate.terminal import Terminal
 
-    Console(soft_wrap=isinstance(what, str), highlight=False, markup=False, emoji=False).print(what)
+    console = Terminal(soft_wrap=isinstance(what, str), highlight=False, markup=False, emoji=False)
+    dropped = [] if isinstance(what, str) else fit(what, console, SPARE)
+    console.print(what)
+    if dropped:
+        print(left_out(dropped, console), file=sys.stderr)
+
+
+def _warn(annotators: list[Annotator], quiet: bool) -> None:
+    """Say what a person should know before asking, each thing once."""
+    from datetime import date
+
+    from annotate.protocol import OnlineAnnotator
+
+    online = [annotator for annotator in annotators if isinstance(annotator, OnlineAnnotator)]
+    for warning in dict.fromkeys(line for annotator in online for line in annotator.warnings(date.today())):
+        _note(quiet, f"note: {warning}")
 
 
 def _note(quiet: bool, line: str) -> None:
     if not quiet:
-        print(line, file=sys.stderr)
+        print(printable(line), file=sys.stderr)
 
 
 def main() -> None:

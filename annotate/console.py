@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from annotate.outside import whole_characters
+from annotate.outside import printable, whole_characters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,8 +59,8 @@ def run(app: typer.Typer, errors: tuple[type[Exception], ...]) -> None:
         if not expected and not _lacks_memory(error):
             raise
         if debug:
-            traceback.print_exc()
-        print(f"error: {describe(error) if expected else _NO_MEMORY}", file=sys.stderr)
+            print(printable(traceback.format_exc()), end="", file=sys.stderr)
+        print(f"error: {printable(describe(error) if expected else _NO_MEMORY)}", file=sys.stderr)
         sys.exit(getattr(error, "exit_code", 1))
 
 
@@ -105,27 +105,10 @@ def describe(error: Exception) -> str:
 
 
 def progress(quiet: bool) -> Progress:
-    """A progress bar on stderr with a count and an ETA; silent when ``quiet``."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    """Progress on stderr: bars with a count and an ETA, a line now and then where that is no terminal."""
+    from annotate.progress import make_progress
 
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True, emoji=False),
-        disable=quiet,
-    )
+    return make_progress(quiet)
 
 
 def print_json(value: object) -> None:
@@ -135,7 +118,7 @@ def print_json(value: object) -> None:
         text.encode(sys.stdout.encoding or "utf-8")
     except UnicodeEncodeError:
         text = json.dumps(value, indent=2, allow_nan=False)
-    print(text)
+    print(printable(text))
 
 
 def command_line() -> str:

@@ -1,5 +1,7 @@
 """What can go wrong while a benchmark is built or labelled, each with a sentence for the person at the terminal."""
 
+from difflib import get_close_matches
+
 
 class AnnotateError(Exception):
     """Root of every error this package raises on purpose; its text is one sentence for a person."""
@@ -33,7 +35,9 @@ class UnknownNameError(AnnotateError):
     """
 
     def __init__(self, kind: str, name: str, known: list[str]) -> None:
-        super().__init__(f"no {kind} is called {name!r}; there are: {', '.join(known)}")
+        near = get_close_matches(name, known, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        super().__init__(f"no {kind} is called {name!r}{hint}; there are: {', '.join(known)}")
 
 
 class IncompleteError(AnnotateError):

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
+from pydantic import ValidationError
+
 from annotate.errors import LabelError, UnknownNameError
-from annotate.files import write_records
+from annotate.files import read_records, write_records
 from annotate.label_files import labels_file, read_labels
 from annotate.manifest import write_manifest
 from annotate.review.log import Review, read_reviews
-from annotate.schema import Gold, GoldWord, Label, Paragraph, WordOrigin
+from annotate.schema import Gold, GoldWord, Label, Manifest, Paragraph, WordOrigin
 
 if TYPE_CHECKING:
     from annotate.benchmark import Benchmark
@@ -151,6 +153,17 @@ def settle(
 def gold_manifest(benchmark: Benchmark) -> Path:
     """Where it is noted how the gold was settled."""
     return benchmark.gold_path.with_suffix(".manifest.json")
+
+
+def gold_annotators(benchmark: Benchmark) -> list[str] | None:
+    """Whose labels the gold rests on; ``None`` where there is no gold, or it is not noted."""
+    try:
+        manifest = Manifest.model_validate_json(gold_manifest(benchmark).read_bytes())
+        noted = manifest.config["annotators"]
+    except (OSError, ValidationError, KeyError):
+        rows = read_records(benchmark.gold_path, Gold) if benchmark.gold_path.exists() else []
+        noted = dict.fromkeys(name for row in rows for name in row.annotators)
+    return [str(name) for name in noted] or None
 
 
 def _known(rule: str) -> Rule:

@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from annotate.errors import LabelError, UnknownNameError
 from annotate.files import read_whole, write_records
-from annotate.schema import Label, Paragraph, text_hash
+from annotate.schema import Label, Manifest, Paragraph, text_hash
+
+_SAFE = "._=,+@-"
+_LONGEST = 120
+"""Most characters of a name in a file name, which may have 255 bytes with a checksum and endings."""
 
 
 def slug(annotator: str) -> str:
-    """The annotator's name as a file name: other characters than letters, digits, ``._=-`` become ``-``."""
+    """A readable file name in which names may collide: what is not a letter, digit or ``._=-`` becomes ``-``."""
     return re.sub(r"[^A-Za-z0-9._=-]+", "-", annotator)
+
+
+def file_stem(annotator: str) -> str:
+    """The annotator's name as a file name, another one for every name.
+
+    The first ``-`` stands for the first ``:``, before which no ``-`` is left; what is not a letter, digit or
+    ``._=,+@-`` is percent-encoded, as is a dot at the start. Too long a name ends with ``~`` and its checksum.
+    """
+    scheme, colon, rest = annotator.partition(":")
+    stem = quote(scheme, _SAFE).replace("-", "%2D") + ("-" + quote(rest, _SAFE) if colon else "")
+    if stem.startswith("."):
+        stem = "%2E" + stem[1:]
+    return stem.replace("~", "%7E") if len(stem) <= _LONGEST else f"{stem[:_LONGEST]}~{text_hash(annotator)}"
 
 
 def labels_file(folder: Path, annotator: str) -> Path:
     """Where the labels of ``annotator`` lie in the folder ``labels/``, or would.
 
-    Names that differ in what a file name leaves out, as two of Chinese characters, have files of their own.
+    A file that an earlier release named otherwise, and that holds this annotator's labels, keeps its name.
     """
-    plain = folder / f"{slug(annotator)}.jsonl"
-    if _whose(plain) in ("", annotator):
-        return plain
-    return folder / f"{slug(annotator)}-{text_hash(annotator)[:8]}.jsonl"
+    path = folder / f"{file_stem(annotator)}.jsonl"
+    if path.exists() and _whose(path) in ("", annotator):
+        return path
+    former = (slug(annotator), f"{slug(annotator)}-{text_hash(annotator)[:8]}")
+    return next(
+        (old for old in (folder / f"{stem}.jsonl" for stem in former) if _whose(old) == annotator), path
+    )
 
 
 def manifest_file(labels: Path) -> Path:
@@ -34,12 +56,13 @@ def manifest_file(labels: Path) -> Path:
 
 
 def _whose(path: Path) -> str:
-    """The annotator whose labels a file holds; empty where there is none or it cannot be told."""
-    try:
-        with path.open("rb") as stream:
-            return Label.model_validate_json(stream.readline()).annotator
-    except (OSError, ValueError):
-        return ""
+    """The annotator whose labels a file holds, by its first line or its manifest; empty where neither tells."""
+    with contextlib.suppress(OSError, ValueError), path.open("rb") as stream:
+        return Label.model_validate_json(stream.readline()).annotator
+    with contextlib.suppress(OSError, ValueError):
+        manifest = Manifest.model_validate_json(manifest_file(path).read_bytes())
+        return str(manifest.config.get("annotator", "")) if path.exists() else ""
+    return ""
 
 
 def write_labels(folder: Path, annotator: str, labels: Sequence[Label]) -> Path:
@@ -49,6 +72,12 @@ def write_labels(folder: Path, annotator: str, labels: Sequence[Label]) -> Path:
         The file written.
     """
     path = labels_file(folder, annotator)
+    holder = _whose(path)
+    if holder not in ("", annotator):  # an earlier release gave this name to another annotator
+        elsewhere = folder / f"{file_stem(holder)}.jsonl"
+        if manifest_file(path).exists():
+            manifest_file(path).replace(manifest_file(elsewhere))
+        path.replace(elsewhere)
     write_records(path, labels)
     return path
 
@@ -74,7 +103,7 @@ def read_labels(
     by_annotator: dict[str, list[Label]] = {}
     size = {paragraph.id: len(paragraph.words) for paragraph in paragraphs}
     for path in sorted(folder.glob("*.jsonl")):
-        labels = read_whole(path, Label, "annotate label makes it again from the ledger")
+        labels = read_whole(path, Label, "annotate reparse makes it again from the ledger")
         check_texts(path, paragraphs, [(label.paragraph_id, label.text_sha256) for label in labels])
         for label in labels:
             if not all(0 <= word < size[label.paragraph_id] for word in label.words):

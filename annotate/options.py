@@ -100,7 +100,10 @@ class BuildOptions:
         bool, typer.Option("--allow-fewer", help="Accept fewer paragraphs than asked, but not none.")
     ] = False
     force: Annotated[
-        bool, typer.Option("--force", help="Write over another build; labels are never written over.")
+        bool,
+        typer.Option(
+            "--force", help="Write over another build and other files; labels are never written over."
+        ),
     ] = False
 
 
@@ -195,3 +198,11 @@ class PageOptions:
         str, typer.Option(help="Secret in the address. Default: drawn anew. Keeps open pages going.")
     ] = ""
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the browser.")] = False
+
+
+ForceOption = Annotated[
+    bool,
+    typer.Option(
+        "--force", help="Write over files that this command did not write, or that were changed since."
+    ),
+]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import regex
 
 _HALF = regex.compile(r"[\ud800-\udfff]")
+_STEERING = regex.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_MAGIC = {b"\x1f\x8b": "gzip", b"GGUF": "GGUF", b"PAR1": "Parquet", b"PK\x03\x04": "zip"}
 _REPLACEMENT = "\ufffd"
 # Escapes of a JSON text from left to right, so that an escaped backslash begins none; the group is half a pair.
 _ESCAPE = regex.compile(
@@ -21,6 +24,25 @@ _MOST_DIGITS = 4_000
 def whole_characters(text: str) -> str:
     """``text`` with U+FFFD in place of each half of a surrogate pair, which no file can hold."""
     return _HALF.sub(_REPLACEMENT, text)
+
+
+def printable(text: str) -> str:
+    """``text`` with an escape for each character that steers a terminal or turns the order of the text around it.
+
+    Line ends and tabs stay. The escapes are JSON's, so that a JSON text stays one.
+    """
+    return _STEERING.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
+
+
+def file_kind(path: Path) -> str:
+    """What a file is by its first bytes, where that is no text: ``gzip``, ``GGUF``, ``Parquet`` or ``zip``; else empty.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as stream:
+        start = stream.read(4)
+    return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "")
 
 
 def is_whole(text: str) -> bool:

@@ -6,6 +6,7 @@ answers alone and can be made again at no cost.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -168,8 +169,8 @@ class OnlineAnnotator(Annotator, Protocol):
         """
         ...
 
-    def attempt(self, request: Request) -> Outcome:
-        """Make one attempt, from any thread. Every failure is an outcome; nothing is raised."""
+    def attempt(self, request: Request, seconds: float = math.inf) -> Outcome:
+        """Make one attempt within ``seconds``, from any thread. Every failure is an outcome; nothing is raised."""
         ...
 
     def worst_usage(self, request: Request) -> Usage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -471,7 +472,7 @@ def methods(
     if json:
         print_json([asdict(row) for row in rows])
         return
-    _print(methods_table(rows, tokens), [])
+    _print(methods_table(rows, tokens), [], ["needs", "kind", "signed"])
 
 
 @app.command(
@@ -618,7 +619,7 @@ def _print_plan(rows: Sequence[MethodPlan], *, as_json: bool) -> None:
     if as_json:
         print_json([asdict(row) for row in rows])
         return
-    _print(plan_table(rows), [])
+    _print(plan_table(rows), [], ["of these"])
 
 
 def _speaker(silent: bool) -> Callable[[str], None]:
@@ -647,12 +648,16 @@ def _bars(silent: bool) -> Iterator[Callable[[str, int, int], None]]:
 
 
 def _show(result: Evaluation, metrics: Sequence[Metric], output: OutputOptions) -> None:
-    from evaluate.pipeline.table import notes, terminal_table
+    from evaluate.pipeline.table import WARNING, notes, terminal_table
 
     if output.json:
         print_json(result.as_json())
         return
-    _print(terminal_table(result, metrics), [] if output.quiet else notes(result, metrics))
+    shown = [metric.label for metric in metrics if metric.shown]
+    lines = notes(result, metrics)
+    # A warning is no note: it is said in any case.
+    said = [line for line in lines if line.startswith(WARNING)] if output.quiet else lines
+    _print(terminal_table(result, metrics), said, ["s/1000", *reversed(shown[1:])])
     _speaker(output.quiet)(
         f"{result.computed} computed, {result.reused} reused; "
         f"results in {output.out} ({result.kind}.json, .csv, .md, .tex)"
@@ -676,13 +681,26 @@ def _run_config(
     )
 
 
-def _print(table: Table, lines: Sequence[str]) -> None:
+def _print(table: Table, lines: Sequence[str], spare: Sequence[str] = ()) -> None:
+    """Print a table and what must be known to read it.
+
+    Args:
+        table: Loses columns where the terminal is too narrow.
+        lines: Sentences below it; warnings are loud.
+        spare: Headings of the columns that go first.
+    """
     from rich.console import Console
 
-    console = Console(width=None if sys.stdout.isatty() else 120)
+    from annotate.narrow import fit, left_out
+    from evaluate.pipeline.table import WARNING
+
+    console = Console(width=None if sys.stdout.isatty() or "COLUMNS" in os.environ else 120)
+    dropped = fit(table, console, spare)
     console.print(table)
-    for line in lines:
-        console.print(line, style="dim", markup=False, highlight=False)
+    for line in (left_out(dropped, console), *lines):
+        if line:
+            loud = line.startswith(WARNING)
+            console.print(line, style="bold red" if loud else "dim", markup=False, highlight=False)
 
 
 def main() -> None:

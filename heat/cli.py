@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     from heat.method import Method
     from heat.model import LanguageModel
 
+# Columns that the list of methods takes whole.
+WIDE = 140
+
 app = typer.Typer(
     help="Which words of a prompt made a language model say what it said? HEAT and its baselines.",
-    epilog='Example: heat explain "Tom has a pizza and a knife. He cuts a" --target " slice"',
+    epilog='Example: heat explain "The fern absorbs the copper. The moss absorbs the iron. '
+    'What does the moss absorb? Answer:"',
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -118,16 +122,21 @@ def methods(as_json: JsonOption = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None)
+    console = Console()
+    wide = console.width >= WIDE
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("method", no_wrap=True)
-    table.add_column("cost", justify="right")
-    table.add_column("needs", no_wrap=True)
+    table.add_column("cost", justify="right", no_wrap=True)
     table.add_column("what it is")
-    table.add_column("source")
+    if wide:
+        table.add_column("needs", no_wrap=True)
+        table.add_column("source")
     for name, method in registered().items():
-        needs = "\n".join(method.needs) or "nothing"
-        table.add_row(name, f"{method().cost(100, 1):g}", needs, method.summary, method.source)
-    Console().print(table)
+        beside = (", ".join(method.needs) or "nothing", method.source) if wide else ()
+        table.add_row(name, f"{method().cost(100, 1):,.0f}", method.summary, *beside)
+    console.print(table)
+    if not wide:
+        print(f"needs and source of each: --json, or a terminal of {WIDE} columns")
     print("cost: forward passes for one target after 100 tokens with the default options; backward counts 1")
 
 

@@ -17,6 +17,7 @@ from annotate.label_files import labels_file
 from annotate.ledger.ledger import read_ledger
 from annotate.ledger.provenance import provenance
 from annotate.manifest import write_manifest
+from annotate.overwriting import refuse_foreign
 from annotate.schema import Gold, Role
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def paper_sentence(benchmark: Benchmark, result: Agreement) -> str:
 
 
 def write_agreement(
-    benchmark: Benchmark, result: Agreement, sentence: str, path: Path, command: str
+    benchmark: Benchmark, result: Agreement, sentence: str, path: Path, command: str, *, force: bool = False
 ) -> list[Path]:
     """Write the table to ``path``, and beside it the figures as JSON and Markdown and the manifest.
 
@@ -143,12 +144,14 @@ def write_agreement(
         sentence: The running text.
         path: The CSV file; the others have its name with another ending.
         command: The command line, noted in the manifest.
+        force: Write over files that this function did not write, or that were changed since.
 
     Returns:
         The three files written, without the manifest.
 
     Raises:
         LabelError: ``path`` ends as one of the others.
+        BenchmarkError: A file is there that is not as this function wrote it.
         OSError: A file cannot be written.
     """
     if path.suffix in (".json", ".md"):
@@ -161,11 +164,13 @@ def write_agreement(
         + "\n",
         path.with_suffix(".md"): agreement_markdown(result, sentence),
     }
+    manifest = path.with_suffix(".manifest.json")
+    refuse_foreign({file: text.encode("utf-8") for file, text in texts.items()}, manifest, force=force)
     for file, text in texts.items():
         write_atomic(file, text)
     annotators = [annotator.name for annotator in result.annotators]
     write_manifest(
-        path.with_suffix(".manifest.json"),
+        manifest,
         command=command,
         seed=result.seed,
         config={"annotators": annotators, "bootstrap": result.bootstrap},

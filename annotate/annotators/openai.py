@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -108,9 +109,9 @@ class OpenAIAnnotator:
             )
         _ = self.endpoint.client
 
-    def attempt(self, request: Request) -> Outcome:
+    def attempt(self, request: Request, seconds: float = math.inf) -> Outcome:
         """Make one attempt, from any thread."""
-        outcome = self.endpoint.attempt(request.body)
+        outcome = self.endpoint.attempt(request.body, seconds)
         priced = outcome.response.model_copy(update={"cost_usd": self.cost(outcome.response.usage)})
         return replace(outcome, response=priced)
 
@@ -128,12 +129,16 @@ class OpenAIAnnotator:
         return cost_usd(usage, self.profile)
 
     def warnings(self, today: date) -> list[str]:
-        """That the model is being shut down, or that its price is not known."""
+        """That the model is being shut down, its price is not known, or the key is sent in the open."""
         warnings = [retirement(self.model, today)]
         if self.host == DEFAULT_HOST and self.profile.input is None:
             warnings.append(
                 f"no price of {self.model} is known, so no cost is shown; add it in"
                 f" {profile_place(self.model, 'input')}"
+            )
+        if self.endpoint.exposes_key:
+            warnings.append(
+                f"the key goes to {self.endpoint.host} over http as it is, for everyone on the way to read; use https"
             )
         return [warning for warning in warnings if warning]
 

@@ -71,7 +71,7 @@ def collect(benchmark: Benchmark) -> list[BatchState]:
 
 
 def collect_labels(benchmark: Benchmark, command: str = "") -> tuple[list[BatchState], ReparseResult | None]:
-    """Collect, then make the labels again and settle gold from the annotators that batches asked.
+    """Collect, then make the labels again; gold is settled from the annotators that batches asked if there is none yet.
 
     Args:
         benchmark: The benchmark; its ledger, labels and gold are written.

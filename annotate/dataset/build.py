@@ -14,6 +14,7 @@ from annotate.dataset.mixing import MixOptions, MixReport, build_dataset
 from annotate.errors import AnnotateError, BenchmarkError, TooFewError
 from annotate.files import file_hash, write_atomic
 from annotate.manifest import versions
+from annotate.overwriting import refuse_foreign
 from annotate.schema import Manifest, text_hash
 from annotate.sources.base import Source
 from annotate.words import WORD_RULES
@@ -61,12 +62,14 @@ def build_benchmark(
         split: Split of the source.
         out: The folder; made if missing.
         allow_fewer: Accept fewer paragraphs than asked, but not none.
-        force: Write over a benchmark of other options. Labels are never written over.
+        force: Write over a benchmark of other options, and over files that no build wrote. Labels are never
+            written over.
         files: Options that name input files, recorded in the command of the manifest.
 
     Raises:
         AnnotateError: The length limits exclude every paragraph.
-        BenchmarkError: ``out`` belongs to another build, is damaged, or holds labels of other paragraphs.
+        BenchmarkError: ``out`` belongs to another build, is damaged, or holds labels of other
+            paragraphs or a file that no build wrote.
         SourceError: The source cannot be read.
         TooFewError: Fewer paragraphs can be made than asked; nothing is written.
     """
@@ -110,6 +113,11 @@ def build_benchmark(
         files=checksums,
         report=report.model_dump(mode="json"),
         versions=versions(),
+    )
+    refuse_foreign(
+        {out / name: text.encode("utf-8") for name, text in texts.items()},
+        benchmark.manifest_path,
+        force=force,
     )
     for name, text in texts.items():
         write_atomic(out / name, text)

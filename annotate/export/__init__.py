@@ -7,41 +7,55 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotate.errors import BenchmarkError, UnknownNameError
-from annotate.export.hf import write_hf
-from annotate.export.label_studio import write_label_studio
-from annotate.export.parquet import write_parquet
-from annotate.export.rows import LabelledBenchmark, labelled, write_jsonl
+from annotate.export.hf import hf_files
+from annotate.export.label_studio import label_studio_files
+from annotate.export.parquet import parquet_files
+from annotate.export.rows import LabelledBenchmark, jsonl_files, labelled
+from annotate.files import write_atomic_bytes
+from annotate.manifest import write_manifest
+from annotate.overwriting import refuse_foreign
 
 if TYPE_CHECKING:
     from annotate.benchmark import Benchmark
 
 __all__ = ["FORMATS", "Labelled", "export", "labelled"]
 
-FORMATS: dict[str, Callable[[LabelledBenchmark, Path], list[Path]]] = {
-    "jsonl": write_jsonl,
-    "parquet": write_parquet,
-    "hf": write_hf,
-    "label-studio": write_label_studio,
+FORMATS: dict[str, Callable[[LabelledBenchmark, Path], dict[Path, bytes]]] = {
+    "jsonl": jsonl_files,
+    "parquet": parquet_files,
+    "hf": hf_files,
+    "label-studio": label_studio_files,
 }
-"""What writes a labelled benchmark to a path; returns the files written."""
+"""What makes the files of a labelled benchmark at a path: each with its bytes."""
 
 
-def export(benchmark: Benchmark, name: str, out: Path, annotators: Sequence[str] = ()) -> list[Path]:
-    """Write a labelled benchmark in another format.
+def export(
+    benchmark: Benchmark,
+    name: str,
+    out: Path,
+    annotators: Sequence[str] = (),
+    *,
+    force: bool = False,
+    command: str = "",
+) -> list[Path]:
+    """Write a labelled benchmark in another format, and beside it a manifest, by which a later export knows its files.
 
     Args:
         benchmark: The benchmark.
         name: A key of ``FORMATS``.
         out: The file, or for ``hf`` the folder.
         annotators: Whose labels to write; all there are when empty.
+        force: Write over files that no export wrote, or that were changed since.
+        command: The command line, noted in the manifest.
 
     Returns:
-        The files written.
+        The files written, without the manifest.
 
     Raises:
         UnknownNameError: There is no such format, or a named annotator has no labels.
         LabelError: Labels or gold are of another benchmark, or the format needs labels and there are none.
-        BenchmarkError: A file is damaged, or ``out`` lies in a benchmark folder.
+        BenchmarkError: A file is damaged, ``out`` lies in a benchmark folder, or a file there is not
+            as an export wrote it.
         OSError: Something cannot be written.
     """
     if name not in FORMATS:
@@ -50,4 +64,18 @@ def export(benchmark: Benchmark, name: str, out: Path, annotators: Sequence[str]
         raise BenchmarkError(
             f"{out} lies in the benchmark folder, whose files stay as they are; use another --out"
         )
-    return FORMATS[name](labelled(benchmark, annotators), out)
+    files = FORMATS[name](labelled(benchmark, annotators), out)
+    manifest = out / "export.manifest.json" if name == "hf" else out.with_name(f"{out.name}.manifest.json")
+    refuse_foreign(files, manifest, force=force)
+    for path, content in files.items():
+        write_atomic_bytes(path, content)
+    write_manifest(
+        manifest,
+        command=command,
+        seed=0,
+        config={"format": name, "annotators": list(annotators)},
+        inputs=[benchmark.paragraphs_path],
+        files=list(files),
+        report={},
+    )
+    return list(files)

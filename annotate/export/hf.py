@@ -11,24 +11,22 @@ from annotate.agreement.files import agreement_json, paper_sentence
 from annotate.benchmark import CARD, PARAGRAPHS
 from annotate.errors import BenchmarkError, LabelError
 from annotate.export.card import export_card
-from annotate.export.parquet import write_parquet
+from annotate.export.parquet import parquet_files
 from annotate.export.rows import LabelledBenchmark
-from annotate.files import write_atomic, write_atomic_bytes
 
 
-def write_hf(source: LabelledBenchmark, out: Path) -> list[Path]:
-    """Write a folder that ``datasets.load_dataset`` reads: data, card, and what the labels were made from.
+def hf_files(source: LabelledBenchmark, out: Path) -> dict[Path, bytes]:
+    """A folder that ``datasets.load_dataset`` reads: card, data, and what the labels were made from.
 
     Args:
         source: The labelled benchmark.
-        out: The folder; made if missing. What an earlier export left is written over.
+        out: The folder.
 
     Returns:
-        The files written.
+        The files to write, the card first.
 
     Raises:
         BenchmarkError: ``out`` is a benchmark, whose card would be lost.
-        OSError: Something cannot be written.
     """
     if (out / PARAGRAPHS).exists():
         raise BenchmarkError(
@@ -38,18 +36,15 @@ def write_hf(source: LabelledBenchmark, out: Path) -> list[Path]:
     split = re.sub(r"\W+", "_", str(manifest.config.get("split", ""))) or "train"
     result = _agreement(source)
     sentence = paper_sentence(source.benchmark, result) if result else ""
-    written = write_parquet(source, out / "data" / f"{split}.parquet")
+    card = export_card(source, manifest, split, result, sentence)
+    files = {out / CARD: card.encode("utf-8"), **parquet_files(source, out / "data" / f"{split}.parquet")}
     if result:
-        figures = out / "agreement.json"
-        text = json.dumps(agreement_json(result, sentence), ensure_ascii=False, indent=2)
-        write_atomic(figures, text + "\n")
-        written.append(figures)
+        text = json.dumps(agreement_json(result, sentence), ensure_ascii=False, indent=2) + "\n"
+        files[out / "agreement.json"] = text.encode("utf-8")
     for path in (source.benchmark.manifest_path, source.benchmark.ledger, source.benchmark.reviews):
         if path.exists():
-            write_atomic_bytes(out / "provenance" / path.name, path.read_bytes())
-            written.append(out / "provenance" / path.name)
-    write_atomic(out / CARD, export_card(source, manifest, split, result, sentence))
-    return [out / CARD, *written]
+            files[out / "provenance" / path.name] = path.read_bytes()
+    return files
 
 
 def _agreement(source: LabelledBenchmark) -> Agreement | None:

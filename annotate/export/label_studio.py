@@ -10,7 +10,6 @@ from typing import Any
 
 from annotate.errors import LabelError
 from annotate.export.rows import LabelledBenchmark
-from annotate.files import write_atomic
 from annotate.imports.label_studio import MARK
 from annotate.schema import Label, Paragraph
 from annotate.words import word_runs
@@ -29,21 +28,17 @@ INTERFACE = f"""\
 """The labelling interface that shows the tasks."""
 
 
-def write_label_studio(source: LabelledBenchmark, out: Path) -> list[Path]:
-    """Write the tasks, and beside them the labelling interface (``.xml``).
+def label_studio_files(source: LabelledBenchmark, out: Path) -> dict[Path, bytes]:
+    """The tasks, and beside them the labelling interface (``.xml``).
 
     Raises:
         LabelError: ``out`` would be overwritten by the interface.
-        OSError: Something cannot be written.
     """
     interface = out.with_suffix(".xml")
     if interface == out:
         raise LabelError(f"{out} names the tasks, which are JSON: let it end in .json")
-    write_atomic(
-        out, json.dumps(tasks(source.paragraphs, source.labels), ensure_ascii=False, indent=1) + "\n"
-    )
-    write_atomic(interface, INTERFACE)
-    return [out, interface]
+    text = json.dumps(tasks(source.paragraphs, source.labels), ensure_ascii=False, indent=1) + "\n"
+    return {out: text.encode("utf-8"), interface: INTERFACE.encode("utf-8")}
 
 
 def tasks(paragraphs: Sequence[Paragraph], labels: dict[str, list[Label]]) -> list[dict[str, Any]]:

@@ -6,26 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotate.export.rows import LabelledBenchmark
-from annotate.files import write_atomic_bytes
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def write_parquet(source: LabelledBenchmark, out: Path) -> list[Path]:
-    """Write one row per paragraph; nested fields as in the JSONL.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+def parquet_files(source: LabelledBenchmark, out: Path) -> dict[Path, bytes]:
+    """One row per paragraph; nested fields as in the JSONL."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     table = pa.Table.from_pylist([row.model_dump(mode="json") for row in source.rows()], schema=schema())
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd")
-    write_atomic_bytes(out, buffer.getvalue().to_pybytes())
-    return [out]
+    return {out: buffer.getvalue().to_pybytes()}
 
 
 def schema() -> pa.Schema:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from annotate.files import read_whole, write_records
+from annotate.files import read_whole
 from annotate.label_files import check_texts
 from annotate.review.labels import read_labels_and_reviews
 from annotate.schema import Gold, GoldWord, Label, LabelSpan, Paragraph, Record, Status
@@ -118,11 +118,6 @@ def rows(paragraphs: Iterable[Paragraph], labels: dict[str, list[Label]], gold: 
     ]
 
 
-def write_jsonl(source: LabelledBenchmark, out: Path) -> list[Path]:
-    """Write one JSON object per paragraph.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    write_records(out, source.rows())
-    return [out]
+def jsonl_files(source: LabelledBenchmark, out: Path) -> dict[Path, bytes]:
+    """One JSON object per paragraph."""
+    return {out: "".join(row.model_dump_json() + "\n" for row in source.rows()).encode("utf-8")}

@@ -51,6 +51,7 @@ def read_items(path: Path) -> list[Item]:
 
     Raises:
         LabelError: A row is something else, or there is none.
+        OSError: It cannot be read.
         OSError: The file cannot be read.
     """
     try:

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from annotate.errors import AnnotateError, IncompleteError, LabelError
 from annotate.files import read_records
-from annotate.gold import DEFAULT_RULE, Settlement, gold_manifest, settle
-from annotate.label_files import check_texts, manifest_file, write_labels
+from annotate.gold import DEFAULT_RULE, Settlement, gold_annotators, gold_manifest, settle
+from annotate.label_files import check_texts, labels_file, manifest_file, write_labels
 from annotate.labelling.collect import collect
 from annotate.ledger.batches import BatchLog
 from annotate.ledger.derive import derive
@@ -85,13 +85,17 @@ class LabelRun:
 
     Attributes:
         summaries: One an annotator, in the order asked.
-        gold: The gold settled by the default rule, or ``None`` where gold that someone chose was left alone.
+        gold: The gold settled by the default rule, or ``None`` where the gold there is was left alone.
         kept_rule: The rule of the gold that was left alone; empty otherwise.
+        kept_annotators: Whose labels that gold rests on, where nobody chose it and other annotators were asked now.
+        changed: Paragraphs whose gold words were others before.
     """
 
     summaries: tuple[LabelSummary, ...]
     gold: Settlement | None
     kept_rule: str
+    kept_annotators: tuple[str, ...] = ()
+    changed: int = 0
 
     @property
     def unfinished(self) -> int:
@@ -108,6 +112,7 @@ class LabelRun:
         return {
             "annotators": [asdict(summary) for summary in self.summaries],
             "gold": self.gold.as_json() if self.gold else {"rule": self.kept_rule, "left": True},
+            "gold_changed": self.changed,
         }
 
 
@@ -123,7 +128,8 @@ def label_benchmark(
 ) -> LabelRun:
     """Collect the labels of every annotator and settle the gold from them.
 
-    Gold that someone chose by `annotate adjudicate` is left as it is.
+    Gold that someone chose by `annotate adjudicate` is left as it is, and so is gold that rests on other annotators:
+    who is asked later joins it by `annotate adjudicate` alone.
 
     Args:
         benchmark: The benchmark; its ledger, ``labels/`` and ``gold.jsonl`` are written.
@@ -172,10 +178,28 @@ def label_benchmark(
                 raise failure(_failed(labels, summary))
             summaries.append(summary)
         kept_rule = chosen_rule(benchmark)
-        gold = None
-        if not kept_rule:
-            gold = settle(benchmark, DEFAULT_RULE, names, chosen=False, seed=seed, command=command)
-    return LabelRun(tuple(summaries), gold, kept_rule)
+        rests_on = gold_annotators(benchmark) if benchmark.gold_path.exists() else None
+        if kept_rule:
+            return LabelRun(tuple(summaries), None, kept_rule)
+        if rests_on is not None and not _covers(benchmark, rests_on, names):
+            return LabelRun(tuple(summaries), None, DEFAULT_RULE, tuple(rests_on))
+        before = _gold_words(benchmark)
+        gold = settle(benchmark, DEFAULT_RULE, rests_on or names, chosen=False, seed=seed, command=command)
+        changed = sum(before.get(row.paragraph_id, row.indices()) != row.indices() for row in gold.gold)
+        changed += len(before.keys() - {row.paragraph_id for row in gold.gold})
+    return LabelRun(tuple(summaries), gold, "", changed=changed)
+
+
+def _covers(benchmark: Benchmark, rests_on: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether gold that rests on some annotators can be settled anew from them after ``names`` labelled."""
+    return set(names) <= set(rests_on) and all(
+        labels_file(benchmark.labels_dir, name).exists() for name in rests_on
+    )
+
+
+def _gold_words(benchmark: Benchmark) -> dict[str, list[int]]:
+    rows = read_records(benchmark.gold_path, Gold) if benchmark.gold_path.exists() else []
+    return {row.paragraph_id: row.indices() for row in rows}
 
 
 def distinct_names(annotators: Sequence[Annotator]) -> list[str]:

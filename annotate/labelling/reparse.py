@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from annotate.annotators import make_annotator
 from annotate.annotators.replay import ReplayAnnotator
 from annotate.errors import AnnotateError, LabelError
 from annotate.files import read_whole
-from annotate.gold import DEFAULT_RULE, gold_manifest, settle
+from annotate.gold import DEFAULT_RULE, gold_annotators, settle
 from annotate.label_files import check_texts, labels_file
 from annotate.labelling.label import chosen_rule, summarize, write_summary
 from annotate.ledger.conversation import recorded
@@ -21,7 +19,7 @@ from annotate.ledger.derive import derive
 from annotate.ledger.ledger import Attempts, Ledger, read_existing_ledger
 from annotate.ledger.questions import Questions
 from annotate.protocol import Annotator
-from annotate.schema import Label, Manifest, Paragraph, Status
+from annotate.schema import Label, Paragraph, Status
 
 if TYPE_CHECKING:
     from annotate.benchmark import Benchmark
@@ -82,7 +80,8 @@ def reparse(
 
     Args:
         benchmark: The benchmark; its labels and gold are written.
-        gold_from: Annotators from whose labels gold is settled; those it was settled from when empty.
+        gold_from: Annotators from whose labels gold is settled where there is none; gold that is there stays with those
+            it was settled from.
         seed: Noted in the manifests.
         command: The command line, noted in the manifests.
 
@@ -114,7 +113,7 @@ def reparse(
             write_summary(benchmark, labels, summary, seed, command)
             changes.append(_compare(annotator.name, summary.statuses, before, labels, lost))
         answered = {reread.annotator for reread in changes if reread.statuses.get("ok")}
-        names = [name for name in gold_from or _gold_annotators(benchmark, names) if name in answered]
+        names = [name for name in gold_annotators(benchmark) or gold_from or names if name in answered]
         return ReparseResult(tuple(changes), _settle_again(benchmark, names, seed, command))
 
 
@@ -155,7 +154,7 @@ def _labels_before(benchmark: Benchmark, annotator: str) -> dict[tuple[str, int]
         labels = read_whole(path, Label, "")
     except AnnotateError:  # missing or torn: it is about to be made again
         labels = []
-    return {(label.paragraph_id, label.repeat): label for label in labels}
+    return {(label.paragraph_id, label.repeat): label for label in labels if label.annotator == annotator}
 
 
 def _compare(
@@ -188,12 +187,3 @@ def _settle_again(benchmark: Benchmark, names: Sequence[str], seed: int, command
         return "none"
     settle(benchmark, DEFAULT_RULE, names, chosen=False, seed=seed, command=command)
     return "settled"
-
-
-def _gold_annotators(benchmark: Benchmark, everyone: Sequence[str]) -> list[str]:
-    """Whose labels the gold rests on; everyone's where there is none or its manifest is lost."""
-    try:
-        manifest = Manifest.model_validate_json(gold_manifest(benchmark).read_bytes())
-    except (OSError, ValidationError):
-        return list(everyone)
-    return [str(name) for name in manifest.config.get("annotators", [])]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from annotate.gold import Settlement
     from annotate.imports.run import ImportResult
-    from annotate.labelling.label import LabelSummary
+    from annotate.labelling.label import LabelRun, LabelSummary
     from annotate.schema import Status
 
 
@@ -73,6 +73,16 @@ def describe_gold(settled: Settlement) -> str:
         return text
     shown = ", ".join(settled.unsettled[:5]) + (", ..." if len(settled.unsettled) > 5 else "")
     return f"{text}; {len(settled.unsettled):,} without gold: {shown}"
+
+
+def describe_kept(run: LabelRun) -> str:
+    """Why the gold is as it was, and how to settle it anew."""
+    if not run.kept_annotators:
+        return f"gold: left as it was chosen ({run.kept_rule}); annotate adjudicate settles it anew"
+    return (
+        f"gold: left as it was ({run.kept_rule} of {', '.join(run.kept_annotators)}); annotate adjudicate settles it"
+        " from all who labelled, or from those named with --annotator"
+    )
 
 
 def describe_imported(done: ImportResult) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from annotate.annotators import is_offline
 from annotate.ledger.ledger import Attempt
+from annotate.online.faults import UNREACHABLE
 from annotate.schema import Record, Status
 
 Way = Literal["online", "batch", "offline", "replayed"]
@@ -25,8 +26,8 @@ class Spending(Record):
         reasoning_tokens: Those of them spent on reasoning.
         usd: Dollars, over the attempts whose price is known.
         unpriced: Attempts whose price is unknown; they are in no sum of dollars.
-        rejected: Attempts without usage that the server turned down with an HTTP error (400 and above): neither
-            priced nor unpriced, since such attempts are not billed as a rule.
+        rejected: Attempts without usage that the server turned down with an HTTP error (400 and above), or that never
+            reached it: neither priced nor unpriced, since such attempts are not billed as a rule.
     """
 
     attempts: int
@@ -114,7 +115,8 @@ def _way(row: Attempt) -> Way:
 
 
 def _rejected(row: Attempt) -> bool:
-    return row.usage is None and row.cost_usd is None and row.http is not None and row.http >= 400
+    turned_down = row.code == UNREACHABLE or (row.http is not None and row.http >= 400)
+    return row.usage is None and row.cost_usd is None and turned_down
 
 
 def _spent(rows: list[Attempt]) -> Spending:

@@ -77,7 +77,8 @@ def describe_cost(cost: Cost, pilot: Cost) -> list[str]:
         )
     if total.rejected:
         lines.append(
-            f"nor {total.rejected:,} that the server turned down (HTTP 4xx, 5xx); those are not billed as a rule"
+            f"nor {total.rejected:,} that the server turned down (HTTP 4xx, 5xx) or that never reached it;"
+            " those are not billed as a rule"
         )
     if pilot.rows:
         unknown = f" and {pilot.total.unpriced:,} attempts of unknown price" if pilot.total.unpriced else ""
@@ -110,7 +111,7 @@ def describe_reparse(reparsed: ReparseResult) -> list[str]:
     """Changes of status, requests that were not read, and whether the gold was settled again."""
     lines = [line for reread in reparsed.annotators for line in _describe_reread(reread)]
     gold = {
-        "settled": "gold: settled anew",
+        "settled": "gold: settled anew from the annotators it rests on; annotate adjudicate takes in others",
         "kept": "gold: left as it was chosen; annotate adjudicate settles it anew",
         "none": "gold: none, since no paragraph is labelled",
     }

@@ -78,7 +78,7 @@ def _is_file(request: Any) -> bool:
 
 
 def _check_origin(response: Any) -> None:
-    """Refuse to be sent on to another server, which would get the prompts.
+    """Refuse to be sent on to another server, which would get the prompts, or by a redirect that drops them.
 
     Raises:
         RedirectError: Names both.
@@ -95,6 +95,11 @@ def _check_origin(response: Any) -> None:
         raise RedirectError(
             f"{_origin(here)} sends requests on to {_origin(there)}, another server, which would get the prompts;"
             " if that is meant, give its address by --base-url"
+        )
+    if response.request.method == "POST" and response.status_code in (301, 302, 303):
+        raise RedirectError(  # a client goes on with GET and without the body, which no model answers
+            f"{_origin(here)} sends requests on to {_origin(there)}{there.path} (HTTP {response.status_code});"
+            " give that address by --base-url"
         )
 
 

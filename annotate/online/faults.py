@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from annotate.schema import Status
 
+UNREACHABLE = "unreachable"
+"""Code of an attempt that never reached a server."""
 _QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "exceeded_current_quota_error"})
 # Not "quota" alone: that is also what a limit a minute is called, which passes.
 _PENNILESS = regex.compile(
@@ -81,6 +83,8 @@ class Fault:
         """``retry``: another attempt may help; ``reject``: give this request up; ``stop``: give the run up."""
         if self.penniless or self.code in _UNSUPPORTED or self.meant in (401, 403, 404) or self.unstructured:
             return "stop"
+        if 300 <= self.meant < 400:
+            return "stop"
         if self.meant in (408, 409, 429) or self.meant >= 500 or self.meant < 400:
             return "retry"
         return "reject"
@@ -98,6 +102,8 @@ class Fault:
             return f"the quota or balance of this key is used up ({said}); raise it, then re-run the command"
         if self.meant == 401:
             return f"the key in OPENAI_API_KEY is not accepted ({said})"
+        if 300 <= self.meant < 400:
+            return f"the server sends requests on without saying where ({said}); check --base-url"
         if self.meant in (403, 404):
             return f"{model} cannot be used here: it is unknown, shut down or not open to this key ({said})"
         if self.code in _UNSUPPORTED and not self.unstructured:

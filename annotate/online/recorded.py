@@ -50,8 +50,8 @@ def _fault(http: int, raw: str) -> Fault | None:
     try:
         body = read_json(raw, mend=True)
     except ValueError:
-        return read_fault(http, raw) if http >= 400 else None
-    if http >= 400:
+        return read_fault(http, raw) if http >= 300 else None
+    if http >= 300:
         return read_fault(http, body)
     is_error = isinstance(body, dict) and bool(body.get("error")) and not body.get("choices")
     return read_fault(http, body) if is_error else None

@@ -7,7 +7,9 @@ comes back to the ledger, waits until that is on the disk, and only then spends 
 from __future__ import annotations
 
 import heapq
+import math
 import random
+import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
@@ -18,7 +20,7 @@ from annotate.errors import AnnotateError, BudgetError, EndpointError, Incomplet
 from annotate.ledger.conversation import Conversation, KnownAnswers, follow
 from annotate.ledger.ledger import Ledger, make_attempt, request_record
 from annotate.ledger.questions import Question, Questions
-from annotate.online.faults import may_pass
+from annotate.online.faults import UNREACHABLE, may_pass
 from annotate.online.limits import Budget, Limits, Pace
 from annotate.online.workers import Workers, first_interrupt
 from annotate.protocol import OnlineAnnotator, Outcome, Request, Response, Usage
@@ -42,6 +44,7 @@ class Job:
         waiting: The questions whose conversations go on with its answer.
         attempts: Attempts made in this run.
         first_at: When the first was made.
+        seconds: Time that is left for the attempt that was started last.
     """
 
     request: Request
@@ -50,6 +53,7 @@ class Job:
     waiting: list[Question]
     attempts: int = 0
     first_at: float = 0.0
+    seconds: float = math.inf
 
 
 @dataclass
@@ -108,6 +112,7 @@ class Scheduler:
         clock: Monotonic time in seconds; never the time of day, which may jump.
         rng: Draws the jitter of waits.
         show: Called whenever the tally changes.
+        tell: Called with a sentence once the run drains.
     """
 
     annotator: OnlineAnnotator
@@ -118,6 +123,7 @@ class Scheduler:
     clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(default_factory=random.Random)
     show: Callable[[Tally], object] = lambda tally: None
+    tell: Callable[[str], object] = lambda line: None
 
     def __post_init__(self) -> None:
         self.tally = Tally()
@@ -133,9 +139,11 @@ class Scheduler:
         self._held: Collection[str] = frozenset()
         self._given_up = 0
         self._answered = 0
+        self._drains = False
 
     def drain(self) -> None:
         """Ask nothing more; what is in flight is waited for. Allowed in a signal handler."""
+        self._drains = True
         self.stop = self.stop or IncompleteError("interrupted; answers in flight were waited for and kept")
 
     def run(self, questions: Questions) -> Tally:
@@ -158,6 +166,11 @@ class Scheduler:
             wake_at = self._hand_out(new)
             if not self._in_flight and (self.stop or wake_at is None):
                 return self.tally
+            if self._drains:  # said here: a signal handler may not write
+                self._drains = False
+                self.tell(
+                    f"interrupted: waiting for {self._in_flight:,} answers in flight; Ctrl-C again gives them up"
+                )
             self._take_in(wake_at)
 
     def _hand_out(self, new: Iterator[Question]) -> float | None:
@@ -232,6 +245,7 @@ class Scheduler:
         if not job.attempts:
             job.first_at = now
         job.attempts += 1
+        job.seconds = job.first_at + self.limits.max_time_s - now
         self._requests.take(1, now)
         self._tokens.take(_total(job.worst), now)
         self.budget.hold(job.worst_cost)
@@ -296,12 +310,12 @@ class Scheduler:
                 f"the server asks to wait {outcome.wait_s:,.0f} s, longer than --max-time allows ({detail})"
             )
         elif (
-            outcome.response.code == "unreachable"
+            outcome.response.code == UNREACHABLE
             and not self._answered
             and job.attempts >= UNREACHABLE_AT_FIRST
         ):
             self.stop = self.stop or EndpointError(detail)
-        elif job.attempts >= self.limits.max_attempts or now + wait - job.first_at > self.limits.max_time_s:
+        elif job.attempts >= self.limits.max_attempts or now + wait - job.first_at >= self.limits.max_time_s:
             self._finish(job, outcome.response)
         else:
             self._push(now + wait, job)
@@ -336,6 +350,7 @@ def collect_online(
     limits: Limits,
     budget: Budget,
     show: Callable[[Tally], object] = lambda tally: None,
+    tell: Callable[[str], object] = lambda line: print(line, file=sys.stderr),
 ) -> tuple[Tally, AnnotateError | None]:
     """Ask ``annotator`` every question, as far as the ledger does not hold the answer.
 
@@ -348,20 +363,24 @@ def collect_online(
         limits: How fast and how long.
         budget: What may be spent.
         show: Called whenever the tally changes.
+        tell: Called with a sentence when the first Ctrl-C comes.
 
     Returns:
         The tally, and why the run ended early, if it did.
 
     Raises:
         OSError: The ledger cannot be written; everything written before is kept.
-        LabelError: There is no key, or a limit on cost for a model whose price is not known.
+        EndpointError: There is no key.
+        LabelError: A limit on cost for a model whose price is not known.
     """
     if budget.limit is not None and annotator.cost(Usage(input_tokens=1, output_tokens=1)) is None:
         raise LabelError(
             f"--max-cost needs a price, and none is known for {annotator.name}: add it to its profile"
         )
-    workers: Workers[Job, Outcome] = Workers(lambda job: annotator.attempt(job.request), limits.concurrency)
-    scheduler = Scheduler(annotator, ledger, limits, budget, workers, show=show)
+    workers: Workers[Job, Outcome] = Workers(
+        lambda job: annotator.attempt(job.request, job.seconds), limits.concurrency
+    )
+    scheduler = Scheduler(annotator, ledger, limits, budget, workers, show=show, tell=tell)
 
     def stop() -> None:
         scheduler.drain()

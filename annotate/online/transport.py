@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import os
 import time
 from dataclasses import dataclass, replace
@@ -11,10 +12,10 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from annotate.errors import LabelError
+from annotate.errors import EndpointError, LabelError
 from annotate.online import DEFAULT_URL
 from annotate.online.completion import shorten
-from annotate.online.faults import retry_after
+from annotate.online.faults import UNREACHABLE, retry_after
 from annotate.online.limits import DEFAULT_LIMITS
 from annotate.online.recorded import read_body
 from annotate.protocol import Outcome, Response
@@ -66,23 +67,29 @@ class Endpoint:
         """The key, from the environment alone; ``EMPTY`` on this machine where none is set.
 
         Raises:
-            LabelError: There is none, or it cannot be one.
+            EndpointError: There is none, or it cannot be one.
         """
         key = os.environ.get(KEY, "").strip()
         if not key and _loopback(self.host):
             return "EMPTY"
         if not key:
-            raise LabelError(f"no key for {self.host}: set the environment variable {KEY}")
+            raise EndpointError(f"no key for {self.host}: set the environment variable {KEY}")
         if not key.isascii() or len(key.split()) > 1:
-            raise LabelError(f"{KEY} holds a space or a letter outside ASCII: that is no key")
+            raise EndpointError(f"{KEY} holds a space or a letter outside ASCII: that is no key")
         return key
+
+    @property
+    def exposes_key(self) -> bool:
+        """Whether a key would go over a network as it is, for everyone on the way to read."""
+        remote = urlsplit(self.base_url).scheme == "http" and not _loopback(self.host)
+        return remote and bool(os.environ.get(KEY, "").strip())
 
     @cached_property
     def client(self) -> OpenAI:
         """The SDK's client, without retries of its own.
 
         Raises:
-            LabelError: There is no key.
+            EndpointError: There is no key.
         """
         import openai
 
@@ -102,11 +109,12 @@ class Endpoint:
         key = os.environ.get(KEY, "").strip()
         return text.replace(key, "[key]") if key else text
 
-    def attempt(self, body: dict[str, Any]) -> Outcome:
+    def attempt(self, body: dict[str, Any], seconds: float = math.inf) -> Outcome:
         """Send ``body`` to ``/chat/completions`` once. Every failure is an outcome; nothing is raised.
 
         Args:
             body: The body of the request.
+            seconds: Time that is left for it, if less than ``timeout_s``.
 
         Returns:
             The raw body and what to do about it; cost and price are left to the caller.
@@ -119,13 +127,13 @@ class Endpoint:
         start = time.monotonic()
         model = str(body.get("model", ""))
         try:
-            answer = within(self.timeout_s + _GRACE_S, partial(self._send, body))
+            answer = within(min(self.timeout_s + _GRACE_S, seconds), partial(self._send, body))
             outcome = self._read(200, answer.text, answer.headers, model)
         except openai.APIStatusError as error:
             answered = error.response
             outcome = self._read(answered.status_code, answered.text, answered.headers, model)
         except Exception as error:  # the SDK itself stumbles over some bodies; a paid run must not
-            outcome = self._unanswered(error)
+            outcome = self._unanswered(error, seconds)
         times = {"asked_at": asked_at, "latency_s": round(time.monotonic() - start, 3)}
         return replace(outcome, response=outcome.response.model_copy(update=times))
 
@@ -140,7 +148,7 @@ class Endpoint:
         wait = retry_after(headers) if outcome.response.status == "error" and http >= 400 else None
         return replace(outcome, wait_s=wait)
 
-    def _unanswered(self, error: Exception) -> Outcome:
+    def _unanswered(self, error: Exception, seconds: float) -> Outcome:
         import openai
 
         from annotate.online.bounds import RedirectError, TooLargeError
@@ -153,12 +161,14 @@ class Endpoint:
         if isinstance(cause, TooLargeError):
             return _failed("too_large", said, maybe_billed=True)
         if isinstance(error, openai.APITimeoutError) or isinstance(cause, TimeoutError):
-            return _failed("timeout", f"no answer within {self.timeout_s:g} s", maybe_billed=True)
+            return _failed(
+                "timeout", f"no answer within {min(self.timeout_s, seconds):g} s", maybe_billed=True
+            )
         if not isinstance(error, openai.APIConnectionError):
             kind = type(error).__name__
             return _failed("client", self.without_key(shorten(f"{kind}: {error}")), maybe_billed=True)
         if type(cause).__name__ in _NOT_SENT:
-            return _failed("unreachable", f"cannot connect to {self.base_url}: {said}")
+            return _failed(UNREACHABLE, f"cannot connect to {self.base_url}: {said}")
         return _failed("connection", f"the connection broke: {said}", maybe_billed=True)
 
 

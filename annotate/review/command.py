@@ -11,6 +11,7 @@ import webbrowser
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast, get_args
 
+from annotate.benchmark import command_on
 from annotate.errors import LabelError, UnknownNameError
 from annotate.label_files import read_labels
 from annotate.review.log import DEFAULT_REVIEWER, Mode, ReviewLog, last_reviews, read_log
@@ -146,5 +147,5 @@ def _result(benchmark: Benchmark, paragraphs: Sequence[Paragraph]) -> str:
     flagged = len({review.paragraph_id for review in reviews if review.flag})
     return (
         f"stopped; {done:,} of {len(paragraphs):,} paragraphs done, {flagged:,} flagged, in {benchmark.reviews};"
-        " next: annotate adjudicate --rule reviewed"
+        f" next: {command_on('adjudicate --rule reviewed', benchmark.path)}"
     )

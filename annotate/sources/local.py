@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from annotate.errors import SourceError
 from annotate.files import file_hash
-from annotate.outside import read_json
+from annotate.outside import file_kind, read_json
 from annotate.sources import rows
 from annotate.sources.base import Licence, Passages
 from annotate.sources.rows import Table
@@ -90,7 +90,23 @@ def _tables(path: Path, split: str, needed: tuple[str, ...]) -> Iterator[Table]:
     for file in files:
         if file.stat().st_size == 0:
             raise SourceError(f"{file} is empty")
+        _refuse_other_kind(file)
         yield Table(str(file), _parquet_rows(file, needed) if file.suffix == ".parquet" else _json_rows(file))
+
+
+def _refuse_other_kind(file: Path) -> None:
+    """Refuse a file whose first bytes say that it is something else than its name says."""
+    kind = file_kind(file)
+    if kind == ("Parquet" if file.suffix == ".parquet" else ""):
+        return
+    remedy = {
+        "gzip": "is compressed by gzip; unpack it first: gunzip -c FILE > rows.jsonl",
+        "zip": "is a zip archive; unpack it first",
+        "GGUF": "is a GGUF model, not a data set; models are for heat and evaluate",
+        "Parquet": "is a Parquet file; let its name end in .parquet",
+        "": "is no Parquet file, whatever its name says",
+    }
+    raise SourceError(f"{file} {remedy[kind]}")
 
 
 def _saved_dataset_rows(path: Path, split: str) -> Iterator[Mapping[str, Any]]:

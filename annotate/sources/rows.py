@@ -34,6 +34,9 @@ LICENCES = (
 )
 
 
+_MISSING = object()
+
+
 @dataclass(frozen=True)
 class Table:
     """Rows of one file or split; ``origin`` is what an error calls it."""
@@ -64,15 +67,14 @@ def narratives(tables: Iterable[Table], source: str, split: str) -> tuple[list[N
             repeated += 1
             continue
         text = _text(row, "document.summary.text", place)
-        summary = row["document"]["summary"]
         by_document[document] = Narrative(
             source=source,
             split=split,
             row=number,
             document_id=document,
-            title=summary.get("title") or "",
+            title=_optional(row, "document.summary.title"),
             text=text,
-            url=summary.get("url") or "",
+            url=_optional(row, "document.summary.url"),
         )
     return list(by_document.values()), {SAME_DOCUMENT: repeated} if repeated else {}
 
@@ -110,17 +112,32 @@ def _numbered(tables: Iterable[Table]) -> Iterator[tuple[int, str, Mapping[str, 
 
 
 def _text(row: Mapping[str, Any], column: str, place: str) -> str:
-    value: Any = row
-    for key in column.split("."):
-        if not isinstance(value, Mapping) or key not in value:
-            columns = ", ".join(_columns(row)) or "none"
-            raise SourceError(f"{place}: column {column!r} is missing; columns found: {columns}")
-        value = value[key]
+    value = _value(row, column)
+    if value is _MISSING:
+        columns = ", ".join(_columns(row)) or "none"
+        raise SourceError(f"{place}: column {column!r} is missing; columns found: {columns}")
     if value is None:
         return ""
     if not isinstance(value, str):
         raise SourceError(f"{place}: column {column!r} holds {type(value).__name__}, not text")
     return value.strip()
+
+
+def _optional(row: Mapping[str, Any], column: str) -> str:
+    value = _value(row, column)
+    return "" if value is _MISSING else value or ""
+
+
+def _value(row: Mapping[str, Any], column: str) -> Any:
+    """What a column holds, nested as on the hub or flat under its whole name; `_MISSING` where it is not there."""
+    if column in row:
+        return row[column]
+    value: Any = row
+    for key in column.split("."):
+        if not isinstance(value, Mapping) or key not in value:
+            return _MISSING
+        value = value[key]
+    return value
 
 
 def _columns(row: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -201,8 +201,7 @@ def prepare(
     """
     fresh = [example for example in examples if item_key(example, settings) not in store.items]
     done = len(examples) - len(fresh)
-    if done:
-        on_progress("answers", done, len(examples))
+    on_progress("answers", done, len(examples))
     broken: list[Example] = []
     work = stateless(partial(_items, settings=settings))
     for chunk, result in engine.map(work, chunks(fresh)):

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from evaluate.statistics.intervals import Interval
 
 
+# How a note begins that must not be missed.
+WARNING = "WARNING"
+
+
 def terminal_table(result: Evaluation, metrics: Sequence[Metric]) -> Table:
     """A row a method, best first, then chance; each mean with its 95 % interval. Fits 120 columns.
 
@@ -128,9 +132,9 @@ def _short(value: float) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """Seconds with two digits that mean something, or a dash."""
+    """Seconds with two digits that mean something; nothing where nothing was timed, as a dash says "worse"."""
     if value is None:
-        return "-"
+        return ""
     return f"{value:.1f}" if value < 10 else f"{value:,.0f}"
 
 
@@ -186,7 +190,7 @@ def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
     worse = _below_random(result, first)
     if worse:
         lines.insert(
-            0, f"WARNING: random ({first.label}) is at or above {', '.join(worse)}: they say nothing here."
+            0, f"{WARNING}: random ({first.label}) is at or above {', '.join(worse)}: they say nothing here."
         )
     for row in result.methods:
         if row.collapsed:

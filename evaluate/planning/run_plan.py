@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -61,6 +62,7 @@ def plan(
     """
     from heat.cost.plan import calibrate
     from heat.cost.plan import plan as plan_one
+    from heat.cost.shape import shape_of
     from heat.errors import HeatError
     from heat.parts import sources
     from heat.registry import build
@@ -77,6 +79,10 @@ def plan(
         raise NothingScoredError(f"none of the {len(examples)} examples fits the model '{lm.name}'")
     encodings.sort(key=lambda encoded: len(encoded.token_ids))
     speed = calibrate(lm, encodings[len(encodings) // 2])
+    shape = shape_of(lm.model.config, lm.name)
+    # A plan depends on the lengths alone.
+    lengths = Counter((encoded.n_prompt, encoded.n_targets) for encoded in encodings)
+    one_of_length = {(encoded.n_prompt, encoded.n_targets): encoded for encoded in encodings}
     rows: list[MethodPlan] = []
     for name in methods:
         method = build(name, {})
@@ -85,15 +91,20 @@ def plan(
         if shared:
             rows.append(MethodPlan(name, len(encodings), {f"parts of {shared[0]}": 0.0}, 0.0, 0))
             continue
-        plans = [plan_one(lm, encoded, method, speed) for encoded in encodings]
-        parts = {
-            part: statistics.fmean(text_plan.forward_equivalents[part] for text_plan in plans)
-            for part in plans[0].forward_equivalents
+        plans = {
+            length: plan_one(lm, encoded, method, speed, shape=shape)
+            for length, encoded in one_of_length.items()
         }
-        seconds = sum(sum(text_plan.seconds.values()) for text_plan in plans)
-        rows.append(
-            MethodPlan(name, len(plans), parts, seconds, max(text_plan.peak_bytes for text_plan in plans))
-        )
+        parts = {
+            part: statistics.fmean(
+                [one.forward_equivalents[part] for one in plans.values()],
+                [lengths[length] for length in plans],
+            )
+            for part in next(iter(plans.values())).forward_equivalents
+        }
+        seconds = sum(sum(one.seconds.values()) * lengths[length] for length, one in plans.items())
+        peak_bytes = max(one.peak_bytes for one in plans.values())
+        rows.append(MethodPlan(name, len(encodings), parts, seconds, peak_bytes))
     return rows
 
 
@@ -103,6 +114,8 @@ def plan_table(rows: Sequence[MethodPlan]) -> Table:
 
     table = Table(
         box=None,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
         caption=f"{rows[0].examples} examples, passes an example (backward counts 1); nothing computed yet",
         caption_justify="left",
     )
@@ -119,4 +132,11 @@ def plan_table(rows: Sequence[MethodPlan]) -> Table:
             f"{row.seconds:,.1f}",
             f"{row.peak_bytes / 2**30:.2f}",
         )
+    table.add_row(
+        "all",
+        f"{sum(sum(row.forward_equivalents.values()) for row in rows):,.0f}",
+        "",
+        f"{sum(row.seconds for row in rows):,.1f}",
+        f"{max(row.peak_bytes for row in rows) / 2**30:.2f}",
+    )
     return table

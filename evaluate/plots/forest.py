@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PANEL = 2.2
 LINE = 0.19
+FILLED = "filled: differs from the best baseline"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class Whisker:
     filled: bool
 
 
-def forest(result: Evaluation, metrics: Sequence[Metric]) -> Figure:
+def forest(
+    result: Evaluation, metrics: Sequence[Metric], panel: float = PANEL, filled: str = FILLED
+) -> Figure:
     """Means with 95 % intervals, methods in the order of the table; a panel a metric.
 
     Filled marks: significantly different from the best baseline of the metric (all pairs). Dashed: chance.
@@ -50,6 +53,8 @@ def forest(result: Evaluation, metrics: Sequence[Metric]) -> Figure:
     Args:
         result: An evaluation.
         metrics: What to show; each must be measured in it.
+        panel: Inches of a panel.
+        filled: What the legend says of filled marks; nothing where it is empty.
     """
     methods = {row.method: row.method_kind for row in result.methods}
     panels = {}
@@ -59,7 +64,7 @@ def forest(result: Evaluation, metrics: Sequence[Metric]) -> Figure:
             for place, row in enumerate(result.methods)
         ]
     with style():
-        figure, all_axes = whisker_panels(methods, panels, "filled: differs from the best baseline")
+        figure, all_axes = whisker_panels(methods, panels, filled, panel)
         for axes, metric in zip(all_axes, metrics, strict=True):
             chance = result.chance.get(metric.name)
             if chance is not None and chance.mean is not None:
@@ -72,7 +77,10 @@ def _significant(versus: Mapping[str, Difference], metric: str) -> bool:
 
 
 def whisker_panels(
-    methods: Mapping[str, str], panels: Mapping[str, Sequence[Whisker]], filled: str
+    methods: Mapping[str, str],
+    panels: Mapping[str, Sequence[Whisker]],
+    filled: str,
+    panel: float = PANEL,
 ) -> tuple[Figure, list[Axes]]:
     """Panels side by side that share a line a method.
 
@@ -80,10 +88,11 @@ def whisker_panels(
         methods: Method to kind, from the top.
         panels: Title to what stands in it.
         filled: What a filled mark says.
+        panel: Inches of a panel.
     """
     left = name_width(list(methods))
     figure = new_figure(
-        left + PANEL * len(panels), 1.0 + LINE * max(3, len(methods)), left=left, top=0.35, bottom=0.65
+        left + panel * len(panels), 1.0 + LINE * max(3, len(methods)), left=left, top=0.35, bottom=0.65
     )
     all_axes = list(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0])
     for axes, (title, whiskers) in zip(all_axes, panels.items(), strict=True):
@@ -131,5 +140,6 @@ def _legend(figure: Figure, kinds: Sequence[str], filled: str) -> None:
         Line2D([], [], color=KIND_COLOURS[kind], marker=KIND_MARKERS[kind], markersize=5, label=kind)
         for kind in kinds
     ]
-    handles.append(Line2D([], [], color=INK, marker="o", markersize=5, linestyle="none", label=filled))
+    if filled:
+        handles.append(Line2D([], [], color=INK, marker="o", markersize=5, linestyle="none", label=filled))
     figure.legend(handles=handles, loc="lower center", ncols=len(handles), columnspacing=1.2)

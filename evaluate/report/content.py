@@ -15,6 +15,8 @@ from evaluate.plots.canvas import leading
 from evaluate.report import figures, tables
 from evaluate.report.paragraphs import ExampleView, choose, show
 from evaluate.report.parts import Missing, Picture, Table, attempt
+from evaluate.report.verdict import verdict, warnings
+from evaluate.results.again import command_for
 from evaluate.results.folder import Results, open_results, score_rows, scores_frame
 from evaluate.results.two_runs import METRICS
 from evaluate.robustness.run import metrics_of
@@ -53,6 +55,9 @@ class Content:
     Attributes:
         results: What the folder holds.
         leading: The method that chooses the examples.
+        verdict: What was found, in sentences.
+        warnings: What must not be missed.
+        first: The picture below it.
         agreement: Of the annotators.
         evaluations: Kind to table and forest.
         ablation: HEAT without its parts.
@@ -65,6 +70,9 @@ class Content:
 
     results: Results
     leading: str
+    verdict: tuple[str, ...]
+    warnings: tuple[str, ...]
+    first: Picture
     agreement: Table | Missing
     evaluations: Mapping[str, tuple[Table, Picture] | Missing]
     ablation: Table | Missing
@@ -73,6 +81,26 @@ class Content:
     figures: Mapping[str, Picture | Missing]
     paragraphs: tuple[Paragraph, ...] | Missing
     frames: tuple[Frame, ...]
+
+    @property
+    def parts(self) -> list[Table | Picture | Frame]:
+        """Everything that has a file beside the page."""
+        parts: list[object] = [self.agreement, self.ablation, self.sanity, self.first, *self.figures.values()]
+        for pair in self.evaluations.values():
+            parts += pair if isinstance(pair, tuple) else []
+        if isinstance(self.robustness, tuple):
+            parts += self.robustness
+        if isinstance(self.paragraphs, tuple):
+            parts += [paragraph.strips for paragraph in self.paragraphs]
+        return [part for part in [*parts, *self.frames] if isinstance(part, Table | Picture | Frame)]
+
+    @property
+    def commands(self) -> Mapping[str, list[str]]:
+        """Every command that made a part, to the names of what it made."""
+        made: dict[str, list[str]] = {}
+        for part in self.parts:
+            made.setdefault(part.command, []).append(part.name)
+        return made
 
 
 def gather(folder: Path) -> Content:
@@ -102,10 +130,13 @@ def gather(folder: Path) -> Content:
     return Content(
         results=results,
         leading=leading(main),
+        verdict=verdict(main, METRICS[main.kind]),
+        warnings=tuple(warnings(main, METRICS[main.kind])),
+        first=figures.first_picture(main, metric),
         agreement=attempt(lambda: tables.agreement_table(main.folder)),
         evaluations={kind: _evaluation(results, kind) for kind in METRICS},
-        ablation=_or_missing(results.ablation, tables.ablation_table, f"evaluate ablation --out {folder}"),
-        sanity=_or_missing(results.sanity, tables.sanity_table, f"evaluate sanity --out {folder}"),
+        ablation=_or_missing(results.ablation, tables.ablation_table, command_for("ablation", main, folder)),
+        sanity=_or_missing(results.sanity, tables.sanity_table, command_for("sanity", main, folder)),
         robustness=_robustness(results),
         figures=drawn,
         paragraphs=_of(words, partial(_paragraphs, rows[main.kind])),
@@ -124,14 +155,14 @@ def _or_missing(result: T | None, make: Callable[[T], Table], command: str) -> T
 def _evaluation(results: Results, kind: str) -> tuple[Table, Picture] | Missing:
     result: Evaluation | None = getattr(results, kind)
     if result is None:
-        return Missing(f"not run; to have it: evaluate {kind} --method all --out {results.folder}")
+        return Missing(f"not run; to have it: {command_for(kind, results.main, results.folder)}")
     metrics = METRICS[kind]
     return tables.evaluation_table(result, metrics), figures.forest(result, metrics)
 
 
 def _robustness(results: Results) -> tuple[Table, ...] | Missing:
     if not results.robustness:
-        return Missing(f"not run; to have it: evaluate robustness --method all --out {results.folder}")
+        return Missing(f"not run; to have it: {command_for('robustness', results.main, results.folder)}")
     return tuple(
         tables.evaluation_table(evaluation, metrics_of(evaluation)) for evaluation in results.robustness
     )
@@ -149,7 +180,7 @@ def _paragraphs(rows: Rows | Missing, words: WordScores) -> tuple[Paragraph, ...
     if words.result.kind != "alignment":
         raise ReportError(
             "they are chosen by their alignment, which was not run; "
-            f"to have it: evaluate alignment --out {words.folder}"
+            f"to have it: {command_for('alignment', words.result, words.folder)}"
         )
     if isinstance(rows, Missing):
         raise ReportError(rows.reason)

@@ -9,11 +9,15 @@ from evaluate import plots
 from evaluate.metrics.metric import Metric
 from evaluate.pipeline.records import Evaluation
 from evaluate.report.parts import Picture, picture
+from evaluate.report.verdict import that_matter
 from evaluate.results.two_runs import KindComparison
 from evaluate.word_scores import WordScores
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Inches of the only panel of the first picture.
+FIRST_PANEL = 3.1
 
 
 def forest(result: Evaluation, metrics: Sequence[Metric]) -> Picture:
@@ -25,6 +29,17 @@ def forest(result: Evaluation, metrics: Sequence[Metric]) -> Picture:
         + (" Dashed: chance." if result.chance else "")
     )
     return picture(f"{result.kind}-forest", caption, result.command, plots.forest(result, shown))
+
+
+def first_picture(result: Evaluation, metric: Metric) -> Picture:
+    """The methods that matter by one metric, for the top of the page."""
+    rows = tuple(that_matter(result))
+    caption = (
+        f"{metric.label} with 95 % interval, filled where it differs significantly from the best baseline's; dashed: "
+        "chance."
+    )
+    figure = plots.forest(result.model_copy(update={"methods": rows}), [metric], panel=FIRST_PANEL, filled="")
+    return picture(f"{result.kind}-first", caption, result.command, figure)
 
 
 def precision_recall(words: WordScores) -> Picture:

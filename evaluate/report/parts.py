@@ -47,6 +47,8 @@ class Table:
         command: What made its numbers.
         frame: What the CSV file holds.
         notes: What must be known to read it.
+        marked: What the key cell of the row to be marked says.
+        folded: The same in full, to be opened below it.
     """
 
     name: str
@@ -57,6 +59,8 @@ class Table:
     frame: pd.DataFrame
     key: int = 0
     notes: tuple[str, ...] = ()
+    marked: str = ""
+    folded: Table | None = None
 
 
 @dataclass(frozen=True)

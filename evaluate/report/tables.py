@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ from evaluate.errors import ReportError
 from evaluate.metrics.metric import Metric
 from evaluate.pipeline.records import Evaluation, MethodResult
 from evaluate.pipeline.table import beside, cell, in_words, notes, place, seconds
+from evaluate.plots.canvas import LEADING
 from evaluate.report.parts import Cell, Table
+from evaluate.report.verdict import that_matter
 from evaluate.results.two_runs import Change, KindComparison
 from evaluate.sanity import SanityChecks
 from evaluate.statistics.comparison import ALPHA
@@ -22,7 +25,27 @@ if TYPE_CHECKING:
 
 
 def evaluation_table(result: Evaluation, metrics: Sequence[Metric]) -> Table:
-    """Every method and metric; hovering tells the comparison with the best baseline."""
+    """The ten methods that matter by the metrics of the tables; below it, all methods and metrics."""
+    shown = [metric for metric in metrics if metric.shown]
+    first = that_matter(result)
+    whole = _methods_table(result, metrics, result.methods)
+    table = _methods_table(result, shown, first)
+    hidden = len(result.methods) - len(first)
+    caption = f"mean over {result.scored} examples with 95 % interval; + and -: better or worse than the best baseline"
+    return replace(
+        table,
+        caption=f"{len(first)} of {len(result.methods)} methods, {caption}"
+        if hidden
+        else f"{len(first)} methods, {caption}",
+        notes=tuple(notes(result, metrics)),
+        folded=replace(whole, caption=f"All {len(result.methods)} methods and {len(metrics)} metrics")
+        if hidden or len(shown) < len(metrics)
+        else None,
+    )
+
+
+def _methods_table(result: Evaluation, metrics: Sequence[Metric], methods: Sequence[MethodResult]) -> Table:
+    """A row a method, then chance; hovering tells the comparison with the best baseline."""
     rows = [
         (
             Cell(place(row, metrics[0])),
@@ -30,7 +53,7 @@ def evaluation_table(result: Evaluation, metrics: Sequence[Metric]) -> Table:
             *(Cell(cell(row, metric), _versus(row, metric)) for metric in metrics),
             Cell(seconds(row.seconds_per_1000)),
         )
-        for row in result.methods
+        for row in methods
     ]
     rows += [
         (Cell(""), Cell(name), *(Cell(in_words(figures[metric.name])) for metric in metrics), Cell(""))
@@ -38,18 +61,18 @@ def evaluation_table(result: Evaluation, metrics: Sequence[Metric]) -> Table:
     ]
     return Table(
         name=result.kind,
-        caption=f"{len(result.methods)} methods, mean over {result.scored} examples with 95 % interval",
+        caption="",
         head=(
             Cell("place", f"ranks by {metrics[0].label} that the examples allow"),
             Cell("method"),
             *(Cell(metric.label, metric.source) for metric in metrics),
-            Cell("s per 1,000", "wall-clock seconds for 1,000 examples"),
+            Cell("s per 1,000", "wall-clock seconds for 1,000 examples; empty where none were timed"),
         ),
         rows=tuple(rows),
         key=1,
         command=result.command,
         frame=result.frame.drop(columns="seconds_per_1000"),
-        notes=tuple(notes(result, metrics)),
+        marked=LEADING,
     )
 
 
@@ -97,7 +120,7 @@ def sanity_table(result: SanityChecks) -> Table:
             Cell(row.method),
             Cell(in_words(row.randomised)),
             Cell("yes" if row.repeats else "NO"),
-            Cell("-" if row.completeness is None else in_words(row.completeness)),
+            Cell("" if row.completeness is None else in_words(row.completeness)),
         )
         for row in ordered
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from annotate.files import write_atomic
 from evaluate.report import figures, tables
-from evaluate.report.content import Content, Frame, gather
+from evaluate.report.content import Frame, gather
 from evaluate.report.parts import Picture, Table
 from evaluate.results.folder import open_results
 from evaluate.results.two_runs import compare
@@ -43,7 +43,7 @@ def write_report(results: Path, html: Path | None = None, out: Path | None = Non
         .get_template("report.html")
         .render(content=content, command=command or f"evaluate report {results}", folder=out)
     )
-    _write_files(_parts(content), out, command)
+    _write_files(content.parts, out, command)
     write_atomic(html, page)
     return html
 
@@ -86,17 +86,6 @@ def write_comparison(
     _write_files([part for _, table, drawn in sections for part in (table, drawn)], out, command)
     write_atomic(html, page)
     return html
-
-
-def _parts(content: Content) -> list[Part]:
-    parts: list[Any] = [content.agreement, content.ablation, content.sanity, *content.figures.values()]
-    for pair in content.evaluations.values():
-        parts += pair if isinstance(pair, tuple) else []
-    if isinstance(content.robustness, tuple):
-        parts += content.robustness
-    if isinstance(content.paragraphs, tuple):
-        parts += [paragraph.strips for paragraph in content.paragraphs]
-    return [part for part in [*parts, *content.frames] if isinstance(part, Table | Picture | Frame)]
 
 
 def _write_files(parts: Iterable[Part], out: Path, command: str) -> None:

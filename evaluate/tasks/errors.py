@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 from evaluate.errors import EvaluateError
 
@@ -20,8 +21,10 @@ class UnknownTaskError(TaskError):
     """
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
+        known = list(known)
         super().__init__(
-            f"no benchmark is called {name!r} and no folder is; there are: {', '.join(known)}, or name the"
+            f"no benchmark is called {name!r} and no folder is; {_meant(name, known)}"
+            f"there are: {', '.join(known)}, or name the"
             " folder of one made with `annotate build-dataset`"
         )
 
@@ -36,10 +39,17 @@ class UnknownSubsetError(TaskError):
     """
 
     def __init__(self, name: str, subset: str, known: Iterable[str]) -> None:
+        known = list(known)
         names = ", ".join(f"{name}/{part}" for part in known)
         there = f"there are: {names}; or say {name} alone" if names else f"it has none; say {name}"
-        super().__init__(f"{name} has no subset {subset!r}; {there}")
+        super().__init__(f"{name} has no subset {subset!r}; {_meant(subset, known)}{there}")
 
 
 class UnusableRowError(ValueError):
     """A row that cannot become an example; its text is the reason, the same words for every such row."""
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    """What a mistyped name was meant to be, as the beginning of a sentence; empty where nothing is close."""
+    close = get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]!r}? " if close else ""

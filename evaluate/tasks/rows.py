@@ -64,6 +64,15 @@ def file_rows(path: Path) -> Rows:
     return Rows(source, partial(read[path.suffix], path))
 
 
+# What a file begins with that is no text, whatever its name says.
+_SIGNATURES = {
+    b"\x1f\x8b": "gzip data; unpack it first (gunzip)",
+    b"PK\x03\x04": "a zip archive; unpack it first (unzip)",
+    b"PAR1": "parquet; let its name end with .parquet",
+    b"GGUF": "the weights of a model; it goes to --model",
+}
+
+
 def checked_source(path: Path, suffixes: tuple[str, ...]) -> str:
     """The name of a file with its checksum.
 
@@ -72,7 +81,7 @@ def checked_source(path: Path, suffixes: tuple[str, ...]) -> str:
         suffixes: The endings its name may have.
 
     Raises:
-        TaskError: It is missing, empty, unreadable, or its name ends otherwise.
+        TaskError: It is missing, empty, unreadable, its name ends otherwise, or its first bytes say otherwise.
     """
     if not path.exists():
         raise TaskError(f"{path} does not exist; --source takes sample, hub, or the path of a file")
@@ -81,9 +90,19 @@ def checked_source(path: Path, suffixes: tuple[str, ...]) -> str:
     try:
         if path.stat().st_size == 0:
             raise TaskError(f"{path} is empty; name a file that holds rows")
+        found = signature(path)
+        if found and not (path.suffix == ".parquet" and found.startswith("parquet")):
+            raise TaskError(f"{path} is {found}")
         return f"{path} sha256:{file_hash(path)}"
     except OSError as error:
         raise TaskError(f"{path} cannot be read: {error.strerror}; mend its permissions") from error
+
+
+def signature(path: Path) -> str:
+    """What a file that is no text is, and what to do with it; empty where its first bytes do not say."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    return next((what for magic, what in _SIGNATURES.items() if start.startswith(magic)), "")
 
 
 def text_lines(path: Path) -> Iterator[Row]:

@@ -15,7 +15,8 @@ from heat.components.component import Component
 from heat.components.curvature import Curvature, Mode, Products
 from heat.components.fisher import Fisher
 from heat.components.gradient import GradientNorm
-from heat.components.information import Information, Mask, information
+from heat.components.information import Information, information
+from heat.components.masked import Mask
 from heat.components.prefix import suffix_cost
 from heat.components.transition import Kind, Residual, Transition, shares
 from heat.components.windows import Windows, windows_of

@@ -1,43 +1,26 @@
 """Information I: how much the next-token distribution changes when a token is masked."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import kl_div
 from transformers import PreTrainedModel
 from typing_extensions import override
 
-from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
+from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.components.component import Component
-from heat.components.prefix import (
-    KeysAndValues,
-    empty_cache,
-    keeps_prefixes,
-    keys_and_values,
-    prefix_before,
-    repeated_cache,
-    suffix_cost,
-    suffix_parts,
-    suffix_rows,
-)
+from heat.components.masked import Mask, jobs_of, masked_passes
+from heat.components.prefix import keeps_prefixes, suffix_cost, suffix_rows
 from heat.cost.terms import FLOAT32, PLAIN, Terms, Workload, floats, held_bytes
 from heat.errors import ConfigError
 from heat.internals.activations import fused_activations
-from heat.internals.forward import at_targets, log_probs, replacement, token_vectors
-from heat.internals.memory import in_parts
-from heat.internals.precision import Precision, bfloat16_products, multiplies_in_bfloat16
+from heat.internals.precision import Precision
 from heat.internals.state import frozen
 
 if TYPE_CHECKING:
     from heat.cost.shape import Shape
-
-Mask = Literal["zero", "mean", "attention", "pad"]
-
-# A divergence that many times bfloat16's own is off by a few tenths at most, and by less the larger it is.
-ABOVE_NOISE = 25
 
 
 def information(
@@ -89,30 +72,18 @@ def information(
     if mask == "mean":
         batch = batch.one_target_per_row()
     with frozen(model), fused_activations(model), torch.no_grad():
-        passes = _Passes(model, batch, mask, batch_tokens, prefix_cache and keeps_prefixes(model))
+        passes = masked_passes(
+            model, batch, mask, precision, batch_tokens, prefix_cache=prefix_cache and keeps_prefixes(model)
+        )
         everything = torch.ones_like(batch.context)
-        if span == 1 and multiplies_in_bfloat16(model, precision):
-            return _mostly_in_bfloat16(passes, everything)
         if span == 1:
-            return passes.divergence(_jobs(batch, everything, 1), everything)
-        coarse = passes.divergence(_jobs(batch, everything, span), everything)
+            return passes.divergence(jobs_of(batch, everything, 1), everything)
+        coarse = passes.divergence(jobs_of(batch, everything, span), everything)
         if groups is None:
             groups = torch.arange(len(batch.rows))
         chosen = _that_matter(batch, coarse, span, refine, groups)
-        fine = passes.divergence(_jobs(batch, chosen, 1), chosen)
+        fine = passes.divergence(jobs_of(batch, chosen, 1), chosen)
         return torch.where(chosen, fine, coarse)
-
-
-def _mostly_in_bfloat16(passes: "_Passes", everything: Tensor) -> Tensor:
-    """All tokens by products in bfloat16, and those that drown in its rounding once more in float32."""
-    batch = passes.batch
-    with bfloat16_products(passes.model):
-        rounded = _Passes(passes.model, batch, passes.mask, passes.batch_tokens, passes.prefix_cache)
-        result = rounded.divergence(_jobs(batch, everything, 1), everything)
-    noise = _kl(passes.unmasked, rounded.unmasked, batch)
-    drowned = batch.context & (result < ABOVE_NOISE * noise[:, None]).to(batch.context.device)
-    exact = passes.divergence(_jobs(batch, drowned, 1), drowned)
-    return torch.where(drowned.to(result.device), exact, result)
 
 
 @dataclass(frozen=True)
@@ -202,133 +173,6 @@ def _guess(terms: Mapping[str, float]) -> float:
     return sum(rough.get(name, 0.0) * value for name, value in terms.items())
 
 
-class _Passes:
-    """Masked passes through a model, and the unmasked one they are compared with."""
-
-    def __init__(
-        self, model: PreTrainedModel, batch: Batch, mask: Mask, batch_tokens: int, prefix_cache: bool
-    ) -> None:
-        self.model, self.batch, self.mask = model, batch, mask
-        self.embeddings = token_vectors(model, batch)
-        self.blank = None if mask == "attention" else replacement(model, batch, self.embeddings, mask)
-        self.batch_tokens, self.prefix_cache = batch_tokens, prefix_cache
-        self.cached: dict[int, KeysAndValues] = {}
-        self.unmasked = self._unmasked()
-
-    def divergence(self, jobs: Tensor, wanted: Tensor) -> Tensor:
-        """KL of each job, shared out evenly over its tokens.
-
-        Args:
-            jobs: int64 [J, 3]: sequence, first column, number of columns.
-            wanted: Bool [R, T], tokens that each target is to hear of.
-
-        Returns:
-            [R, T]; 0 where no job was, or it was not wanted.
-        """
-        batch = self.batch
-        result = torch.zeros(batch.context.shape, dtype=self.unmasked.dtype, device=self.unmasked.device)
-        for neighbours, prefix in self._parts(jobs):
-
-            def work(part: Tensor, prefix: KeysAndValues = prefix) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-                return part, *self._divergences(part, prefix)
-
-            for part, job, target, divergence in in_parts(neighbours, len(neighbours), work):
-                first, length = part[job, 1], part[job, 2]
-                # Tokens of a span that stand behind a target say nothing to it, and take no share.
-                length = torch.minimum(length, batch.positions[target] - first + 1)
-                share = divergence / length.to(divergence)
-                for offset in range(int(length.max())):
-                    column = (first + offset).clamp_max(batch.token_ids.shape[1] - 1)
-                    concerned = (offset < length) & wanted[target, column] & batch.context[target, column]
-                    result[target[concerned], column[concerned]] = share[concerned.to(share.device)]
-        return result
-
-    def _divergences(self, jobs: Tensor, prefix: KeysAndValues) -> tuple[Tensor, Tensor, Tensor]:
-        """Pairs of a job and a target that it serves, int64 [P] each, and the KL there, [P]."""
-        batch = self.batch
-        row, first, length = jobs.unbind(1)
-        serves = (row[:, None] == batch.rows) & (first[:, None] <= batch.positions)
-        job, target = serves.nonzero().unbind(1)
-        start = prefix[0][0].shape[2] if prefix else 0
-        # What stands behind the last target of these texts says nothing to any.
-        end = int(batch.positions[target].max()) + 1
-        columns = torch.arange(start, end, device=row.device)
-        hidden = (columns >= first[:, None]) & (columns < (first + length)[:, None])
-        embeddings, attention_mask = self.embeddings[row, start:end], batch.attention_mask[row, :end]
-        if self.blank is None:
-            attention_mask = attention_mask.clone()
-            attention_mask[:, start:] *= ~hidden
-        else:
-            embeddings = torch.where(hidden[..., None], self.blank[row][:, None], embeddings)
-        masked = log_probs(
-            self.model,
-            embeddings,
-            attention_mask,
-            batch.position_ids[row, start:end],
-            job,
-            batch.positions[target] - start,
-            **({"past_key_values": repeated_cache(prefix, len(row))} if prefix else {}),
-        )
-        return (
-            job,
-            target,
-            _kl(self.unmasked[target.to(self.unmasked.device)], masked, batch.of_targets(target)),
-        )
-
-    def _parts(self, jobs: Tensor) -> Iterator[tuple[Tensor, KeysAndValues]]:
-        """Some jobs of one text after another, with the keys and values of all before the first of them."""
-        if not self.prefix_cache:
-            size = rows_within(self.batch_tokens, self.batch.token_ids.shape[1])
-            yield from ((part, []) for part in torch.split(jobs, size) if len(part))
-            return
-        for row in jobs[:, 0].unique().tolist():
-            mine = jobs[jobs[:, 0] == row]
-            end = int(self.batch.positions[self.batch.rows == row].max()) + 1
-            done = 0
-            for columns in suffix_parts(mine[:, 1], end, self.batch_tokens):
-                part = mine[done : done + len(columns)]
-                done += len(columns)
-                yield part, prefix_before(self.cached[row], int(columns[0]))
-
-    def _unmasked(self) -> Tensor:
-        """Give log p(· | E) of every target, [R, V]; on the way, keep the keys and values of every text."""
-        batch = self.batch
-        result: list[Tensor] = [torch.zeros(0)] * len(batch.rows)
-
-        def work(rows: Tensor) -> tuple[Tensor, Tensor]:
-            part, targets = batch.of_rows(rows)
-            options = {"past_key_values": empty_cache()} if self.prefix_cache else {}
-            values = at_targets(self.model, part, self.embeddings[rows], **options)
-            if self.prefix_cache:
-                cached = keys_and_values(options["past_key_values"])
-                self.cached |= {
-                    int(row): [(keys[i : i + 1], values[i : i + 1]) for keys, values in cached]
-                    for i, row in enumerate(rows)
-                }
-            return targets, values
-
-        everything = batch.rows.unique()
-        size = rows_within(self.batch_tokens, batch.token_ids.shape[1])
-        for targets, values in in_parts(everything, size, work):
-            for target, value in zip(targets.tolist(), values, strict=True):
-                result[target] = value
-        return torch.stack(result)
-
-
-def _jobs(batch: Batch, tokens: Tensor, span: int) -> Tensor:
-    """Spans of the tokens that some target's context holds and `tokens` [R, T] names, int64 [J, 3].
-
-    Spans are counted from a text's first token, so that padding shifts none, and end with the longest context.
-    """
-    chosen = batch.context & tokens
-    needed = torch.zeros_like(batch.token_ids).index_add(0, batch.rows, chosen.long()) > 0
-    inside = torch.zeros_like(batch.token_ids).index_add(0, batch.rows, batch.context.long()) > 0
-    first = needed & (batch.position_ids % span == 0)
-    row, column = first.nonzero().unbind(1)
-    length = (inside.sum(-1)[row] - batch.position_ids[row, column]).clamp_max(span)
-    return torch.stack([row, column, length], 1)
-
-
 def _that_matter(batch: Batch, coarse: Tensor, span: int, refine: float, groups: Tensor) -> Tensor:
     """Tokens in the fewest spans that hold a share of each group's divergence, bool [R, T].
 
@@ -346,13 +190,3 @@ def _that_matter(batch: Batch, coarse: Tensor, span: int, refine: float, groups:
         flat = torch.zeros_like(selected).scatter(0, order, selected)
         keep[mine] = flat.reshape(-1, sums.shape[1])
     return keep.gather(1, spans.to(keep.device)) & batch.context.to(keep.device)
-
-
-def _kl(unmasked: Tensor, masked: Tensor, batch: Batch) -> Tensor:
-    """KL in nats, [P]; with foils over the two outcomes target and foil."""
-    if batch.foil_ids is not None:
-        outcomes = torch.stack([batch.target_ids, batch.foil_ids], 1).to(masked.device)
-        unmasked = unmasked.gather(1, outcomes).log_softmax(-1)
-        masked = masked.gather(1, outcomes).log_softmax(-1)
-    # Rounding leaves about -1e-8 where nothing changed.
-    return kl_div(masked, unmasked, reduction="none", log_target=True).sum(-1).clamp_min(0)

@@ -9,7 +9,7 @@ import torch
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, collate, rows_within
 from heat.cost.footprint import footprints
-from heat.cost.shape import shape_of
+from heat.cost.shape import Shape, shape_of
 from heat.encoding import Encoded
 from heat.internals.forward import target_log_probs, token_vectors
 from heat.internals.state import frozen
@@ -93,6 +93,7 @@ def plan(
     speed: Speed,
     *,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
+    shape: Shape | None = None,
 ) -> Plan:
     """What a method will spend on a text, part by part.
 
@@ -102,12 +103,13 @@ def plan(
         method: The method with its options.
         speed: What `calibrate` found.
         batch_tokens: Tokens that one pass may hold.
+        shape: The model's sizes, where they are known already: finding them takes longer than the rest.
 
     Returns:
         The plan; its seconds are estimates from forward passes alone.
     """
     n_tokens, n_targets = encoded.n_prompt, encoded.n_targets
-    shape = shape_of(lm.model.config, lm.name)
+    shape = shape or shape_of(lm.model.config, lm.name)
     costs = costs_of(method, n_tokens, n_targets, shape.n_layers)
     seconds = {
         part: cost * n_tokens * (speed.single if part in ONE_BY_ONE else speed.batched)

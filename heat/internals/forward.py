@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from heat.batch import Batch
+from heat.internals.head import head_at
 from heat.internals.last_block import last_mlp_at
 from heat.internals.state import text_decoder
 
@@ -116,7 +117,7 @@ def logits(
         n_blocks = model.config.get_text_config().num_hidden_layers
         options["per_layer_inputs"] = embeddings[..., width:].unflatten(-1, (n_blocks, -1))
         embeddings = embeddings[..., :width]
-    with last_mlp_at(model, columns):
+    with last_mlp_at(model, columns), head_at(model, rows, index) as places:
         output = model(
             inputs_embeds=embeddings,
             attention_mask=attention_mask,
@@ -124,8 +125,7 @@ def logits(
             use_cache="past_key_values" in options,
             **options,
         )
-    everywhere: Tensor = output.logits
-    return at_least_float32(everywhere[rows.to(everywhere.device), index.to(everywhere.device)])
+    return at_least_float32(places.of(output.logits))
 
 
 def at_targets(model: PreTrainedModel, batch: Batch, embeddings: Tensor, **options: Any) -> Tensor:

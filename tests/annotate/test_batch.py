@@ -459,6 +459,6 @@ class TestCommand:
         done = annotate(
             benchmark.path.parent, "label", "--batch", "submit", "--annotator", "openai:gpt-4o", "--quiet"
         )
-        assert done.returncode == 1
+        assert done.returncode == 5
         assert done.stderr.startswith("error: no key for api.openai.com: set the environment variable")
         assert not benchmark.batches.exists()

@@ -66,6 +66,13 @@ class TestTime:
         assert (outcome.action, outcome.response.code, outcome.maybe_billed) == ("retry", "timeout", True)
         assert 0.4 < took < 5  # the whole of it would take 7 s
 
+    def test_what_is_left_for_the_request_bounds_the_attempt(self) -> None:
+        with RawServer(lambda: slowly(head() + ANSWER)) as server:
+            start = time.monotonic()
+            outcome = Endpoint(server.url, 60.0).attempt(BODY, 0.3)
+            assert time.monotonic() - start < 5
+        assert (outcome.response.code, outcome.response.detail) == ("timeout", "no answer within 0.3 s")
+
     def test_so_is_a_head_sent_a_byte_at_a_time(self) -> None:
         outcome, took = attempt(lambda: slowly(head("X: " + "x" * 200)))
         assert (outcome.action, outcome.response.code) == ("retry", "timeout")
@@ -190,7 +197,9 @@ class TestRedirects:
         with bounds.bounded_client(1.0, openai.DefaultHttpxClient) as client:
             request = client.build_request("POST", here)
             check_origin, _ = client.event_hooks["response"]
-        response = SimpleNamespace(has_redirect_location=True, request=request, headers={"location": there})
+        response = SimpleNamespace(
+            has_redirect_location=True, request=request, status_code=307, headers={"location": there}
+        )
         with pytest.raises(bounds.RedirectError) if refused else nullcontext():
             check_origin(response)
 
@@ -200,6 +209,21 @@ class TestRedirects:
             outcome = Endpoint(server.url, 5.0).attempt(BODY)
             assert outcome.action == "answer"
             assert [b"the secret prompt" in got for got in server.got] == [True, True]
+
+    @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other"])
+    def test_by_one_that_drops_the_prompt_names_the_address(self, status: str) -> None:
+        with RawServer(redirect("/v2/chat", status)) as server:
+            outcome = Endpoint(server.url, 5.0).attempt(BODY)
+            assert len(server.got) == 1
+        assert (outcome.action, outcome.response.code) == ("stop", "redirected")
+        assert f"/v2/chat (HTTP {status[:3]}); give that address by --base-url" in outcome.response.detail
+
+    def test_to_nowhere_says_so(self) -> None:
+        outcome, _ = attempt(lambda: [head("Content-Length: 0", status="301 Moved")], 5.0)
+        assert outcome.action == "stop"
+        assert outcome.response.detail.startswith(
+            "the server sends requests on without saying where (HTTP 301)"
+        )
 
     def test_ends_a_run_with_both_names(self, tmp_path: Any) -> None:
         benchmark = make_benchmark(tmp_path / "b", make_paragraphs(3))

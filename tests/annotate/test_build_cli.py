@@ -151,3 +151,24 @@ def test_help_has_an_example_and_starts_fast() -> None:
     assert "annotate build-dataset --narrativeqa" in done.stdout
     loaded = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines()}
     assert not loaded & {"torch", "transformers", "pandas", "scipy", "datasets", "pyarrow"}
+
+
+@pytest.mark.parametrize("name", ["README.md", "paragraphs.jsonl", "manifest.json"])
+def test_a_file_of_the_user_is_left_unless_forced(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine").mkdir()
+    theirs = Path("mine", name)
+    theirs.write_text("{}")
+    assert run(monkeypatch, "--size", "5", "--out", "mine") == 1
+    assert capsys.readouterr().err.startswith("error: mine")
+    assert [file.name for file in Path("mine").iterdir()] == [name]
+    assert theirs.read_text() == "{}"
+    assert run(monkeypatch, "--size", "5", "--out", "mine", "--force") == 0
+    assert theirs.read_text() != "{}"
+
+
+def test_a_killed_build_is_built_again() -> None:
+    runner.invoke(app, ["build-dataset", "--size", "5", "--out", "b"])
+    Path("b/manifest.json").unlink()
+    assert runner.invoke(app, ["build-dataset", "--size", "5", "--out", "b"]).exit_code == 0

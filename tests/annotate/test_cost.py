@@ -39,6 +39,7 @@ LEDGER = [
     attempt("truncated", usage=(100, 0, 900, 900), cost_usd=2.0, http=200),
     attempt("error", model="", http=429),
     attempt("error", model="", detail="timeout"),
+    attempt("error", model="", code="unreachable"),
     attempt(usage=(7, 0, 7, 0), model="unpriced"),
     attempt(usage=(9, 9, 9, 9), cost_usd=9.0, annotator="replay:openai:m"),
     attempt(annotator="mock:noise=0.1,seed=0", model=""),
@@ -68,7 +69,7 @@ class TestSums:
 
         assert cost(LEDGER).rows == (
             row("mock:noise=0.1,seed=0", "", "offline", "ok", spent(1, 0, 0, 0, 0)),
-            row("openai:m", "", "online", "error", spent(2, 0, 0, 0, 0, unpriced=1, rejected=1)),
+            row("openai:m", "", "online", "error", spent(3, 0, 0, 0, 0, unpriced=1, rejected=2)),
             row("openai:m", "m-1", "batch", "ok", spent(1, 10, 0, 5, 0, usd=0.125)),
             row("openai:m", "m-1", "online", "ok", spent(2, 200, 40, 80, 30, usd=0.75)),
             row("openai:m", "m-1", "online", "truncated", spent(1, 100, 0, 900, 900, usd=2.0)),
@@ -78,19 +79,21 @@ class TestSums:
 
     def test_totals_leave_out_what_is_free_or_was_paid_elsewhere(self) -> None:
         sums = cost(LEDGER)
-        assert sums.total == spent(7, 317, 40, 992, 930, usd=2.875, unpriced=2, rejected=1)
-        assert sums.online == spent(6, 307, 40, 987, 930, usd=2.75, unpriced=2, rejected=1)
+        assert sums.total == spent(8, 317, 40, 992, 930, usd=2.875, unpriced=2, rejected=2)
+        assert sums.online == spent(7, 307, 40, 987, 930, usd=2.75, unpriced=2, rejected=2)
         assert sums.batch == spent(1, 10, 0, 5, 0, usd=0.125)
-        assert sums.failures == spent(3, 100, 0, 900, 900, usd=2.0, unpriced=1, rejected=1)
+        assert sums.failures == spent(4, 100, 0, 900, 900, usd=2.0, unpriced=1, rejected=2)
 
     def test_an_unknown_price_is_said(self) -> None:
         lines = describe_cost(cost(LEDGER), cost([]))
         assert lines[0] == (
             "paid: $2.8750 (online $2.7500, batch $0.1250);"
-            " of it $2.0000 for 3 attempts that brought no answer"
+            " of it $2.0000 for 4 attempts that brought no answer"
         )
         assert lines[1].startswith("not in these sums: 2 attempts whose price is unknown")
-        assert lines[2].startswith("nor 1 that the server turned down (HTTP 4xx, 5xx)")
+        assert lines[2].startswith(
+            "nor 2 that the server turned down (HTTP 4xx, 5xx) or that never reached it"
+        )
 
     def test_many_small_prices_are_summed_exactly(self) -> None:
         assert cost([attempt(cost_usd=0.1) for _ in range(10)]).total.usd == 1.0  # sum() gives 0.9999...
@@ -110,7 +113,7 @@ class TestCommand:
         assert done.returncode == 0
         rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines()]
         assert ["m-1", "online", "ok", "2", "200", "40", "80", "30", "0.7500"] in rows
-        assert ["-", "online", "error", "2", "0", "0", "0", "0", "1 unknown + 1 rejected"] in rows
+        assert ["-", "online", "error", "3", "0", "0", "0", "0", "1 unknown + 2 rejected"] in rows
         assert "free" in done.stdout
         assert done.stdout.splitlines()[-3].startswith("paid: $2.8750")
 

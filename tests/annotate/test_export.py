@@ -13,7 +13,7 @@ from fakes.annotated import make_benchmark, make_label, make_paragraphs
 from annotate.benchmark import Benchmark
 from annotate.dataset.card import dataset_card
 from annotate.dataset.mixing import MixReport
-from annotate.errors import AnnotateError
+from annotate.errors import AnnotateError, BenchmarkError
 from annotate.export import FORMATS, export, labelled
 from annotate.export.rows import Row, rows
 from annotate.files import read_records, write_atomic, write_records
@@ -201,3 +201,39 @@ def test_labels_stand_by_annotator_and_repetition_whatever_their_order() -> None
         ("openai:m", 2),
         ("clause", 0),
     ]
+
+
+class TestOverwriting:
+    @pytest.mark.parametrize("name", list(FORMATS))
+    def test_a_file_of_the_user_is_left_unless_forced(self, benchmark, tmp_path, name) -> None:
+        out = tmp_path / "out"
+        theirs = out / "README.md" if name == "hf" else out
+        write_atomic(theirs, "mine")
+        with pytest.raises(
+            BenchmarkError, match=r"is not as annotate wrote it, and would be lost; .* --force"
+        ):
+            export(benchmark, name, out)
+        assert theirs.read_text() == "mine"
+        assert [
+            path for path in tmp_path.rglob("*") if "manifest" in path.name and path.parent != benchmark.path
+        ] == []
+        export(benchmark, name, out, force=True)
+        assert theirs.read_bytes() != b"mine"
+
+    @pytest.mark.parametrize("name", list(FORMATS))
+    def test_an_export_of_ours_is_written_over_until_it_is_edited(self, benchmark, tmp_path, name) -> None:
+        out = tmp_path / "out"
+        export(benchmark, name, out)
+        written = export(benchmark, name, out, ["clause"])
+        for path in written:
+            before = path.read_bytes()
+            path.write_bytes(before + b" ")
+            with pytest.raises(BenchmarkError, match="would be lost"):
+                export(benchmark, name, out)
+            path.write_bytes(before)
+
+    def test_the_interface_beside_tasks_is_no_exception(self, benchmark, tmp_path) -> None:
+        write_atomic(tmp_path / "tasks.xml", "mine")
+        with pytest.raises(BenchmarkError, match=r"tasks\.xml is not as"):
+            export(benchmark, "label-studio", tmp_path / "tasks.json")
+        assert not (tmp_path / "tasks.json").exists()

@@ -8,20 +8,24 @@ from dataclasses import dataclass, field
 
 import pytest
 from fakes.annotated import make_benchmark, make_label, make_paragraph, make_paragraphs
+from hypothesis import given
+from hypothesis import strategies as st
 
 from annotate.annotators import make_annotator
 from annotate.annotators.offline import answer_words, read_words
 from annotate.errors import BenchmarkError, LabelError, UnknownNameError
-from annotate.files import read_records
+from annotate.files import read_records, write_records
 from annotate.gold import settle
-from annotate.label_files import labels_file, read_labels, slug, write_labels
+from annotate.label_files import file_stem, labels_file, read_labels, slug, write_labels
 from annotate.labelling.collect import collect
 from annotate.labelling.label import label_benchmark, summarize
+from annotate.labelling.tables import describe_kept
 from annotate.ledger.derive import derive
 from annotate.ledger.ledger import Ledger, read_ledger
 from annotate.ledger.questions import Questions, Selection
+from annotate.manifest import write_manifest
 from annotate.protocol import Reading, Request, Response
-from annotate.schema import Gold, Label, LabelSpan, Paragraph
+from annotate.schema import Gold, Label, LabelSpan, Paragraph, text_hash
 
 PARAGRAPHS = make_paragraphs(6)
 
@@ -186,9 +190,44 @@ class TestConversation:
 
 
 class TestFiles:
-    def test_slug(self) -> None:
-        assert slug("mock:noise=0.1,seed=0") == "mock-noise=0.1-seed=0"
-        assert slug("openai:org/gpt 5") == "openai-org-gpt-5"
+    def test_file_stems_can_be_read(self) -> None:
+        assert file_stem("overlap") == "overlap"
+        assert file_stem("mock:noise=0.1,seed=0") == "mock-noise=0.1,seed=0"
+        assert file_stem("openai:org/gpt-5.2") == "openai-org%2Fgpt-5.2"
+
+    @given(st.lists(st.text("aAé李王-:/.~%=, \x1b", max_size=60), min_size=2, max_size=20, unique=True))
+    def test_every_name_has_a_file_stem_of_its_own(self, names) -> None:
+        stems = [file_stem(name) for name in names]
+        assert len(set(stems)) == len(names)
+        assert all(len(f".{stem}.manifest.json.12345678.part") < 256 for stem in stems)
+        assert not any("/" in stem or stem.startswith(".") for stem in stems)
+
+    @pytest.mark.parametrize("pair", [("human:李", "human:王"), ("human:a/b", "human:a-b")])
+    def test_names_that_shared_a_file_have_their_own(self, tmp_path, pair) -> None:
+        for name in pair:
+            write_labels(tmp_path, name, [make_label(p, name, [1]) for p in PARAGRAPHS])
+        assert sorted(read_labels(tmp_path, PARAGRAPHS)) == sorted(pair)
+
+    @pytest.mark.parametrize("pair", [("human:李", "human:王"), ("human:a/b", "human:a-b")])
+    def test_files_by_former_names_are_read_and_none_is_lost(self, tmp_path, pair) -> None:
+        for name, file in zip(
+            pair, (slug(pair[0]), f"{slug(pair[1])}-{text_hash(pair[1])[:8]}"), strict=True
+        ):
+            write_records(tmp_path / f"{file}.jsonl", [make_label(p, name, [1]) for p in PARAGRAPHS])
+        for _ in range(2):
+            for name in reversed(pair):
+                write_labels(tmp_path, name, [make_label(p, name, [2]) for p in PARAGRAPHS])
+        labels = read_labels(tmp_path, PARAGRAPHS)
+        assert {name: len(rows) for name, rows in labels.items()} == dict.fromkeys(pair, 6)
+        assert {label.words for rows in labels.values() for label in rows} == {(2,)}
+
+    def test_a_torn_file_by_a_former_name_is_known_by_its_manifest(self, tmp_path) -> None:
+        old = tmp_path / "human-.jsonl"
+        write_records(old, [])
+        write_manifest(old.with_suffix(".manifest.json"), "", 0, {"annotator": "human:李"}, [], [], {})
+        old.write_bytes(b'{"schema')
+        write_labels(tmp_path, "human:李", [make_label(PARAGRAPHS[0], "human:李", [1])])
+        assert list(read_labels(tmp_path, PARAGRAPHS)) == ["human:李"]
 
     def test_round_trip_and_choice(self, tmp_path) -> None:
         for name in ("b", "a"):
@@ -216,7 +255,7 @@ class TestFiles:
         write_labels(tmp_path, "a", [make_label(p, "a", [1]) for p in PARAGRAPHS])
         path = labels_file(tmp_path, "a")
         path.write_bytes(path.read_bytes()[:-20])
-        with pytest.raises(BenchmarkError, match="is torn: it ends within a line; annotate label makes it"):
+        with pytest.raises(BenchmarkError, match="is torn: it ends within a line; annotate reparse makes it"):
             read_labels(tmp_path, PARAGRAPHS)
 
 
@@ -239,13 +278,38 @@ class TestBenchmark:
         gold = read_records(benchmark.gold_path, Gold)
         assert {word.origin for row in gold for word in row.words} == {"single"}
 
-    def test_gold_is_of_the_annotators_of_this_run(self, tmp_path) -> None:
+    def test_another_annotator_leaves_the_gold_as_it_is(self, tmp_path) -> None:
         benchmark = make_benchmark(tmp_path / "b", PARAGRAPHS)
         label_benchmark(benchmark, [make_annotator("overlap"), make_annotator("clause")])
+        before = benchmark.gold_path.read_bytes()
         done = label_benchmark(benchmark, [Scripted()])
+        assert (done.gold, done.kept_annotators) == (None, ("overlap", "clause"))
+        assert describe_kept(done).startswith(
+            "gold: left as it was (intersection of overlap, clause); annotate adj"
+        )
+        done = label_benchmark(benchmark, [make_annotator("overlap"), Scripted()])
+        assert done.gold is None
+        assert benchmark.gold_path.read_bytes() == before
+
+    def test_gold_grows_with_the_labels_it_rests_on(self, tmp_path) -> None:
+        benchmark = make_benchmark(tmp_path / "b", PARAGRAPHS)
+        annotators = [make_annotator("overlap"), make_annotator("clause")]
+        label_benchmark(benchmark, annotators, Selection(limit=2))
+        before = benchmark.gold_path.read_bytes()
+        done = label_benchmark(benchmark, annotators[1:])
         assert done.gold is not None
-        assert done.gold.annotators == ("scripted",)
-        assert [row.indices() for row in read_records(benchmark.gold_path, Gold)] == [[1]] * 6
+        assert done.gold.annotators == ("overlap", "clause")
+        assert done.changed == 0
+        assert benchmark.gold_path.read_bytes().startswith(before)
+        label_benchmark(benchmark, annotators[:1])
+        assert {row.annotators for row in read_records(benchmark.gold_path, Gold)} == {("overlap", "clause")}
+
+    def test_gold_words_that_change_are_counted(self, tmp_path) -> None:
+        benchmark = make_benchmark(tmp_path / "b", PARAGRAPHS)
+        label_benchmark(benchmark, [make_annotator("overlap")])
+        gold = read_records(benchmark.gold_path, Gold)
+        write_records(benchmark.gold_path, [gold[0].model_copy(update={"words": ()}), *gold[1:]])
+        assert label_benchmark(benchmark, [make_annotator("overlap")]).changed == 1
 
     @pytest.mark.parametrize("rule", ["union", "intersection"])
     def test_chosen_gold_is_left_alone(self, tmp_path, rule) -> None:

@@ -19,6 +19,7 @@ import pytest
 from fakes.annotated import make_benchmark, make_paragraphs
 from fakes.command_line import wait_for_lines
 from fakes.openai_server import FakeOpenAI, random_plan
+from fakes.raw_server import RawServer
 from fakes.truthful import chosen_words
 
 from annotate.benchmark import Benchmark
@@ -138,6 +139,7 @@ def test_an_interrupt_lets_what_is_in_flight_come_in(benchmark, label, number) -
         asked = len(fake.log)
         assert process.returncode == 3
         assert "interrupted" in err.splitlines()[-1]
+        assert "answers in flight; Ctrl-C again gives them up" in err
         assert len(read_ledger(benchmark.ledger).rows) == asked < 60
         assert sum(row.status == "ok" for row in labels(benchmark)) == asked
         assert label(benchmark, fake.url)[0] == 0
@@ -325,8 +327,23 @@ class TestStops:
     def test_no_key(self, benchmark, label, monkeypatch) -> None:
         monkeypatch.delenv("OPENAI_API_KEY")
         code, _, err = label(benchmark, "https://api.openai.com/v1")
-        assert code == 1
+        assert code == 5
         assert "OPENAI_API_KEY" in err
+
+    def test_a_key_over_http_to_another_machine_is_warned_of(self, benchmark, label) -> None:
+        url = "http://models.example/v1"
+        _, _, err = label(benchmark, url, "--dry-run")
+        assert "note: the key goes to models.example over http as it is" in err
+        assert "the key goes" not in label(benchmark, "http://127.0.0.1:9/v1", "--dry-run")[2]
+        assert "the key goes" not in label(benchmark, "https://models.example/v1", "--dry-run")[2]
+
+    def test_a_server_cannot_steer_the_terminal(self, benchmark, label) -> None:
+        body = json.dumps({"error": {"message": "\x1b]0;owned\x07 \x9b31m", "code": "x"}}).encode()
+        with RawServer(lambda: [b"HTTP/1.1 401 No\r\nConnection: close\r\n\r\n", body]) as server:
+            code, out, err = label(benchmark, server.url, "--limit", "1")
+        assert code == 5
+        assert "\\u001b]0;owned" in err
+        assert not {"\x1b", "\x07", "\x9b"} & set(out + err)
 
     def test_nobody_at_the_address(self, benchmark, label) -> None:
         code, _, err = label(benchmark, "http://127.0.0.1:9/v1")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,14 +14,17 @@ import pytest
 from fakes.annotated import make_benchmark, make_label, make_paragraph
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.table import Table
 
 from annotate.annotators import make_annotator
 from annotate.benchmark import Benchmark
-from annotate.errors import AnnotateError, BenchmarkError, LabelError, SourceError
+from annotate.errors import AnnotateError, BenchmarkError, LabelError, SourceError, UnknownNameError
+from annotate.formats import make_format
 from annotate.imports.run import import_labels
 from annotate.label_files import write_labels
-from annotate.outside import is_whole, mend_json, read_json, whole_characters
+from annotate.outside import is_whole, mend_json, printable, read_json, whole_characters
 from annotate.sources import open_source
+from annotate.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 HALF = "\\ud83d"
@@ -134,3 +138,28 @@ class TestTerminal:
         assert "human:é😀" in json.dumps(json.loads(read.stdout), ensure_ascii=False)
         wrong = self.run(benchmark, "agreement", "--annotator", "né")
         assert (wrong.returncode, wrong.stderr.count("\n")) == (1, 1)
+
+
+def test_what_steers_a_terminal_is_escaped() -> None:
+    assert printable("a\tb\nc é 李") == "a\tb\nc é 李"
+    assert printable("\x1b[2J\r\x07\x9b\u202e") == "\\u001b[2J\\u000d\\u0007\\u009b\\u202e"
+    assert json.loads(printable(json.dumps("\x1b\x9b\u202e", ensure_ascii=False))) == "\x1b\x9b\u202e"
+
+
+def test_tables_and_sentences_do_not_obey_what_they_show(capsys) -> None:
+    table = Table("\x1b[2J", title="\x9b2J")
+    table.add_row("\x1b]0;owned\x07")
+    for shown in (table, "\x1b[2J"):
+        Terminal(markup=False).print(shown)
+    assert not {"\x1b", "\x9b", "\x07"} & set(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(("name", "near"), [("overlp", "overlap"), ("openal", "openai"), ("zzz", "")])
+def test_a_mistyped_name_is_answered_with_the_nearest(name, near) -> None:
+    hint = f" (did you mean {near!r}?)" if near else ""
+    with pytest.raises(
+        UnknownNameError, match=re.escape(f"no annotator is called {name!r}{hint}; there are: clause")
+    ):
+        make_annotator(name)
+    with pytest.raises(UnknownNameError, match=r"did you mean 'quotes'\?"):
+        make_format("quote")

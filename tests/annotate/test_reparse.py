@@ -108,6 +108,7 @@ class TestGold:
     def test_is_settled_again_from_the_same_annotators(self, benchmark, changing) -> None:
         label_benchmark(benchmark, [make_annotator("clause")])
         label_benchmark(benchmark, [changing])
+        settle(benchmark, annotators=["changing"], chosen=False)
         assert reparse(benchmark).gold == "settled"
         changing.spans_read = 1
         reparse(benchmark)

@@ -29,7 +29,13 @@ class Run:
     ):
         self.annotator = annotator or ScriptedOnline()
         self.clock = Clock()
-        self.pool = InlinePool(lambda job: self.annotator.attempt(job.request), self.clock, latency)
+        self.seconds: list[tuple[float, float]] = []  # when attempts began, and what was left for each
+
+        def make(job):
+            self.seconds.append((self.clock(), job.seconds))
+            return self.annotator.attempt(job.request, job.seconds)
+
+        self.pool = InlinePool(make, self.clock, latency)
         limits = limits or Limits()
         with Ledger(path) as ledger:
             self.scheduler = Scheduler(
@@ -116,7 +122,9 @@ class TestRetries:
     def test_a_request_is_given_up_after_so_much_time(self, tmp_path) -> None:
         annotator = ScriptedOnline({FIRST: [failed()]})
         run = Run(tmp_path / "l", annotator, Limits(max_attempts=100, max_time_s=20.0))
-        assert 10.0 <= run.starts("p00000")[-1] <= 20.0
+        assert 10.0 <= run.starts("p00000")[-1] < 20.0
+        assert run.seconds
+        assert all(at - 1000.0 + seconds <= 20.0 + 1e-9 for at, seconds in run.seconds)
 
     def test_what_was_answered_badly_is_paid_for_and_not_asked_again(self, tmp_path) -> None:
         script = {
@@ -167,6 +175,7 @@ class TestStops:
 
     def test_draining_asks_nothing_more_and_keeps_what_is_in_flight(self, tmp_path) -> None:
         run = None
+        told: list[str] = []
 
         def show(tally) -> None:
             if tally.done == 2:
@@ -176,10 +185,18 @@ class TestStops:
             annotator, clock = ScriptedOnline(), Clock()
             pool = InlinePool(lambda job: annotator.attempt(job.request), clock)
             scheduler = Scheduler(
-                annotator, ledger, Limits(concurrency=3), Budget(None), pool, clock=clock, show=show
+                annotator,
+                ledger,
+                Limits(concurrency=3),
+                Budget(None),
+                pool,
+                clock=clock,
+                show=show,
+                tell=told.append,
             )
             run = scheduler.run(Questions(make_paragraphs(40)))
         assert isinstance(scheduler.stop, IncompleteError)
+        assert told == ["interrupted: waiting for 2 answers in flight; Ctrl-C again gives them up"]
         assert scheduler.stop.exit_code == 3
         assert len(read_ledger(tmp_path / "l").rows) == len(pool.started) == run.done == 4
 

@@ -1,3 +1,4 @@
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -228,3 +229,36 @@ def test_real_files(shared: Path) -> None:
     assert (len(found.narratives), len(found.science)) == (355, 1000)
     assert found.drops == {"narrative: another question about a document already read": 10_557 - 355}
     assert sum(bool(row.support) for row in found.science) == 884
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("n.jsonl", gzip.compress(b"{}"), r"n\.jsonl is compressed by gzip; unpack it first"),
+        ("n.jsonl", b"GGUF\x03\x00", r"n\.jsonl is a GGUF model, not a data set"),
+        ("n.parquet", b"GGUF\x03\x00", r"n\.parquet is a GGUF model, not a data set"),
+        ("n.jsonl", b"PAR1\x00", r"n\.jsonl is a Parquet file; let its name end in \.parquet"),
+        ("n.parquet", b'{"a": 1}', r"n\.parquet is no Parquet file, whatever its name says"),
+    ],
+)
+def test_a_file_of_another_kind_is_called_by_it(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    write_jsonl(tmp_path / "s.jsonl", SCIENCE)
+    with pytest.raises(SourceError, match=said):
+        LocalSource(tmp_path / name, tmp_path / "s.jsonl").passages("train", 1, 0)
+
+
+def test_flat_columns_are_read_like_nested_ones(tmp_path: Path) -> None:
+    flat = [
+        {f"document.{key}": value for key, value in row["document"].items() if key != "summary"}
+        | {f"document.summary.{key}": value for key, value in row["document"]["summary"].items()}
+        for row in NARRATIVES
+    ]
+    write_parquet(tmp_path / "n.parquet", NARRATIVES)
+    write_parquet(tmp_path / "flat.parquet", flat)
+    write_jsonl(tmp_path / "s.jsonl", SCIENCE)
+    nested, read = (
+        LocalSource(tmp_path / f"{name}.parquet", tmp_path / "s.jsonl").passages("train", 1, 0)
+        for name in ("n", "flat")
+    )
+    assert nested == read

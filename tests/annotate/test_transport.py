@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fakes.openai_server import FakeOpenAI
 
-from annotate.errors import LabelError
+from annotate.errors import EndpointError, LabelError
 from annotate.online.completion import CompletionError, read_completion, read_usage
 from annotate.online.faults import Fault, may_pass, read_fault, retry_after
 from annotate.online.recorded import read_body
@@ -122,12 +122,12 @@ def test_only_a_server_on_this_machine_needs_no_key(monkeypatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     for url in ("http://localhost:1/v1", "http://127.0.0.1:1/v1", "http://[::1]:1/v1"):
         assert Endpoint(url).key == "EMPTY"
-    with pytest.raises(LabelError, match="OPENAI_API_KEY"):
+    with pytest.raises(EndpointError, match="OPENAI_API_KEY"):
         _ = Endpoint().key
-    with pytest.raises(LabelError, match="OPENAI_API_KEY"):
+    with pytest.raises(EndpointError, match="OPENAI_API_KEY"):
         _ = Endpoint("http://127.0.0.1.example.com/v1").key
     monkeypatch.setenv("OPENAI_API_KEY", "sk two")
-    with pytest.raises(LabelError, match="space"):
+    with pytest.raises(EndpointError, match="space"):
         _ = Endpoint().key
 
 

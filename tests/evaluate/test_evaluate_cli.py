@@ -139,13 +139,17 @@ def test_method_all_leaves_out_the_costly(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--method", "haet"], "there is no method 'haet'; there are: "),
+        (["--method", "haet"], "there is no method 'haet'; did you mean 'heat'? there are: "),
         (["--model", "./nowhere"], "nowhere"),
         (["--gold", "best"], "there are: auto, gold, intersection"),
         (["--gold", "union"], "has no labels and so no gold words; run: annotate label"),
         (
             ["--benchmark", "nowhere"],
             "no benchmark is called 'nowhere' and no folder is; there are: curated, ",
+        ),
+        (
+            ["--benchmark", "lambada-rationale"],
+            "no folder is; did you mean 'lambada-rationales'? there are: ",
         ),
         (["--out", "taken"], "taken is a file; name a folder with --out"),
         (["--out", "taken/in"], "taken"),
@@ -198,6 +202,68 @@ def test_torn_gold_is_not_less_gold(evaluate: Evaluate, benchmark_of: Benchmark,
     run = evaluate("alignment", "--benchmark", benchmark_of.path, "--model", lm_folder)
     assert run.code == 1
     assert f"error: {gold} is torn: it ends within a line; make it again with: annotate" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (b"\x1f\x8b\x08\x00", "rows.jsonl is gzip data; unpack it first"),
+        (b"PAR1\x15\x04", "rows.jsonl is parquet; let its name end with .parquet"),
+        (b"GGUF\x03\x00", "rows.jsonl is the weights of a model; it goes to --model"),
+    ],
+)
+def test_a_file_named_as_what_it_is_not_is_told(
+    evaluate: Evaluate, tmp_path: Path, start: bytes, message: str
+) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(start)
+    run = evaluate("alignment", "--benchmark", "lambada-rationales", "--source", "rows.jsonl")
+    assert run.code == 1
+    assert message in run.stderr
+
+
+def test_random_first_is_said_loudly_even_when_quiet(
+    evaluate: Evaluate, benchmark_of: Benchmark, lm_folder: Path, tmp_path: Path
+) -> None:
+    # Of a model of random weights and five texts, some method is no better than random.
+    command = ["alignment", "--benchmark", benchmark_of.path, "--model", lm_folder, "--quiet"]
+    names = ["heat", "input-x-gradient", "transition-only", "attention-last", "position"]
+    run = evaluate(*command, *(word for name in names for word in ("--method", name)))
+    rows = {
+        row["method"]: row
+        for row in json.loads((tmp_path / "results" / "alignment.json").read_text())["methods"]
+    }
+    means = {name: row["metrics"]["auprc"]["mean"] for name, row in rows.items()}
+    beaten = [
+        name for name in rows if rows[name]["method_kind"] != "control" and means[name] <= means["random"]
+    ]
+    assert beaten
+    words = " ".join(run.stdout.split())
+    assert f"WARNING: random (AUPRC) is at or above {', '.join(beaten)}: they say nothing here." in words
+
+
+def test_at_80_columns_no_number_is_cut(
+    evaluate: Evaluate, benchmark_of: Benchmark, lm_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [
+        "alignment",
+        "--benchmark",
+        benchmark_of.path,
+        "--model",
+        lm_folder,
+        "--method",
+        "gradient-norm",
+    ]
+
+    def row_of(text: str) -> list[str]:
+        return next(line.split() for line in text.splitlines() if " gradient-norm " in line and "[" in line)
+
+    whole = row_of(evaluate(*command).stdout)
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = evaluate(*command).stdout
+    assert max(map(len, narrow.splitlines())) <= 80
+    row = row_of(narrow)
+    assert row == whole[: len(row)]
+    assert "80 columns are too few for: s/1000, DSA" in narrow
 
 
 def test_debug_shows_the_traceback(evaluate: Evaluate) -> None:

@@ -40,7 +40,7 @@ FEWER = {
 SAME_PASSES = {
     "attention-rollout": ["attention-flow", "attention-last"],
     "gradient-shap": ["smoothgrad"],
-    "heat": ["hessian-only", "kl-only", "no-gate", "transition-only", "uniform-transition"],
+    "heat": ["heat-adaptive", "hessian-only", "kl-only", "no-gate", "transition-only", "uniform-transition"],
     "heat-windowed": ["heat-lr-win"],
     "integrated-gradients": ["gradient-norm", "input-x-gradient"],
     "occlusion": ["kernel-shap", "lime", "shapley-sampling"],

@@ -1,6 +1,5 @@
 """Masked passes whose products are in bfloat16."""
 
-import sys
 from typing import Any
 
 import pytest
@@ -9,7 +8,8 @@ from fakes.tiny_models import tiny_lm
 
 import heat
 from heat.batch import collate
-from heat.components.information import ABOVE_NOISE, information
+from heat.components import information, masked
+from heat.components.masked import ABOVE_NOISE
 from heat.errors import ConfigError
 from heat.internals import precision as precision_of
 from heat.internals.forward import at_targets, token_vectors
@@ -40,8 +40,7 @@ def test_what_is_above_the_noise_is_near_and_what_is_below_is_exact(family: str)
 def test_all_is_masked_again_where_all_drowns(monkeypatch: pytest.MonkeyPatch) -> None:
     lm = tiny_lm("llama")
     batch = collate([heat.encode(lm, PROMPT, " iron.")])
-    # The package gives the function by the module's name.
-    monkeypatch.setattr(sys.modules["heat.components.information"], "ABOVE_NOISE", 1e9)
+    monkeypatch.setattr(masked, "ABOVE_NOISE", 1e9)
     torch.testing.assert_close(
         information(lm.model, batch, precision="bfloat16"), information(lm.model, batch)
     )

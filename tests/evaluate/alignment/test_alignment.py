@@ -438,7 +438,7 @@ def test_progress_reaches_the_end(benchmark_of: Benchmark, lm: LanguageModel, tm
         RunConfig(tmp_path),
         on_progress=lambda *step: seen.append(step),
     )
-    assert seen == [("answers", 5, 5), ("random", 0, 5), ("random", 5, 5)]
+    assert seen == [("answers", 0, 5), ("answers", 5, 5), ("random", 0, 5), ("random", 5, 5)]
 
 
 def test_reading_a_folder_without_result(tmp_path: Path) -> None:

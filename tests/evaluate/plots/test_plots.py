@@ -172,3 +172,20 @@ def test_every_value_is_in_the_frame(words: WordScores) -> None:
     means = frame.groupby("method")["dsa"].mean()
     for row in words.result.methods:
         assert means[row.method] == pytest.approx(row.metrics["dsa"].mean)
+
+
+def test_names_in_the_cost_figure_cover_nothing_and_stay_inside(words: WordScores) -> None:
+    """By matplotlib's own measure of what it drew."""
+    figure = plots.cost(words, METRICS[0])
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    boxes = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    assert set(boxes) >= {"heat", "random"}
+    markers = [
+        axes.transData.transform((words.passes[row.method], row.metrics["auprc"].mean))
+        for row in words.result.methods
+    ]
+    for name, box in boxes.items():
+        assert axes.bbox.x0 <= box.x0 < box.x1 <= axes.bbox.x1
+        assert not any(box.contains(*marker) for marker in markers), name
+        assert not any(box.overlaps(other) for other_name, other in boxes.items() if other_name != name), name

@@ -22,7 +22,11 @@ from evaluate.pipeline.store import Score
 from evaluate.pipeline.table import in_words, seconds
 from evaluate.report import write_report
 from evaluate.report.paragraphs import pieces
+from evaluate.report.tables import evaluation_table
+from evaluate.report.verdict import verdict
+from evaluate.results.again import command_for
 from evaluate.results.folder import open_results, read_scores
+from evaluate.results.two_runs import METRICS as KIND_METRICS
 from evaluate.robustness.options import Options as Robustness
 from evaluate.robustness.run import robustness
 from evaluate.sanity import Sanity, write_sanity
@@ -106,12 +110,107 @@ def test_it_holds_the_numbers_and_how_to_make_them(page: Page, finished: Path) -
             assert any(text.rstrip("+-") == in_words(interval) for text in texts)
         assert row.seconds_per_1000 is not None
         assert seconds(row.seconds_per_1000) in texts
-    # What was run; a table, five figures; three paragraphs at most four.
-    assert 1 + 1 + 5 + 3 <= texts.count("evaluate alignment -x") <= 1 + 1 + 5 + 4
+    # A command stands once, and not under every figure.
+    assert texts.count("evaluate alignment -x") == 1
     assert texts.count("evaluate report me") == 1
     assert "offline annotators (clause, overlap)" in page.text
     assert result.texts < 20
     assert "Fewer than 20 unique texts" in page.text
+
+
+def test_the_first_screen_says_what_was_asked_who_is_ahead_and_how_sure(page: Page, finished: Path) -> None:
+    result = open_results(finished).main
+    header = page.text[: page.text.index("Alignment with gold words")]
+    asked, ahead, sure = verdict(result, KIND_METRICS["alignment"])
+    places = [header.index(sentence) for sentence in (asked, ahead, sure)]
+    assert places == sorted(places)
+    assert asked.startswith("Asked: which of 4 methods finds the gold words best, by AUPRC, in 5 examples")
+    first = [row.method for row in result.methods if row.ranks["auprc"][0] == 1]
+    assert all(name in ahead for name in first[:3])
+    assert f"How sure: {4 - len(first)} of 4 methods are certainly not first" in sure
+    assert "over 5 unique texts, which are few" in sure
+    sections = [element.get("id") for element in page.elements if element.tag == "section"]
+    assert sections[0] == "alignment"
+    assert sections[-2:] == ["run", "files"]
+
+
+def test_a_lead_that_is_sure_is_said_and_so_is_where_heat_stands(finished: Path) -> None:
+    result = open_results(finished).main
+    rows = {row.method: row for row in result.methods}
+    heat = rows["heat"].model_copy(
+        update={
+            "ranks": {**rows["heat"].ranks, "auprc": (1, 1)},
+            "versus": {
+                "auprc": rows["heat"]
+                .versus["auprc"]
+                .model_copy(update={"p_adjusted": 0.01, "reference": "gradient-norm"})
+            },
+        }
+    )
+    others = [
+        row.model_copy(update={"ranks": {**row.ranks, "auprc": (2, 4)}})
+        for row in result.methods
+        if row.method != "heat"
+    ]
+    sure = result.model_copy(update={"methods": (heat, *others), "texts": 200})
+    _, ahead, how = verdict(sure, KIND_METRICS["alignment"])
+    assert ahead.startswith("Ahead: heat (")
+    assert "is above all others; HEAT (" in ahead
+    assert re.search(
+        r"stands at place 1, significantly (better|worse) than the best baseline, gradient-norm", ahead
+    )
+    assert how.startswith("How sure: 3 of 4 methods are certainly not first")
+    assert "few" not in how
+
+
+def test_heats_row_is_marked_and_nothing_else(page: Page) -> None:
+    marked = [each for each in page.elements if each.tag == "tr" and each.get("class") == "lead"]
+    assert marked
+    assert {each.find("th").text for each in marked} == {"heat"}
+
+
+def test_long_tables_start_with_ten_and_fold_the_rest(finished: Path) -> None:
+    result = open_results(finished).main
+    heat = next(row for row in result.methods if row.method == "heat")
+    many = [result.methods[1].model_copy(update={"method": f"method-{i:02}"}) for i in range(30)]
+    table = evaluation_table(
+        result.model_copy(update={"methods": (*many, heat, *result.methods[-1:])}), KIND_METRICS["alignment"]
+    )
+    names = [row[1].text for row in table.rows]
+    assert len(names) == 10 + 1  # and chance
+    assert "heat" in names
+    assert table.folded is not None
+    assert len(table.folded.rows) == 32 + 1
+    assert "10 of 32 methods" in table.caption
+
+
+def test_what_was_not_timed_is_no_dash() -> None:
+    assert seconds(None) == ""
+
+
+def test_a_warning_stands_above_the_picture(results: Path) -> None:
+    path = results / "alignment.json"
+    stored = json.loads(path.read_text())
+    next(row for row in stored["methods"] if row["method"] == "random")["metrics"]["auprc"]["mean"] = 1.0
+    path.write_text(json.dumps(stored))
+    page = page_of(results)
+    loud = [each.text or "" for each in page.elements if each.get("class") == "warning"]
+    assert any(text.startswith("WARNING: random (AUPRC) is at or above ") for text in loud)
+
+
+def test_what_is_missing_comes_with_a_command_to_be_copied(finished: Path) -> None:
+    result = open_results(finished).main
+    command = (
+        "evaluate alignment --benchmark 'my data' --limit=12 --method heat --html page.html --model m --foil"
+    )
+    line = command_for("faithfulness", result.model_copy(update={"command": command}), Path("out"))
+    assert line == (
+        "evaluate faithfulness --benchmark 'my data' --limit 12 --method heat --model m --foil --out out"
+    )
+    line = command_for("ablation", result.model_copy(update={"command": command}), Path("out"))
+    assert line == "evaluate ablation --benchmark 'my data' --limit 12 --model m --foil --out out"
+    called = command_for("sanity", result.model_copy(update={"command": ""}), Path("out"))
+    assert called.startswith(f"evaluate sanity --benchmark {result.folder} --limit 5 --seed 0 --model ")
 
 
 def test_significance_is_marked_as_in_the_table(results: Path) -> None:
@@ -191,7 +290,14 @@ def test_figures_and_tables_lie_beside_it_each_with_its_command(results: Path, t
     index = json.loads((tmp_path / "beside" / "files.json").read_text())
     assert found == {"files.json", *index["files"]}
     assert {each["made_by"] for each in index["files"].values()} == {"evaluate alignment -x"}
-    for name in ("alignment-forest", "precision-recall", "segment-mass", "cost", "rank-correlation"):
+    for name in (
+        "alignment-first",
+        "alignment-forest",
+        "precision-recall",
+        "segment-mass",
+        "cost",
+        "rank-correlation",
+    ):
         assert {f"{name}.svg", f"{name}.png"} <= found
         assert "evaluate alignment -x" in (tmp_path / "beside" / f"{name}.svg").read_text()
     frame = pd.read_csv(tmp_path / "beside" / "alignment.csv")
@@ -250,11 +356,11 @@ def test_what_was_not_run_is_named_and_what_was_is_shown(
     stable = in_words(noise.methods[0].metrics["rank_stability"])
     assert f"1 gradient-norm {stable}" in page.section("robustness")
     assert "2 constant undefined" in page.section("robustness")
-    assert "evaluate robustness -x" in page.section("robustness")
+    assert "evaluate robustness -x" in page.section("files")
     row = open_results(results).faithfulness.methods[0]  # type: ignore[union-attr]
     assert in_words(row.metrics["soft_ns"]) in page.section("faithfulness")
     assert "heat 0.25 [.10, .40] yes" in page.section("sanity")
-    assert "evaluate sanity -z" in page.section("sanity")
+    assert "evaluate sanity -z" in page.section("files")
 
 
 def test_faithfulness_alone_has_a_report_without_what_gold_would_say(

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heat.batch import Batch
-from heat.components import information
-from heat.components.information import _kl
+from heat.components import information, masked
+from heat.components.masked import kl
 from heat.internals.forward import embed
 
 MASKS = ["zero", "mean", "attention", "pad"]
@@ -192,7 +192,7 @@ def test_rounding_never_makes_a_divergence_negative() -> None:
     assert ((unmasked.exp() * (unmasked - masked)).sum(-1) < 0).any()
     ids = torch.zeros(500, 2).long()
     batch = Batch(ids, torch.ones_like(ids), torch.arange(500), ids[:, 0], ids[:, 1])
-    assert (_kl(unmasked, masked, batch) >= 0).all()
+    assert (kl(unmasked, masked, batch) >= 0).all()
 
 
 def test_spans_of_several_targets_equal_one_at_a_time() -> None:
@@ -202,3 +202,35 @@ def test_spans_of_several_targets_equal_one_at_a_time() -> None:
     for index in range(3):
         alone = information(model, batch_of(IDS[: len(IDS) - 2 + index]), span=3, refine=0.5)[0]
         torch.testing.assert_close(together[index, : len(alone)], alone, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("prefix_cache", [True, False])
+def test_a_large_vocabulary_is_taken_some_places_at_a_time(
+    monkeypatch: pytest.MonkeyPatch, prefix_cache: bool
+) -> None:
+    model, batch = tiny_model("llama").double(), batch_of(IDS, n_targets=2)
+    expected = information(model, batch, prefix_cache=prefix_cache)
+    entries = model.config.vocab_size
+    arrays: list[int] = []
+    compare, read = masked.kl, masked.logits
+
+    def compared(unmasked: torch.Tensor, values: torch.Tensor, some: Batch) -> torch.Tensor:
+        arrays.append(values.numel())
+        return compare(unmasked, values, some)
+
+    def logits(*args: torch.Tensor, **options: torch.Tensor) -> torch.Tensor:
+        values = read(*args, **options)
+        places.append(len(values))
+        return values
+
+    for at_once, of_a_pass, most in ((3 * entries, 4 * entries, 4), (1, 1, 2)):
+        places: list[int] = []
+        arrays.clear()
+        monkeypatch.setattr(masked, "AT_ONCE", at_once)
+        monkeypatch.setattr(masked, "LOGITS", of_a_pass)
+        monkeypatch.setattr(masked, "kl", compared)
+        monkeypatch.setattr(masked, "logits", logits)
+        torch.testing.assert_close(information(model, batch, prefix_cache=prefix_cache), expected)
+        # One masked text at the least, read at both targets.
+        assert max(places) == most
+        assert max(arrays) == max(at_once, entries)
