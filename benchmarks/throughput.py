@@ -45,17 +45,17 @@ def main(
     names = method or ["heat-first-order"]
     seconds = dict.fromkeys(["forward passes", *names], 0.0)
 
-    def forward(some: list[heat.Encoded]) -> None:
+    def forward(part: list[heat.Encoded]) -> None:
         with frozen(lm.model), torch.no_grad():
-            together = collate(some, lm.device)
+            together = collate(part, lm.device)
             target_log_probs(lm.model, together, token_vectors(lm.model, together)).cpu()
 
-    def timed(name: str, some: list[heat.Encoded]) -> float:
+    def timed(name: str, part: list[heat.Encoded]) -> float:
         began = time.perf_counter()
         if name == "forward passes":
-            forward(some)
+            forward(part)
         else:
-            heat.attribute_batch(lm, some, [None] * len(some), name)
+            heat.attribute_batch(lm, part, [None] * len(part), name)
         return time.perf_counter() - began
 
     for name in seconds:
