@@ -37,7 +37,10 @@ def fit(table: Table, console: Console, spare: Sequence[str] = ()) -> list[str]:
     order = [*(name for name in spare if name in headings), *others]
     dropped: list[str] = []
     for column in table.columns:
-        _set(column)
+        _set(column, wrap=False)
+    if _width(table, console) > console.width:
+        for column in table.columns:
+            _set(column, wrap=True)
     while _width(table, console) > console.width and order:
         name = order.pop(0)
         dropped.append(name)
@@ -55,7 +58,8 @@ def left_out(names: Sequence[str], console: Console) -> str:
     )
 
 
-def _set(column: Column) -> None:
+def _set(column: Column, *, wrap: bool) -> None:
+    """Let text wrap and nothing else; `wrap` breaks headings at their spaces where the cells are narrower."""
     cells = [str(cell) for cell in column.cells]
     column.no_wrap = not any(len(cell) > _TEXT and " " in cell for cell in cells) or _numeric(cells)
     if not column.no_wrap:
@@ -63,7 +67,9 @@ def _set(column: Column) -> None:
         return
     widest = max([cell_len(line) for cell in cells for line in cell.split("\n")], default=0)
     words = str(column.header).split() or [""]
-    heading = textwrap.fill(str(column.header), max(widest, *map(len, words)), break_on_hyphens=False)
+    heading = str(column.header)
+    if wrap:
+        heading = textwrap.fill(heading, max(widest, *map(len, words)), break_on_hyphens=False)
     column.header = heading
     # Rich takes the longest word for the least width of a column, also of one that may not wrap.
     column.min_width = max(widest, *map(cell_len, heading.split("\n")))

@@ -97,9 +97,9 @@ class LLMParaphraser:
 
         Raises:
             BudgetError: The next request could cost more than may be spent.
-            EndpointError: The endpoint will not serve this run.
+            EndpointError: There is no key, or the endpoint will not serve this run.
             IncompleteError: The run was interrupted, or the endpoint is down.
-            LabelError: There is no key, no price where cost is limited, or not one paraphrase.
+            LabelError: There is no price where cost is limited, or not one paraphrase.
         """
         texts = {example.id: text for example in examples if (text := shown(example)) is not None}
         asked, name = list(texts.values()), self.annotator.name

@@ -54,7 +54,7 @@ def adaptive_information(
 
     Args:
         model: The model; left as it was.
-        batch: B sequences with R targets; the masked passes of one serve all of its targets.
+        batch: B sequences with R targets, each with masked passes of its own.
         estimate: How much each token may matter, [R, T], non-negative.
         mask: What stands in a token's place; see `heat.components.information.information`.
         tolerance: Share of the divergence that may be left to spans, from 0 (none: exact) to 1.
@@ -73,8 +73,8 @@ def adaptive_information(
         raise ConfigError(
             f"span is {span} and tolerance {tolerance}; give a span of 1 or more, and a share from 0 to 1"
         )
-    if mask == "mean":
-        batch = batch.one_target_per_row()
+    # Passes that served several targets would be chosen by all of them, and a target's scores by its neighbours.
+    batch = batch.one_target_per_row()
     with frozen(model), fused_activations(model), torch.no_grad():
         passes = masked_passes(
             model, batch, mask, precision, batch_tokens, prefix_cache=keeps_prefixes(model)
@@ -225,9 +225,8 @@ class AdaptiveInformation(Component):
         """Forward-equivalents; a third of the tokens is assumed to be masked one by one or by spans."""
         if self.gives == "unexplained":
             return 0.0
-        whole = Information(self.mask).cost(n_tokens, n_targets, n_layers)
-        unmasked = float(n_targets if self.mask == "mean" else 1)
-        return unmasked + (whole - unmasked) * ASSUMED
+        alone = [Information(self.mask).cost(n_tokens + place, 1, n_layers) for place in range(n_targets)]
+        return sum(1.0 + (cost - 1.0) * ASSUMED for cost in alone)
 
     @override
     def memory(self, work: Workload) -> dict[str, float]:

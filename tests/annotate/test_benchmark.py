@@ -141,7 +141,7 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
 def test_an_unfinished_build_is_finished(folder: Path) -> None:
     whole = contents(folder)
     (folder / "manifest.json").unlink()
-    (folder / "paragraphs.jsonl").write_bytes(b"half")
+    (folder / "README.md").unlink()
     build(folder)
     assert contents(folder) == whole
 

@@ -18,6 +18,7 @@ from fakes.command_line import ROOT, annotate, files, lines, start, wait_for_lin
 
 from annotate.benchmark import Benchmark
 from annotate.console import describe
+from annotate.label_files import labels_file
 from annotate.ledger.ledger import Ledger
 
 SLOW = ("label", "--annotator", "mock:noise=0.2,fail=0.1,delay=0.004", "--annotator", "clause", "--quiet")
@@ -95,7 +96,7 @@ class TestStopped:
             done = annotate(folder, "agreement")
             assert done.returncode == 1
             assert done.stderr == (
-                f"error: curated/{torn} is torn: it ends within a line; annotate label makes it again from"
+                f"error: curated/{torn} is torn: it ends within a line; annotate reparse makes it again from"
                 " the ledger\n"
             )
         assert annotate(folder, *SLOW).returncode == 0
@@ -150,9 +151,9 @@ class TestUse:
         old = tmp_path / "old.jsonl"
         (folder / "curated" / "ledger.jsonl").rename(old)
         assert annotate(folder, "label", "--quiet", "--annotator", f"replay:{old}").returncode == 0
-        labels = folder / "curated" / "labels"
-        first = (labels / "mock-noise=0.3-seed=0-fail=0.1.jsonl").read_text()
-        again = (labels / "replay-mock-noise=0.3-seed=0-fail=0.1.jsonl").read_text()
+        name = "mock:noise=0.3,seed=0,fail=0.1"
+        first = labels_file(folder / "curated" / "labels", name).read_text()
+        again = labels_file(folder / "curated" / "labels", f"replay:{name}").read_text()
         assert again.replace('"replay:mock', '"mock') == first
 
     def test_another_folder_another_out(self, folder, tmp_path) -> None:

@@ -11,7 +11,7 @@ from heat.measure import LiveBytes, counted_passes
 
 N = 40
 # Chosen while they run, or drawn: what is predicted bounds what is counted, or is its mean.
-ADAPTIVE = {"reagent", "context-cite", "owen"}
+ADAPTIVE = {"reagent", "context-cite", "owen", "heat-adaptive"}
 OPTIONS: dict[str, dict[str, object]] = {
     "at2": {"weights": "uniform"},
     "heat-low-rank": {"rank": 6},

@@ -182,7 +182,8 @@ def test_json_stays_json_where_the_terminal_knows_ascii_alone(folder: Path) -> N
     assert b"\\U0001f600" in shown.stdout
 
 
-def test_methods_are_listed(run: Run) -> None:
+def test_methods_are_listed(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     code, out, _ = run("methods", "--json")
     assert code == 0
     assert [row["name"] for row in json.loads(out)] == list(heat.methods())

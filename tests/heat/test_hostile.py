@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from fakes.commands import Run, runner
 from fakes.tiny_models import tiny_lm, tiny_model, tiny_tokenizer
 
@@ -16,6 +17,7 @@ from heat import cli, console, files
 from heat.errors import (
     AttributionFileError,
     ConfigError,
+    HeatError,
     PromptFileError,
     TextError,
     UnsupportedModelError,
@@ -132,6 +134,17 @@ def test_sizes_that_no_model_can_have(tmp_path: Path, size: int) -> None:
     assert "\n" not in str(raised.value)
 
 
+def failing(error: Exception) -> typer.Typer:
+    """A command line whose only command breaks."""
+    app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+
+    @app.command()
+    def broken() -> None:
+        raise error
+
+    return app
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -146,23 +159,17 @@ def test_sizes_that_no_model_can_have(tmp_path: Path, size: int) -> None:
 def test_too_little_memory_is_one_line(
     error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def app(arguments: list[str]) -> None:
-        raise error
-
     monkeypatch.setattr(sys, "argv", ["heat"])
     with pytest.raises(SystemExit) as ended:
-        console.run(app)
+        console.run(failing(error), (HeatError,))
     assert ended.value.code == 1
     assert capsys.readouterr().err.startswith("error: there is not enough memory; ")
 
 
 def test_other_errors_are_not_about_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    def app(arguments: list[str]) -> None:
-        raise RuntimeError("something else")
-
     monkeypatch.setattr(sys, "argv", ["heat"])
     with pytest.raises(RuntimeError, match="something else"):
-        console.run(app)
+        console.run(failing(RuntimeError("something else")), (HeatError,))
 
 
 @pytest.mark.parametrize("arguments", [["methods"], ["methods", "--json"]])

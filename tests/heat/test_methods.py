@@ -252,7 +252,7 @@ def test_heat_is_the_product_of_its_parts() -> None:
         ({"beta": float("nan")}, "'beta'"),
         ({"n_probes": 0}, "'n_probes' = 0"),
         ({"mode": "diagonal"}, "'row' or 'block'"),
-        ({"probes": 3}, "no option 'probes'; its options: .*n_probes"),
+        ({"probes": 3}, "no option 'probes'; did you mean 'n_probes'\\? its options: .*n_probes"),
     ],
 )
 def test_wrong_options_are_named(config: dict[str, Any], says: str) -> None:
@@ -262,7 +262,7 @@ def test_wrong_options_are_named(config: dict[str, Any], says: str) -> None:
 
 def test_unknown_method_lists_those_that_exist() -> None:
     with pytest.raises(
-        UnknownMethodError, match="no method 'deeplift'; there are: alti, alti-logit, attention-flow"
+        UnknownMethodError, match="no method 'deeplift'; there are: alti, alti-logit, at2, attention-flow"
     ):
         heat.attribute(tiny_lm("llama"), PROMPT, " iron", "deeplift")
 

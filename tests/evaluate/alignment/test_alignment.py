@@ -425,7 +425,9 @@ def test_a_model_without_revision_is_refused(
 def test_unknown_method_lists_those_that_exist(
     benchmark_of: Benchmark, lm: LanguageModel, tmp_path: Path
 ) -> None:
-    with pytest.raises(heat.HeatError, match=r"no method 'haet'; there are: .*heat.*random"):
+    with pytest.raises(
+        heat.HeatError, match=r"no method 'haet'; did you mean 'heat'\? there are: .*heat.*random"
+    ):
         alignment(curated(benchmark_of), lm, ["haet"], RunConfig(tmp_path))
 
 

@@ -42,7 +42,9 @@ def test_each_model_of_the_poster_is_planned_without_weights(model: str) -> None
 
 def test_the_table_names_components_and_the_cheapest() -> None:
     done = CliRunner().invoke(
-        app, ["plan", "--model", "llama-3.1-70b", "--memory", "80GB", "--flops", "3e14"]
+        app,
+        ["plan", "--model", "llama-3.1-70b", "--memory", "80GB", "--flops", "3e14"],
+        env={"COLUMNS": "160"},
     )
     assert done.exit_code == 0, done.output
     for expected in ("weights", "KV cache", "70,553,706,496", "cheapest that fits", "hours"):

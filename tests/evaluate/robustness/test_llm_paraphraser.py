@@ -276,7 +276,7 @@ def test_bad_names_are_refused_before_anything_is_asked(
         with pytest.raises(LabelError, match=why):
             LLMParaphraser(name, tmp_path, Asking())
     monkeypatch.delenv("OPENAI_API_KEY")
-    with pytest.raises(LabelError, match="set the environment variable OPENAI_API_KEY"):
+    with pytest.raises(EndpointError, match="set the environment variable OPENAI_API_KEY"):
         LLMParaphraser(MODEL, tmp_path, Asking()).rewrite(EXAMPLES)
 
 
