@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -38,7 +39,7 @@ def locked(path: Path, busy: Exception) -> Iterator[int]:
         os.close(handle)
 
 
-class ExclusiveLog:
+class ExclusiveLog(ABC):
     """A log of lines opened for appending by this process alone; a context manager.
 
     A line is written whole or, when the disk is full, taken back. It survives the death of the process at once
@@ -61,9 +62,9 @@ class ExclusiveLog:
             self._load()
             self._lock = stack.pop_all()
 
+    @abstractmethod
     def _load(self) -> None:
         """Read what the file holds; called once, under the lock."""
-        raise NotImplementedError
 
     def _write(self, line: str, *, sync: bool) -> None:
         append_whole(self._handle, self.path, [line], sync=sync)

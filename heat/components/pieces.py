@@ -4,6 +4,7 @@ Such a model bends within its pieces alone, and that is what a second derivative
 would see the jumps between pieces too: each is a gradient's jump over the whole step, however small the step is.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -88,7 +89,7 @@ def held(tape: Tape) -> Iterator[None]:
         yield
 
 
-class _Mode(TorchFunctionMode):
+class _Mode(TorchFunctionMode, ABC):
     def __torch_function__(
         self,
         func: Callable[..., Any],
@@ -104,6 +105,7 @@ class _Mode(TorchFunctionMode):
             return func(*args, **options)
         return self.met(name, func, args, options, given)
 
+    @abstractmethod
     def met(
         self,
         name: str,
@@ -112,7 +114,7 @@ class _Mode(TorchFunctionMode):
         options: dict[str, Any],
         given: list[Tensor],
     ) -> Any:
-        raise NotImplementedError
+        """What an operation of a piece gives."""
 
 
 class _Seen(_Mode):
