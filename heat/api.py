@@ -196,6 +196,7 @@ def _attribution(
         text=encoded.text,
         target_span=(encoded.n_prompt, len(encoded.token_ids)),
         foil_ids=encoded.foil_ids,
+        segments=encoded.segments,
         scores=scored.scores.clone(),
         components={name: part.clone() for name, part in scored.components.items()},
         log_probs=log_probs,
