@@ -51,8 +51,9 @@ class Encoded:
         n_prompt: How many of them are prompt.
         text: Text of prompt and target; offsets count its code points.
         offsets: `[start, end)` of each token, (0, 0) for special tokens; None when ids were given.
-        foil_ids: The token that each target token is contrasted with; None without a foil.
+        foil_ids: The token that each target token is contrasted with, -1 for none; None where no target has a foil.
         segments: Messages of a chat in the text; empty for other prompts.
+        explained: Indices of the target tokens to be explained, ascending; None for all of them.
     """
 
     token_ids: tuple[int, ...]
@@ -61,11 +62,17 @@ class Encoded:
     offsets: tuple[Span, ...] | None
     foil_ids: tuple[int, ...] | None = None
     segments: tuple[Segment, ...] = ()
+    explained: tuple[int, ...] | None = None
 
     @property
     def n_targets(self) -> int:
         """Number of target tokens."""
         return len(self.token_ids) - self.n_prompt
+
+    @property
+    def wanted(self) -> tuple[int, ...]:
+        """Indices of the target tokens to be explained."""
+        return tuple(range(self.n_targets)) if self.explained is None else self.explained
 
 
 def encode(

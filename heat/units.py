@@ -51,6 +51,11 @@ class Part:
     label: str = ""
 
 
+def visible(text: str) -> bool:
+    """Whether some character of a text is no white space, by the rule that makes words."""
+    return bool(_SPACE.sub("", text))
+
+
 def split_words(text: str) -> list[tuple[int, int]]:
     """Where words are: the benchmark's rule, and single characters where a script puts no spaces.
 
@@ -91,7 +96,7 @@ def split(text: str, unit: Unit, segments: Sequence[Segment] = ()) -> list[Part]
                 "the prompt is no chat whose messages can be found; use --chat FILE (in Python a list of messages), "
                 "or another unit: word, sentence, line or example"
             )
-        return [Part(one.start, one.end, one.role) for one in segments if _visible(text[one.start : one.end])]
+        return [Part(one.start, one.end, one.role) for one in segments if visible(text[one.start : one.end])]
     if unit == "example":
         if segments:
             return [Part(start, end, label) for label, start, end in worked_examples(segments)]
@@ -129,8 +134,8 @@ def owners(text: str, parts: Sequence[Part], offsets: Sequence[tuple[int, int]])
     found: list[int] = []
     latest = -1
     for start, end in offsets:
-        own = [at[place] for place in range(start, end) if at[place] >= 0 and _visible(text[place])]
-        blank = end > start and not _visible(text[start:end])
+        own = [at[place] for place in range(start, end) if at[place] >= 0 and visible(text[place])]
+        blank = end > start and not visible(text[start:end])
         latest = own[0] if own else latest if blank else -1
         found.append(latest)
     return found
@@ -203,10 +208,6 @@ def untouched(text: str, parts: Sequence[Part], offsets: Sequence[tuple[int, int
     import numpy as np
 
     return np.asarray(counts(text, [(p.start, p.end) for p in parts], offsets).sum(axis=1) == 0)
-
-
-def _visible(text: str) -> bool:
-    return bool(_SPACE.sub("", text))
 
 
 def _regions(text: str, segments: Sequence[Segment]) -> Iterator[tuple[int, int]]:
