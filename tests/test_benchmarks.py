@@ -25,8 +25,11 @@ def test_programs_say_what_they_take(name: str) -> None:
 
 
 def test_real_models_that_are_there_are_left_alone(tmp_path: Path) -> None:
-    for folder in ("smollm2", "gemma3"):
-        (tmp_path / folder).mkdir()
+    kept = [tmp_path / name / "kept" for name in ("smollm2", "gemma3")]
+    for file in kept:
+        file.parent.mkdir()
+        file.write_text("mine")
     done = started("real_models.py", str(tmp_path))
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == [f"{tmp_path / folder} is there" for folder in ("smollm2", "gemma3")]
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{file.parent} is there" for file in kept]
+    assert [file.read_text() for file in kept] == ["mine", "mine"]
