@@ -78,6 +78,10 @@ def test_what_depends_is_attributed_as_if_all_were(lm: LanguageModel, found: Ans
     assert all(not values[others].any() for values in part.components.values())
     assert part.forward_equivalents < whole.forward_equivalents + 1
     assert Attribution.from_json(part.to_json()).explained == (1, 3)
+    if method == "heat":
+        uniform = heat.recombine(part, "uniform-transition")
+        assert uniform.components["transition"][1].any()
+        assert not uniform.components["transition"][others].any()
     with pytest.raises(EmptyTargetError, match="no token of the target"):
         heat.attribute(lm, replace(found.encoded, explained=()), None, method)
 
