@@ -55,10 +55,12 @@ def test_json_is_a_whole_attribution_and_nothing_else(run: Run, folder: Path, tm
 
 
 def test_an_option_given_twice_is_refused_and_a_repeatable_one_is_not(run: Run, folder: Path) -> None:
-    arguments = ("explain", PROMPT, "--model", str(folder), "--method", "random")
-    code, out, err = run(*arguments, "--method", "heat")
-    assert (code, out, err.splitlines()[-1]) == (2, "", "Error: --method is given 2 times; give it once")
-    code, _, err = run(*arguments[:-2], "--method", "heat", "--set", "n-probes=3", "--set", "beta=0.2")
+    arguments = ("explain", PROMPT, "--model", str(folder), "--method", "random", "--seed", "1")
+    code, out, err = run(*arguments, "--seed", "2")
+    assert (code, out, err.splitlines()[-1]) == (2, "", "Error: --seed is given 2 times; give it once")
+    code, out, err = run(*arguments, "--method", "random")
+    assert (code, out, err) == (1, "", "error: --method random is given 2 times; give it once\n")
+    code, _, err = run(*arguments[:4], "--method", "heat", "--set", "n-probes=3", "--set", "beta=0.2")
     assert (code, err) == (0, "")
 
 
