@@ -130,17 +130,11 @@ def read(attribution: Attribution) -> Reading:
         The same in words.
     """
     first, last = attribution.target_span
+    text, words, spans = places(attribution)
     if attribution.offsets is None:
-        # As if each token were one character long, and a word.
-        words = [(index, index + 1) for index in range(first)]
-        text, spans = "x" * first, words
         prompt = [Piece(" ", name, (name,)) for name in attribution.tokens[:first]]
         answer = [Piece(" ", name, (name,)) for name in attribution.tokens[first:last]]
     else:
-        starts = [start for start, end in attribution.offsets[first:last] if end > start]
-        text = attribution.text[: starts[0]] if starts else attribution.text
-        spans = [(min(start, len(text)), min(end, len(text))) for start, end in attribution.offsets[:first]]
-        words = split_words(text)
         prompt = _prompt_words(text, words, spans, attribution.tokens)
         answer = list(_answer(attribution, words[-1][1] if words else 0, len(text)))
     views = {
@@ -161,6 +155,26 @@ def read(attribution: Attribution) -> Reading:
         heaviest=_characters(attribution, heaviest),
         heaviest_share=float(on_prompt[0, heaviest]) / total if total > 0 else 0.0,
     )
+
+
+def places(attribution: Attribution) -> tuple[str, list[tuple[int, int]], list[tuple[int, int]]]:
+    """Where the words and the tokens of a prompt lie.
+
+    Args:
+        attribution: Any attribution.
+
+    Returns:
+        The prompt's text, and `[start, end)` of each word and of each token in it. Without offsets it is as if each
+        token were one character long, and a word.
+    """
+    first, last = attribution.target_span
+    if attribution.offsets is None:
+        each = [(index, index + 1) for index in range(first)]
+        return "x" * first, each, each
+    starts = [start for start, end in attribution.offsets[first:last] if end > start]
+    text = attribution.text[: starts[0]] if starts else attribution.text
+    spans = [(min(start, len(text)), min(end, len(text))) for start, end in attribution.offsets[:first]]
+    return text, split_words(text), spans
 
 
 def _characters(attribution: Attribution, index: int) -> str:
