@@ -11,6 +11,7 @@ import regex
 import torch
 from torch import Tensor
 
+from heat.markers import with_whole_markers
 from heat.projection import counts, outside_share, word_scores
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ def read(attribution: Attribution) -> Reading:
         starts = [start for start, end in attribution.offsets[first:last] if end > start]
         text = attribution.text[: starts[0]] if starts else attribution.text
         spans = [(min(start, len(text)), min(end, len(text))) for start, end in attribution.offsets[:first]]
-        words = split_words(text)
+        words = with_whole_markers(text, split_words(text))
         prompt = _prompt_words(text, words, spans, attribution.tokens)
         answer = list(_answer(attribution, words[-1][1] if words else 0, len(text)))
     views = {
