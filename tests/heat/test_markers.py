@@ -4,7 +4,8 @@ import pytest
 from fakes.attributions import made
 
 from heat.markers import markers, with_whole_markers
-from heat.show.words import read, split_words
+from heat.show.words import read
+from heat.units import split_words
 
 
 @pytest.mark.parametrize(
