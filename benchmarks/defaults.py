@@ -25,8 +25,9 @@ import typer
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from evaluate.tasks.task import Aggregation, Example
+    from evaluate.tasks.task import Example
     from heat import Attribution, LanguageModel
+    from heat.projection import Aggregation
 
     Values = NDArray[np.float64]
 

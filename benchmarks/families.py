@@ -22,10 +22,11 @@ import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import torch
 import transformers
+import typer
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
@@ -475,10 +476,12 @@ def data(text: str) -> str:
     return json.dumps(rows, indent=1, sort_keys=True)
 
 
-def main() -> None:
+def main(
+    chosen: Annotated[list[str] | None, typer.Argument(metavar="FAMILY...", help="Default: all.")] = None,
+    as_data: Annotated[bool, typer.Option("--data", help="Print the page that is there as JSON.")] = False,
+) -> None:
     """Print the page, or some families' verdicts."""
-    chosen = sys.argv[1:]
-    if chosen == ["--data"]:
+    if as_data:
         print(data(PAGE.read_text(encoding="utf-8")))
         return
     verdicts = {}
@@ -490,4 +493,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,7 +32,7 @@ def measure(method: str, n: int, repeats: int, window: int) -> dict[str, object]
     model = LlamaForCausalLM(LlamaConfig(**shape)).eval()
     lm = heat.LanguageModel(model, None, name="reader's shape", revision="random")
     prompt = torch.randint(3, 3000, (n,), generator=torch.Generator().manual_seed(1)).tolist()
-    options = {"window": window} if "win" in method else {}
+    options: dict[str, Any] = {"window": window} if "win" in method else {}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = []
     for _ in range(repeats):

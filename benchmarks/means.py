@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
+
+if TYPE_CHECKING:
+    from evaluate.statistics.intervals import Interval
 
 
 def values_of(folder: Path, metric: str) -> dict[str, dict[str, float]]:
@@ -26,6 +29,14 @@ def values_of(folder: Path, metric: str) -> dict[str, dict[str, float]]:
         if row["kind"] == "alignment" and value is not None:
             values.setdefault(row["method"], {})[row["example_id"]] = value
     return values
+
+
+def shown(interval: Interval) -> str:
+    """The mean and, where there are texts enough for one, its interval."""
+    mean = "undefined" if interval.mean is None else f"{interval.mean:.3f}"
+    if interval.low is None or interval.high is None:
+        return mean
+    return f"{mean} ({interval.low:.3f} to {interval.high:.3f})"
 
 
 def main(
@@ -53,8 +64,8 @@ def main(
         total = sum(map(len, parts))
         weighted = np.concatenate([part * total / (len(parts) * len(part)) for part in parts])
         rows.append((mean_interval(weighted, texts, seed=seed), other))
-    for interval, other in sorted(rows, key=lambda row: row[0].mean):
-        print(f"| {other} | {interval.mean:.3f} ({interval.low:.3f} to {interval.high:.3f}) |")
+    for interval, other in sorted(rows, key=lambda row: row[0].mean or 0.0):
+        print(f"| {other} | {shown(interval)} |")
 
 
 if __name__ == "__main__":

@@ -139,7 +139,9 @@ def build(family: str, options: dict[str, Any]) -> PreTrainedModel:
     logging.set_verbosity_error()
     torch.manual_seed(0)
     longest = {"n_positions": 4096} if family.startswith("gpt") else {"max_position_embeddings": 4096}
-    config = CONFIG_MAPPING[family](pad_token_id=0, bos_token_id=1, eos_token_id=2, **longest, **options)
+    special = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    settings: dict[str, Any] = {**special, **longest, **options}
+    config = CONFIG_MAPPING[family](**settings)
     made: PreTrainedModel = AutoModelForCausalLM.from_config(config).eval()
     return made
 
@@ -218,6 +220,7 @@ def _parts(model: PreTrainedModel, shape: Shape, rows: int, n: int, probes: int)
     from heat.cost.terms import forward_terms, gradient_terms, second_terms, transition_terms
     from heat.internals.forward import embed, explained, target_log_probs
     from heat.internals.state import frozen
+    from heat.registry import build as build_method
 
     def text(rows: int) -> Batch:
         ids = torch.randint(3, shape.vocabulary, (rows, n))
@@ -261,11 +264,11 @@ def _parts(model: PreTrainedModel, shape: Shape, rows: int, n: int, probes: int)
     )
     steps = min(20, rows_within(DEFAULT_BATCH_TOKENS, n))
     copies = {"copies": float(20 * n * shape.width)}
-    method = heat.methods()["integrated-gradients"](n_steps=20)
+    method = build_method("integrated-gradients", {"n_steps": 20})
     yield "copies", {**gradient_terms(shape, steps, n), **copies}, lambda: method.score(lm, one)
     together = rows_within(DEFAULT_BATCH_TOKENS, n)
     copies = {"copies": float(together * n * shape.width)}
-    occlusion = heat.methods()["occlusion"]()
+    occlusion = build_method("occlusion", {})
     if together < n:
         yield "perturbed", {**forward_terms(shape, together, n), **copies}, lambda: occlusion.score(lm, one)
 

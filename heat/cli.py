@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from heat.method import Method
     from heat.model import LanguageModel
 
+# What PyTorch takes with the embedded reader is 1.2 GiB on two cores.
+ADDRESS_SPACE = 2 << 30
 # Columns that the list of methods takes whole.
 WIDE = 140
 
@@ -157,7 +159,7 @@ def convert(
 
 def main() -> None:
     """Entry point of the console script."""
-    run(app, (HeatError,))
+    run(app, (HeatError,), address_space=ADDRESS_SPACE)
 
 
 def _show_plan(lm: "LanguageModel", encoded: "Encoded", method: "Method", *, as_json: bool) -> None:

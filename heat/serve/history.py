@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -58,12 +58,16 @@ class Attributed(_Event):
         index: Position of the method in the request.
         file: Name in the folder of attributions.
         notes: What to say beside it.
+        divergences: How far each token of the answer depends on the text, in nats; empty where that was not asked.
+        threshold: Least divergence of a token that depends on it.
     """
 
     event: Literal["attributed"] = "attributed"
     index: int
     file: str
     notes: tuple[str, ...] = ()
+    divergences: tuple[float, ...] = ()
+    threshold: float = 0.0
 
 
 class Ended(_Event):
@@ -133,14 +137,14 @@ class History:
             error.filename = str(self._path)
             raise
 
-    def keep(self, run: str, index: int, attribution: Attribution, notes: tuple[str, ...] = ()) -> Attributed:
+    def keep(self, run: str, index: int, attribution: Attribution, **beside: Any) -> Attributed:
         """Save an attribution and say so in the log.
 
         Args:
             run: The request.
             index: Position of the method in it.
             attribution: What the method found.
-            notes: What to say beside it.
+            **beside: Further fields of the line.
 
         Returns:
             The line.
@@ -150,7 +154,7 @@ class History:
         """
         name = f"{run}-{index}.safetensors"
         attribution.save(self.folder / FOLDER / name)
-        event = Attributed(run=run, time=time.time(), index=index, file=name, notes=notes)
+        event = Attributed(run=run, time=time.time(), index=index, file=name, **beside)
         self.add(event)
         return event
 

@@ -87,8 +87,13 @@ class Session:
 
     def view(self, run: str, index: int) -> dict[str, Any]:
         """What one method of a run found, for the page."""
-        notes = self._result(self.worker.runs.get(run), index).notes
-        return view(self._attribution(run, index), notes)
+        found = self._result(self.worker.runs.get(run), index)
+        return view(
+            self._attribution(run, index),
+            found.notes,
+            divergences=found.divergences,
+            threshold=found.threshold,
+        )
 
     def download(
         self, run: str, index: int, kind: str, recombination: Recombination | None, *, skip_first: bool

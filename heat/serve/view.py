@@ -15,15 +15,23 @@ from heat.attribution import Attribution
 from heat.projection import counts
 from heat.serve.recombine import combinations
 from heat.show.display import notes as doubts
-from heat.show.words import Piece, places, read, visible, visible_lines
+from heat.show.words import Piece, read, visible, visible_lines
 
 
-def view(attribution: Attribution, notes: tuple[str, ...] = ()) -> dict[str, Any]:
+def view(
+    attribution: Attribution,
+    notes: tuple[str, ...] = (),
+    *,
+    divergences: tuple[float, ...] = (),
+    threshold: float = 0.0,
+) -> dict[str, Any]:
     """What the page shows of an attribution.
 
     Args:
         attribution: Any.
         notes: What was said beside it when it was made.
+        divergences: How far each token of the answer depends on the text, in nats; empty where that was not asked.
+        threshold: Least divergence of a token that depends on it.
 
     Returns:
         For JSON. `scores` and `parts` are float32 [m, n + m], row by row, little-endian, in base64. Word w is made of
@@ -39,7 +47,9 @@ def view(attribution: Attribution, notes: tuple[str, ...] = ()) -> dict[str, Any
         "seed": attribution.seed,
         "seconds": attribution.seconds,
         "passes": attribution.forward_equivalents,
-        "foil": attribution.foil_ids is not None,
+        "explained": list(range(last - first) if attribution.explained is None else attribution.explained),
+        "divergences": list(divergences),
+        "threshold": threshold,
         "n_prompt": first,
         "n_tokens": last,
         "prompt": [_piece(piece) for piece in reading.prompt],
@@ -55,13 +65,17 @@ def view(attribution: Attribution, notes: tuple[str, ...] = ()) -> dict[str, Any
 
 
 def _piece(piece: Piece) -> list[str]:
-    return [visible_lines(piece.before), visible_lines(piece.text), visible(" · ".join(piece.tokens[:40]))]
+    tokens = visible(" · ".join(piece.tokens[:40]))
+    return [visible_lines(piece.before), visible_lines(piece.text), tokens, visible(piece.heading)]
 
 
 def _projection(attribution: Attribution) -> tuple[list[int], list[int], list[float]]:
     """Columns of the matrix that makes words of tokens: the mean of `heat.projection.word_scores`."""
-    text, words, spans = places(attribution)
-    shares = counts(text, words, spans)
+    words = attribution.by("word").spans
+    if words is None:  # each token is a word
+        n_prompt = attribution.target_span[0]
+        return list(range(n_prompt + 1)), list(range(n_prompt)), [1.0] * n_prompt
+    shares = counts(attribution.prompt_text, words, attribution.prompt_offsets)
     rows: NDArray[np.float64] = np.asarray(shares.sum(axis=1))
     shares.data /= np.repeat(rows, np.diff(shares.indptr))
     by_word = shares.tocsc()

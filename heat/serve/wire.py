@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from heat.answers import THRESHOLD
 from heat.errors import HeatError
 from heat.files import MOST_BYTES
 
@@ -50,7 +51,9 @@ class ExplainRequest(_Record):
         messages: The chat; None for a text.
         target: What to explain; None for what the model says.
         foil: What might have been said instead.
-        max_targets: How many tokens the model says, or how many of the target are explained.
+        max_targets: The most tokens that the model says, or that are kept of a given answer.
+        threshold: Least divergence (nats) of a token that depends on the text and is explained, see `heat.answers`;
+            None: all of them are explained.
         methods: At least one.
         seed: Seed of whatever is drawn.
     """
@@ -60,6 +63,7 @@ class ExplainRequest(_Record):
     target: Annotated[str, Field(max_length=MOST_BYTES)] | None = None
     foil: Annotated[str, Field(max_length=MOST_BYTES)] | None = None
     max_targets: Annotated[int, Field(ge=1, le=1024)] = 8
+    threshold: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] | None = THRESHOLD
     methods: Annotated[tuple[MethodChoice, ...], Field(min_length=1, max_length=MOST_METHODS)]
     seed: Annotated[int, Field(ge=0, lt=1 << 53)] = 0
 

@@ -146,7 +146,15 @@ class Worker:
                 self.runs.change(run, phase=phase, fraction=fraction)
 
         for found in explain(self._lm, self.runs.get(run).asked.request, progress):
-            self.runs.take(self._history.keep(run, found.index, found.attribution, found.notes))
+            kept = self._history.keep(
+                run,
+                found.index,
+                found.attribution,
+                notes=found.notes,
+                divergences=found.divergences,
+                threshold=found.threshold,
+            )
+            self.runs.take(kept)
 
     def _end(self, run: str, status: Ending, error: str = "") -> None:
         event = Ended(run=run, time=time.time(), status=status, error=error)

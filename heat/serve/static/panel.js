@@ -44,6 +44,8 @@ export function makePanel(view, { run, index, choice }, changed) {
   const files = make("p", { className: "files" }, "Download: ");
   const spans = makeWords(view, map, answer);
   const paint = painter(spans);
+  const explained = new Set(view.explained);
+  view.answer.forEach((_, token) => spans[nWords + token].classList.toggle("free", !explained.has(token)));
   const controls = makeControls(view, name, (now) => {
     chosen = now;
     recompute();
@@ -55,6 +57,8 @@ export function makePanel(view, { run, index, choice }, changed) {
   ].filter(Boolean);
   const heading = make("h3", { id: name }, make("bdi", { textContent: title(view, choice) }), make("span", { className: "soft", textContent: ` ${facts.join(" · ")}` }));
   const head = make("div", { className: "head" }, make("div", { className: "line" }, make("span", { className: "soft tag", textContent: "Answer" }), answer), readout);
+  const free = view.answer.length - explained.size;
+  if (free) view.notes.unshift(`${plural(explained.size, "token")} of ${view.answer.length} depend${explained.size === 1 ? "s" : ""} on the text: without it their distribution moves by ${view.threshold} nats or more (KL). The others, dotted, are not explained.`);
   const notes = view.notes.map((note) => make("p", { className: "soft note", textContent: note }));
   const body = make("section", { className: "panel", attributes: { "aria-labelledby": name } }, heading, controls ?? "", head, map, legend, ...notes, table, files);
 
@@ -100,10 +104,12 @@ export function makePanel(view, { run, index, choice }, changed) {
     if (at === null) return [`The answer as a whole. ${answerHint()}`];
     const word = make("bdi", { className: "named", textContent: spans[at].textContent });
     const tokens = make("span", { className: "soft", textContent: ` tokens: ${spans[at].tokens}` });
+    const divergence = of === null || !view.divergences.length ? [] : [` (divergence ${shown(view.divergences[of])} nats)`];
+    if (of !== null && !explained.has(of)) return [word, ` with probability ${shown(view.probabilities[of])}: does not depend on the text, so there is nothing to explain`, ...divergence, tokens];
     if (of !== null) {
       const top = strongest(row, nWords).slice(0, 3).filter((each) => row[each]);
       const words = top.flatMap((each, place) => [place ? ", " : " ", make("bdi", { textContent: spans[each].textContent })]);
-      return [word, ` with probability ${shown(view.probabilities[of])}: most by`, ...(words.length ? words : [" no word"]), tokens];
+      return [word, ` with probability ${shown(view.probabilities[of])}: most by`, ...(words.length ? words : [" no word"]), ...divergence, tokens];
     }
     const order = strongest(row, nWords);
     const figures = PARTS.filter(([, part]) => columns[part]).map(([letter, part]) => `${letter} ${shown(total(columns[part])[at])}`);

@@ -5,10 +5,10 @@ import { make } from "./dom.js";
 // Steps of a colour: a word whose step stays the same is left alone while one hovers.
 const STEPS = 40;
 
-function piece([before, text, tokens], at, kind) {
+function piece([before, text, tokens, heading], at, kind) {
   const made = make("span", { className: `w ${kind}`, textContent: text, tabIndex: -1, attributes: { role: "button", "aria-pressed": "false", "data-at": at } });
   made.tokens = tokens;
-  return [before, made];
+  return heading ? [before, make("span", { className: "heading", textContent: heading }), made] : [before, made];
 }
 
 /** Elements of all pieces: the prompt's words in `map`, the answer's tokens in `answer`. */
@@ -17,9 +17,9 @@ export function makeWords(view, map, answer) {
   const fill = (box, pieces, kind) => {
     const content = [];
     for (const each of pieces) {
-      const [before, made] = piece(each, spans.length, kind);
-      spans.push(made);
-      content.push(kind === "of-answer" ? before.replace(/\s+/g, " ") : before, made); // an answer in lines would fill the head
+      const [before, ...made] = piece(each, spans.length, kind);
+      spans.push(made.at(-1));
+      content.push(kind === "of-answer" ? before.replace(/\s+/g, " ") : before, ...made); // an answer in lines would fill the head
     }
     box.replaceChildren(...content);
   };

@@ -25,14 +25,14 @@ def ask(run: str = "r1", key: str = "key-of-r1") -> Asked:
 def test_what_is_written_is_read_again(tmp_path) -> None:
     with History(tmp_path / "h") as history:
         history.add(ask())
-        kept = history.keep("r1", 1, ATTRIBUTION, ("a note",))
+        kept = history.keep("r1", 1, ATTRIBUTION, notes=("a note",), divergences=(0.25,))
         history.add(Ended(run="r1", time=1.0, status="done"))
     with History(tmp_path / "h") as again:
         first, second, third = again.events
         assert isinstance(first, Asked)
         assert first.request.methods[1].name == "kl-only"
         assert second == kept
-        assert second.notes == ("a note",)
+        assert (second.notes, second.divergences) == (("a note",), (0.25,))
         assert isinstance(third, Ended)
         assert torch.equal(again.attribution(kept).scores, ATTRIBUTION.scores)
     run = Runs(again.events).get("r1")

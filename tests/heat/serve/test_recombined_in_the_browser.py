@@ -131,9 +131,9 @@ console.log(JSON.stringify([Array.from(ranks([3, 1, 3, 2])), rankCorrelation([1,
 def test_what_the_page_gets_is_plain_text_and_numbers() -> None:
     hostile = "<img src=x onerror=alert(1)> \u202e iron\u0007 gate"
     shown = view(heat.attribute(LM, hostile, " iron", "kl-only"), ("a note",))
-    words = [text for _, text, _ in shown["prompt"]]
+    words = [text for _, text, *_ in shown["prompt"]]
     assert "".join(words).startswith("<imgsrc=x")
-    assert "\\u202e" in "".join(before + text for before, text, _ in shown["prompt"])
+    assert "\\u202e" in "".join(before + text for before, text, *_ in shown["prompt"])
     assert shown["notes"][0] == "a note"
     assert len(base64.b64decode(shown["scores"])) == 4 * shown["n_tokens"] * len(shown["answer"])
     json.dumps(shown, allow_nan=False)

@@ -49,7 +49,7 @@ def over(worker: Worker, run: str) -> str:
 
 def test_what_is_found_is_what_attribute_finds(worker, history) -> None:
     worker.start()
-    run = worker.submit(request("heat", "kl-only", target=" iron", seed=3), "key-1234").id
+    run = worker.submit(request("heat", "kl-only", target=" iron", seed=3, threshold=None), "key-1234").id
     assert over(worker, run) == "done"
     for index, name in enumerate(("heat", "kl-only")):
         found = history.attribution(worker.runs.get(run).results[index])
@@ -61,11 +61,35 @@ def test_what_is_found_is_what_attribute_finds(worker, history) -> None:
 def test_options_and_the_models_own_answer(worker, history) -> None:
     worker.start()
     chosen = [{"name": "heat", "options": {"n_probes": " 3 ", "beta": "0.25"}}]
-    run = worker.submit(request(methods=chosen, max_targets=3), "key-1234").id
+    run = worker.submit(request(methods=chosen, max_targets=3, threshold=None), "key-1234").id
     assert over(worker, run) == "done"
     found = history.attribution(worker.runs.get(run).results[0])
     assert (found.config["n_probes"], found.config["beta"]) == (3, 0.25)
     assert found.target_span[1] - found.target_span[0] == 3
+
+
+def test_only_tokens_that_depend_on_the_text_are_explained(worker, history) -> None:
+    answer = heat.answer(LM, PROMPT, " iron gate made of copper", threshold=0.0)
+    divergences = sorted(token.divergence for token in answer.tokens)
+    middle = divergences[len(divergences) // 2]
+    worker.start()
+    fields = {"target": " iron gate made of copper", "max_targets": 64}
+    some, none = (
+        worker.submit(request("heat", threshold=threshold, **fields), f"key-{threshold}").id
+        for threshold in (middle, 900.0)
+    )
+    assert [over(worker, run) for run in (some, none)] == ["done", "done"]
+    line = worker.runs.get(some).results[0]
+    found = history.attribution(line)
+    expected = answer.at_threshold(middle)
+    assert 0 < len(expected.depending) < len(expected.tokens)
+    assert found.explained == expected.depending
+    assert torch.equal(found.scores, heat.attribute(LM, expected.encoded, None, "heat").scores)
+    assert line.divergences == pytest.approx([token.divergence for token in answer.tokens])
+    assert line.threshold == middle
+    without = worker.runs.get(none).results[0]
+    assert "no token of the answer depends on the text by 900 nats or more" in without.notes[0]
+    assert history.attribution(without).explained is None
 
 
 def test_a_second_request_waits_and_runs_after_the_first(worker) -> None:
