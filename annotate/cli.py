@@ -54,6 +54,9 @@ SPARE = (
     *("at last", "not placed at first", "marked", "not ok", "ok"),
 )
 
+# NumPy and SciPy take 0.2 GiB on two cores, and PyArrow fails under 0.4.
+ADDRESS_SPACE = 1 << 29
+
 app = typer.Typer(
     name="annotate",
     help="Build a benchmark of mixed paragraphs and collect gold word labels for it.",
@@ -617,7 +620,7 @@ def _note(quiet: bool, line: str) -> None:
 
 def main() -> None:
     """Entry point of the console script."""
-    run(app, (AnnotateError,))
+    run(app, (AnnotateError,), address_space=ADDRESS_SPACE)
 
 
 if __name__ == "__main__":

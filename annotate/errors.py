@@ -40,6 +40,10 @@ class UnknownNameError(AnnotateError):
         super().__init__(f"no {kind} is called {name!r}{hint}; there are: {', '.join(known)}")
 
 
+class OutOfMemoryError(AnnotateError):
+    """The process may take too little memory for its libraries."""
+
+
 class IncompleteError(AnnotateError):
     """A run stopped before its end; re-run the command to resume."""
 

@@ -49,6 +49,9 @@ if TYPE_CHECKING:
     from evaluate.tasks.task import Task
     from heat import LanguageModel
 
+# A report, with PyTorch, SciPy and Matplotlib, takes 2.1 GiB on two cores.
+ADDRESS_SPACE = 3 << 30
+
 app = typer.Typer(
     name="evaluate",
     help="Score attribution methods and compare them.",
@@ -705,7 +708,7 @@ def _print(table: Table, lines: Sequence[str], spare: Sequence[str] = ()) -> Non
 
 def main() -> None:
     """Entry point of the console script."""
-    run(app, (EvaluateError, AnnotateError, HeatError))
+    run(app, (EvaluateError, AnnotateError, HeatError), address_space=ADDRESS_SPACE)
 
 
 if __name__ == "__main__":

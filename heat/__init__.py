@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from heat.answers import Answer, answer
     from heat.api import attribute, attribute_batch
     from heat.attribution import Attribution
     from heat.encoding import CharSpan, Encoded, encode
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
     from heat.registry import methods, register
 
 _HOME = {
+    "Answer": "heat.answers",
     "Attribution": "heat.attribution",
     "CharSpan": "heat.encoding",
     "Encoded": "heat.encoding",
     "HeatError": "heat.errors",
     "LanguageModel": "heat.model",
     "Method": "heat.method",
+    "answer": "heat.answers",
     "attribute": "heat.api",
     "attribute_batch": "heat.api",
     "encode": "heat.encoding",
@@ -33,12 +36,14 @@ _HOME = {
 }
 
 __all__ = [
+    "Answer",
     "Attribution",
     "CharSpan",
     "Encoded",
     "HeatError",
     "LanguageModel",
     "Method",
+    "answer",
     "attribute",
     "attribute_batch",
     "encode",

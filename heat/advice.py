@@ -7,7 +7,8 @@ from heat.encoding import Encoded, encode
 from heat.method import Method
 from heat.model import LanguageModel
 from heat.offsets import decode
-from heat.show.words import split_words, visible
+from heat.show.words import visible
+from heat.units import split_words
 
 # Characters that a word follows without a space.
 _OPENING = "([{<\"'“‘«„¿¡-–—/\\_@#$"

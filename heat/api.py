@@ -4,6 +4,7 @@ import logging
 import reprlib
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -17,7 +18,7 @@ from heat.batch import DEFAULT_BATCH_TOKENS, Batch, collate, rows_within
 from heat.checks import check
 from heat.components.transition import collapsed
 from heat.encoding import Encoded, Foil, Prompt, Target, check_length, encode
-from heat.errors import ConfigError, NonFiniteError, PrecisionError
+from heat.errors import ConfigError, EmptyTargetError, NonFiniteError, PrecisionError
 from heat.method import Method, Scores
 from heat.model import LanguageModel, load
 from heat.registry import build
@@ -88,7 +89,7 @@ def attribute_batch(
         prompts: As for `attribute`.
         targets: One for each prompt.
         method: Registered name, or a method object.
-        foils: One for each prompt; all or none.
+        foils: One for each prompt, or None.
         seed: Seed of whatever the method draws.
         max_targets: Explain the first N target tokens of each only.
         batch_tokens: Tokens that one pass through the model may hold.
@@ -123,9 +124,10 @@ def attribute_batch(
     if not chosen.splits_prompt:
         for encoded in encodings:
             check_length(lm, len(encoded.token_ids))
+    parts = [part for encoded in encodings for part in _by_contrast(encoded)]
     results: dict[int, Attribution] = {}
-    for indices in _grouped_by_length(encodings, batch_tokens):
-        group = [encodings[index] for index in indices]
+    for indices in _groups(parts, batch_tokens):
+        group = [parts[index] for index in indices]
         try:
             attributions = list(_attribute_group(lm, group, chosen, seed, batch_tokens))
         except NonFiniteError:
@@ -135,7 +137,42 @@ def attribute_batch(
             alone = (_attribute_group(lm, [encoded], chosen, seed, batch_tokens) for encoded in group)
             attributions = list(chain.from_iterable(alone))
         results.update(zip(indices, attributions, strict=True))
-    return [results[index] for index in range(len(encodings))]
+    in_order = iter(results[index] for index in range(len(parts)))
+    return [_together(encoded, [next(in_order) for _ in _by_contrast(encoded)]) for encoded in encodings]
+
+
+def _by_contrast(encoded: Encoded) -> list[Encoded]:
+    """The targets that have a foil and those that have none, apart: a batch has foils for all or for none."""
+    if not encoded.wanted:
+        raise EmptyTargetError("no token of the target is to be explained; name one at least")
+    if encoded.foil_ids is None:
+        return [encoded]
+    with_foil = tuple(target for target in encoded.wanted if encoded.foil_ids[target] >= 0)
+    without = tuple(target for target in encoded.wanted if encoded.foil_ids[target] < 0)
+    if not without:
+        return [encoded]
+    alone = replace(encoded, foil_ids=None, explained=without)
+    return [replace(encoded, explained=with_foil), alone] if with_foil else [alone]
+
+
+def _together(encoded: Encoded, parts: list[Attribution]) -> Attribution:
+    """One attribution of parts that are about different targets of a text."""
+    first, *others = parts
+    if not others and first.foil_ids == encoded.foil_ids:
+        return first
+    components = {
+        name: torch.stack([part.components[name] for part in parts]).sum(0) for name in first.components
+    }
+    seconds = [part.seconds for part in parts if part.seconds is not None]
+    return replace(
+        first,
+        scores=torch.stack([part.scores for part in parts]).sum(0),
+        components=components,
+        foil_ids=encoded.foil_ids,
+        explained=encoded.explained,
+        forward_equivalents=sum(part.forward_equivalents for part in parts),
+        seconds=sum(seconds) if seconds else None,
+    )
 
 
 def _attribute_group(
@@ -143,11 +180,20 @@ def _attribute_group(
 ) -> Iterator[Attribution]:
     began = time.perf_counter()
     batch = collate(encodings, lm.device)
-    log_probs = None if method.gives_log_probs else method.log_probs(lm, batch)
+    some = any(encoded.explained is not None for encoded in encodings)
+    log_probs = None
+    if some:
+        # The probability of every token of an answer is shown, of those too that are not explained.
+        whole = [replace(encoded, explained=None, foil_ids=None) for encoded in encodings]
+        log_probs = method.log_probs(lm, collate(whole, lm.device))
+    elif not method.gives_log_probs:
+        log_probs = method.log_probs(lm, batch)
     scores = method.score(lm, batch, seed=seed, batch_tokens=batch_tokens)
     log_probs = scores.log_probs if log_probs is None else log_probs
     assert log_probs is not None
     scores = _inside_context(scores, batch)
+    if some:
+        scores = _with_all_rows(scores, encodings)
     per_token = (time.perf_counter() - began) / sum(len(encoded.token_ids) for encoded in encodings)
     first = 0
     for encoded in encodings:
@@ -187,7 +233,8 @@ def _attribution(
                 f"method '{method.name}' on '{lm.name}' gave NaN or infinite {name}; "
                 "are the weights damaged, or is their dtype too narrow?"
             )
-    if "transition" in scored.components and collapsed(scored.components["transition"]):
+    explained = list(encoded.wanted)
+    if "transition" in scored.components and collapsed(scored.components["transition"][explained]):
         _warn_of_collapse(method.name, lm.name)
     return Attribution(
         token_ids=encoded.token_ids,
@@ -196,6 +243,8 @@ def _attribution(
         text=encoded.text,
         target_span=(encoded.n_prompt, len(encoded.token_ids)),
         foil_ids=encoded.foil_ids,
+        segments=encoded.segments,
+        explained=encoded.explained,
         scores=scored.scores.clone(),
         components={name: part.clone() for name, part in scored.components.items()},
         log_probs=log_probs,
@@ -205,9 +254,29 @@ def _attribution(
         revision=lm.revision,
         dtype=str(lm.dtype).removeprefix("torch."),
         seed=seed,
-        forward_equivalents=method.passes(encoded.n_prompt, encoded.n_targets),
+        forward_equivalents=_passes(method, encoded),
         seconds=seconds,
     )
+
+
+def _passes(method: Method, encoded: Encoded) -> float:
+    """Forward-equivalents; where some targets alone are explained, the probabilities of all take a pass beside."""
+    beside = 1.0 if encoded.explained is not None and method.gives_log_probs else 0.0
+    return method.passes(encoded.n_prompt, len(encoded.wanted)) + beside
+
+
+def _with_all_rows(scores: Scores, encodings: Sequence[Encoded]) -> Scores:
+    """A row for every target, zeros for those that are not explained."""
+    rows: list[int] = []
+    first = 0
+    for encoded in encodings:
+        rows += [first + target for target in encoded.wanted]
+        first += encoded.n_targets
+
+    def spread(tensor: Tensor) -> Tensor:
+        return tensor.new_zeros(first, tensor.shape[1]).index_copy(0, torch.tensor(rows), tensor)
+
+    return Scores(spread(scores.scores), {name: spread(part) for name, part in scores.components.items()})
 
 
 @cache
@@ -231,13 +300,15 @@ def _inside_context(scores: Scores, batch: Batch) -> Scores:
     return Scores(masked(scores.scores), {name: masked(part) for name, part in scores.components.items()})
 
 
-def _grouped_by_length(encodings: Sequence[Encoded], batch_tokens: int) -> Iterator[list[int]]:
-    """Indices in groups of similar length, so that little is padded; longest first."""
-    order = sorted(range(len(encodings)), key=lambda index: -len(encodings[index].token_ids))
-    while order:
-        size = rows_within(batch_tokens, len(encodings[order[0]].token_ids))
-        yield order[:size]
-        order = order[size:]
+def _groups(encodings: Sequence[Encoded], batch_tokens: int) -> Iterator[list[int]]:
+    """Indices in groups of similar length, so that little is padded, longest first; with foils and without, apart."""
+    by_length = sorted(range(len(encodings)), key=lambda index: -len(encodings[index].token_ids))
+    for with_foils in (True, False):
+        order = [index for index in by_length if (encodings[index].foil_ids is not None) == with_foils]
+        while order:
+            size = rows_within(batch_tokens, len(encodings[order[0]].token_ids))
+            yield order[:size]
+            order = order[size:]
 
 
 def _token_names(lm: LanguageModel, token_ids: Sequence[int]) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
-from heat.errors import AttributionFileError, ProjectionError
+from heat.errors import AttributionFileError, ProjectionError, UnitError
 from heat.files import write_whole
+from heat.markers import markers
 from heat.projection import Aggregation, word_scores
+from heat.segments import Segment
+from heat.units import Unit, UnitScores, on_parts, split, untouched
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -42,6 +45,8 @@ _FIELDS = (
     "seconds",
     "schema_version",
 )
+# Fields that came later: a file without them has their default.
+_LATER = ("segments", "explained")
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +59,7 @@ class Attribution:
         offsets: `[start, end)` code points in `text`, (0, 0) for special tokens; None when ids were given.
         text: Prompt and target.
         target_span: First target's index in `token_ids`, and one past the last's.
-        foil_ids: The token that each target is contrasted with, or None.
+        foil_ids: The token that each target is contrasted with, or None; -1 for a target that has none.
         scores: float32 [m, n + m]. Row t is about target t, and 0 at that target's own position and after it.
         components: Parts the scores were made of, each float32 [m, n + m]
             (HEAT: transition, curvature, information).
@@ -67,6 +72,8 @@ class Attribution:
         seed: Seed of whatever was drawn.
         forward_equivalents: Work, in forward passes over this text (a backward pass counts 1).
         seconds: Wall time; for a batch, this text's share by length; None where the clock is kept elsewhere.
+        segments: Messages of a chat in `text`; empty for other prompts.
+        explained: Indices of the targets that were attributed; None for all. The rows of the others are 0.
         schema_version: Version of this layout.
     """
 
@@ -87,6 +94,8 @@ class Attribution:
     seconds: float | None
     components: Mapping[str, Tensor] = field(default_factory=dict)
     foil_ids: tuple[int, ...] | None = None
+    segments: tuple[Segment, ...] = ()
+    explained: tuple[int, ...] | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -128,17 +137,68 @@ class Attribution:
             A row a word: `word`, `score` and a column for each component, float64; a word's number is the mean over
             its tokens. Where the prompt was given as ids, a row a token.
         """
-        import pandas as pd
+        return self.by("word").to_frame(target)
 
-        from heat.show.words import read
+    def by(self, unit: Unit, aggregation: Aggregation = "mean") -> UnitScores:
+        """Scores of the units of the prompt: its words, sentences, messages, ...; see `heat.units`.
 
-        reading = read(self)
-        n_words = len(reading.prompt)
-        numbers = {view: reading.numbers(view, target)[:n_words] for view in reading.views}
-        return pd.DataFrame({"word": [piece.text for piece in reading.prompt], **numbers})
+        Args:
+            unit: `token`, `word`, `sentence`, `line`, `message` (of a chat) or `example` (worked examples of a few-shot
+                prompt). Where the prompt was given as ids, each token stands for a word.
+            aggregation: How a unit's score is made of its tokens': `mean`, `sum` or `max`.
+
+        Returns:
+            The units with a score for each target.
+
+        Raises:
+            UnitError: The prompt has no such units.
+        """
+        n_prompt = self.target_span[0]
+        names = self.tokens[:n_prompt]
+        values = {
+            name: part[:, :n_prompt].numpy() for name, part in {"": self.scores, **self.components}.items()
+        }
+        if self.offsets is None and unit not in ("token", "word"):
+            raise UnitError(
+                f"the prompt was given as ids, which have no {unit}s; give it as a string, or use unit 'token'"
+            )
+        spans: tuple[tuple[int, int], ...] | None = None
+        labels = ("",) * n_prompt
+        if unit == "token" or self.offsets is None:
+            scores = {name: part.astype(np.float64) for name, part in values.items()}
+            outside = np.zeros(len(self.scores))
+            spans = None if self.offsets is None else self.prompt_offsets
+            texts = names if spans is None else _characters(self.text, spans, names)
+        else:
+            text, offsets = self.prompt_text, self.prompt_offsets
+            parts = split(text, unit, self.segments)
+            scores = {
+                name: on_parts(part, text, parts, offsets, aggregation) for name, part in values.items()
+            }
+            outside = values[""][:, untouched(text, parts, offsets)].astype(np.float64).sum(1)
+            texts = tuple(text[part.start : part.end] for part in parts)
+            labels = tuple(part.label for part in parts)
+            spans = tuple((part.start, part.end) for part in parts)
+        whole = scores.pop("")
+        return UnitScores(unit, aggregation, texts, labels, spans, whole, scores, outside)
+
+    @property
+    def prompt_text(self) -> str:
+        """The text before the target's first character; empty where the prompt was given as ids."""
+        if self.offsets is None:
+            return ""
+        starts = [start for start, end in self.offsets[slice(*self.target_span)] if end > start]
+        return self.text[: starts[0]] if starts else self.text
+
+    @property
+    def prompt_offsets(self) -> tuple[tuple[int, int], ...]:
+        """`[start, end)` of the prompt's tokens in `prompt_text`; none where the prompt was given as ids."""
+        length = len(self.prompt_text)
+        offsets = () if self.offsets is None else self.offsets[: self.target_span[0]]
+        return tuple((min(start, length), min(end, length)) for start, end in offsets)
 
     def without_first(self) -> "Attribution":
-        """A copy in which special tokens and the first token of the text have no score.
+        """A copy in which special tokens, a chat template's markers and the first token of the text have no score.
 
         Many models collect attention, and with it scores, on whatever comes first, so that all else looks white.
 
@@ -148,7 +208,9 @@ class Attribution:
         n_prompt = self.target_span[0]
         spans = [(0, 1)] * n_prompt if self.offsets is None else self.offsets[:n_prompt]
         own_text = [index for index, (start, end) in enumerate(spans) if end > start]
-        left_out = sorted(set(range(n_prompt)) - set(own_text[1:]))
+        marked = [] if self.offsets is None else markers(self.text)
+        in_marker = {index for index in own_text for start, end in marked if start <= spans[index][0] < end}
+        left_out = sorted(set(range(n_prompt)) - set(own_text[1:]) | in_marker)
 
         def masked(scores: Tensor) -> Tensor:
             scores = scores.clone()
@@ -252,7 +314,12 @@ class Attribution:
 
     def _metadata(self) -> dict[str, Any]:
         values = {name: getattr(self, name) for name in _FIELDS}
-        return {**values, "config": dict(self.config)}
+        values |= {"config": dict(self.config)}
+        if self.segments:
+            values["segments"] = [asdict(segment) for segment in self.segments]
+        if self.explained is not None:
+            values["explained"] = self.explained
+        return values
 
     def _tensors(self) -> dict[str, Tensor]:
         parts = {f"component.{name}": tensor for name, tensor in self.components.items()}
@@ -269,8 +336,9 @@ class Attribution:
                 f"{source} has schema version {version}, this program reads {SCHEMA_VERSION}; "
                 "compute it again"
             )
-        if set(metadata) != set(_FIELDS) or not {"scores", "log_probs"} <= set(tensors):
-            strange = sorted(set(metadata) ^ set(_FIELDS)) or ["scores or log_probs"]
+        fields = set(metadata) - set(_LATER)
+        if fields != set(_FIELDS) or not {"scores", "log_probs"} <= set(tensors):
+            strange = sorted(fields ^ set(_FIELDS)) or ["scores or log_probs"]
             raise AttributionFileError(
                 f"{source} is no attribution: unexpected or missing {', '.join(strange)}"
             )
@@ -282,6 +350,8 @@ class Attribution:
                 "offsets": None if offsets is None else tuple((start, end) for start, end in offsets),
                 "target_span": tuple(metadata["target_span"]),
                 "foil_ids": None if metadata["foil_ids"] is None else tuple(metadata["foil_ids"]),
+                "segments": tuple(Segment(**segment) for segment in metadata.get("segments", ())),
+                "explained": tuple(metadata["explained"]) if "explained" in metadata else None,
             }
         except _ODD as error:
             raise AttributionFileError(f"{source} is no attribution: {error}") from error
@@ -296,3 +366,13 @@ class Attribution:
             log_probs=tensors["log_probs"],
             components=components,
         )
+
+
+def _characters(text: str, spans: Sequence[tuple[int, int]], names: Sequence[str]) -> tuple[str, ...]:
+    """Each token's characters; its name where it has none, or where they are those of the token before it."""
+    found = []
+    before = (0, 0)
+    for span, name in zip(spans, names, strict=True):
+        found.append(name if span == before else text[slice(*span)] or name)
+        before = span
+    return tuple(found)

@@ -109,7 +109,8 @@ def collate(encodings: Sequence[Encoded], device: torch.device | str = "cpu") ->
         device: Where the tensors go.
 
     Returns:
-        The batch; its targets are those of the first encoding, then those of the second, and so on.
+        The batch; its targets are those of the first encoding that are to be explained, then those of the second, and
+            so on.
 
     Raises:
         FoilError: Some encodings have a foil and some have none.
@@ -124,11 +125,13 @@ def collate(encodings: Sequence[Encoded], device: torch.device | str = "cpu") ->
     for row, encoded in enumerate(encodings):
         token_ids[row, : len(encoded.token_ids)] = torch.tensor(encoded.token_ids)
         attention_mask[row, : len(encoded.token_ids)] = 1
-        for position in range(encoded.n_prompt, len(encoded.token_ids)):
+        for target in encoded.wanted:
+            position = encoded.n_prompt + target
             rows.append(row)
             positions.append(position - 1)
             target_ids.append(encoded.token_ids[position])
-        foil_ids.extend(encoded.foil_ids or ())
+            if encoded.foil_ids is not None:
+                foil_ids.append(encoded.foil_ids[target])
     if foil_ids and len(foil_ids) != len(target_ids):
         raise FoilError("some prompts of the batch have a foil and some have none; attribute them apart")
     return Batch(

@@ -3,11 +3,13 @@
 import ctypes
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from heat.errors import ChatError, TokenizerError
+from heat.segments import MOST, Segment, locate, mark
 
 Content = str | Sequence[Mapping[str, str]]
 Messages = Sequence[Mapping[str, Content]]
@@ -18,6 +20,45 @@ SECONDS = 10.0
 
 class _TookTooLongError(BaseException):
     """Ends a template; no `except Exception` of a library keeps it."""
+
+
+@dataclass(frozen=True)
+class Chat:
+    """A chat as the model reads it.
+
+    Attributes:
+        text: The rendered messages.
+        segments: Where they stand in it, and what the template says by itself; empty where that cannot be told.
+    """
+
+    text: str
+    segments: tuple[Segment, ...]
+
+
+def render(tokenizer: PreTrainedTokenizerBase, name: str, messages: Messages) -> Chat:
+    """The text of a chat in the tokenizer's template, and where its messages stand in it.
+
+    Args:
+        tokenizer: The tokenizer.
+        name: What people call the model.
+        messages: As for `rendered`, which raises the same errors.
+
+    Returns:
+        Text and messages.
+    """
+    text = rendered(tokenizer, name, messages)
+    plain, goes_on = _to_render(messages)
+    if len(plain) > MOST:
+        return Chat(text, ())
+    marked = [{**message, "content": mark(index)} for index, message in enumerate(plain)]
+    try:
+        # A template is a program, which may refuse a content that is no sentence, or fail in any other way.
+        with_marks = _in_time(tokenizer, marked, goes_on)
+    except (Exception, _TookTooLongError):
+        return Chat(text, ())
+    said = [(message["role"], message["content"]) for message in plain]
+    special = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    return Chat(text, locate(text, with_marks, said, special))
 
 
 def rendered(tokenizer: PreTrainedTokenizerBase, name: str, messages: Messages) -> str:
@@ -41,10 +82,7 @@ def rendered(tokenizer: PreTrainedTokenizerBase, name: str, messages: Messages) 
     """
     if not getattr(tokenizer, "chat_template", None):
         raise TokenizerError(f"the tokenizer of '{name}' has no chat template; give the prompt as one string")
-    plain = [_plain(index, message) for index, message in enumerate(messages)]
-    goes_on = plain[-1]["role"] == "assistant"
-    if goes_on and not plain[-1]["content"].strip():
-        plain, goes_on = plain[:-1], False  # nothing is said yet
+    plain, goes_on = _to_render(messages)
     if not plain:
         raise ChatError(
             "the chat holds an empty message of the assistant's alone; there is nothing to attribute to"
@@ -68,6 +106,15 @@ def rendered(tokenizer: PreTrainedTokenizerBase, name: str, messages: Messages) 
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ChatError(f"the chat template of '{name}' refuses the messages: {reason}") from error
     return text
+
+
+def _to_render(messages: Messages) -> tuple[list[dict[str, str]], bool]:
+    """The messages that the template gets, and whether the last one is continued."""
+    plain = [_plain(index, message) for index, message in enumerate(messages)]
+    goes_on = plain[-1]["role"] == "assistant"
+    if goes_on and not plain[-1]["content"].strip():
+        return plain[:-1], False  # nothing is said yet
+    return plain, goes_on
 
 
 def _plain(index: int, message: Mapping[str, Any]) -> dict[str, str]:

@@ -51,9 +51,10 @@ def completeness(
         attribution: What it gave.
 
     Returns:
-        One for each target; empty for a method that promises nothing.
+        One for each target that is explained; empty for a method that promises nothing, or where some targets have a
+        foil and some have none.
     """
-    if not method.completeness:
+    if not method.completeness or (encoded.foil_ids and min(encoded.foil_ids) < 0):
         return []
     rows = collate([encoded], lm.device).one_target_per_row()
     with frozen(lm.model), torch.no_grad():
@@ -62,5 +63,5 @@ def completeness(
         whole = explained(lm.model, rows, embeddings)
         empty = explained(lm.model, rows, blank[:, None].expand_as(embeddings).contiguous())
     differences = (whole.double() - empty.double()).tolist()
-    totals = attribution.scores.double().sum(-1).tolist()
+    totals = attribution.scores[list(encoded.wanted)].double().sum(-1).tolist()
     return [Completeness(*values) for values in zip(totals, differences, strict=True)]

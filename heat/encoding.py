@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from heat.chat import Messages, rendered
+from heat.chat import Messages, render
 from heat.errors import (
     ConfigError,
     EmptyPromptError,
@@ -21,6 +21,7 @@ from heat.errors import (
 from heat.internals.state import frozen
 from heat.model import LanguageModel
 from heat.offsets import Span, Tokenized, decode, spans_by_decoding, tokenize
+from heat.segments import Segment
 
 Prompt = str | Sequence[int] | Messages
 
@@ -50,7 +51,9 @@ class Encoded:
         n_prompt: How many of them are prompt.
         text: Text of prompt and target; offsets count its code points.
         offsets: `[start, end)` of each token, (0, 0) for special tokens; None when ids were given.
-        foil_ids: The token that each target token is contrasted with; None without a foil.
+        foil_ids: The token that each target token is contrasted with, -1 for none; None where no target has a foil.
+        segments: Messages of a chat in the text; empty for other prompts.
+        explained: Indices of the target tokens to be explained, ascending; None for all of them.
     """
 
     token_ids: tuple[int, ...]
@@ -58,11 +61,18 @@ class Encoded:
     text: str
     offsets: tuple[Span, ...] | None
     foil_ids: tuple[int, ...] | None = None
+    segments: tuple[Segment, ...] = ()
+    explained: tuple[int, ...] | None = None
 
     @property
     def n_targets(self) -> int:
         """Number of target tokens."""
         return len(self.token_ids) - self.n_prompt
+
+    @property
+    def wanted(self) -> tuple[int, ...]:
+        """Indices of the target tokens to be explained."""
+        return tuple(range(self.n_targets)) if self.explained is None else self.explained
 
 
 def encode(
@@ -125,8 +135,9 @@ def encode(
     if isinstance(prompt, str):
         encoded = _encode_text(lm, prompt, wanted, max_targets, add_special_tokens=special_tokens)
     elif isinstance(prompt[0], Mapping):
-        text = rendered(_tokenizer(lm), lm.name, cast(Messages, prompt))
-        encoded = _encode_text(lm, text, wanted, max_targets, add_special_tokens=False)
+        chat = render(_tokenizer(lm), lm.name, cast(Messages, prompt))
+        encoded = _encode_text(lm, chat.text, wanted, max_targets, add_special_tokens=False)
+        encoded = replace(encoded, segments=chat.segments)
     else:
         encoded = _encode_ids(lm, cast(Sequence[int], prompt), wanted, max_targets)
     _check_known(lm, encoded.token_ids)
@@ -336,11 +347,11 @@ def _place_following(
             "the target's ids change how the prompt's last token decodes; give the prompt as ids too"
         )
 
-    def added(length: int) -> str:
-        return decode(tokenizer, [*head, *following[:length]])[len(before) :]
+    def added(ids: Sequence[int]) -> str:
+        return decode(tokenizer, [*head, *ids])[len(before) :]
 
     tail = text[len(before) :]
-    return tail, spans_by_decoding(added, len(following), tail)
+    return tail, spans_by_decoding(added, following, tail)
 
 
 def _shift(span: Span, by: int) -> Span:

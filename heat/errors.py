@@ -87,3 +87,7 @@ class FitError(HeatError):
 
 class ProjectionError(HeatError):
     """Token scores cannot be carried over to words."""
+
+
+class UnitError(HeatError):
+    """A prompt cannot be divided into the units that were asked for."""

@@ -47,13 +47,15 @@ def recombine(attribution: Attribution, method: str | Method, **config: Any) -> 
     combined = chosen.combined({name: attribution.components[name] for name in names}, _batch(attribution))
     inside = torch.arange(combined.scores.shape[1]) < _contexts(attribution)[:, None]
     first, end = attribution.target_span
+    explained = range(end - first) if attribution.explained is None else attribution.explained
+    inside &= torch.isin(torch.arange(end - first), torch.tensor(list(explained)))[:, None]
     return replace(
         attribution,
         scores=torch.where(inside, combined.scores, 0.0),
         components={name: torch.where(inside, part, 0.0) for name, part in combined.components.items()},
         method=chosen.name,
         config=chosen.config(),
-        forward_equivalents=chosen.passes(first, end - first),
+        forward_equivalents=chosen.passes(first, len(explained)),
         seconds=None,
     )
 

@@ -2,20 +2,15 @@
 
 from typing import Literal
 
-import regex
-
 from heat.model import LanguageModel
 from heat.offsets import decode, spans_by_decoding
-from heat.show.words import split_words
+from heat.units import split_sentences, split_words
 
 Sources = Literal["words", "sentences"]
 
-# A stop and what closes with it before space, or a line's end; scripts without spaces need none.
-_SENTENCE = regex.compile(r"\S.*?(?:[.!?…]+[\"'”’)\]]*(?=\s)|[。！？]+[」』”）]*|$)", regex.MULTILINE)
-
 
 def sources_of(lm: LanguageModel, token_ids: list[int], kind: Sources) -> list[int]:
-    """Which source each token belongs to: words by the rule of `heat.show.words`, or sentences.
+    """Which source each token belongs to: words by the rule of `heat.units`, or sentences.
 
     A token on several belongs to the first that it has a visible character of; one without any to the source before it
     (the first source, at the beginning).
@@ -34,8 +29,8 @@ def sources_of(lm: LanguageModel, token_ids: list[int], kind: Sources) -> list[i
         return [-1] * n_bos + list(range(len(text_ids)))
     tokenizer = lm.tokenizer
     text = decode(tokenizer, text_ids)
-    spans = spans_by_decoding(lambda length: decode(tokenizer, text_ids[:length]), len(text_ids), text)
-    parts = split_words(text) if kind == "words" else [match.span() for match in _SENTENCE.finditer(text)]
+    spans = spans_by_decoding(lambda ids: decode(tokenizer, ids), text_ids, text)
+    parts = split_words(text) if kind == "words" else split_sentences(text)
     at = [-1] * len(text)
     for index, (start, end) in enumerate(parts):
         at[start:end] = [index] * (end - start)

@@ -11,6 +11,9 @@ from heat.errors import HeatError, OutOfMemoryError
 
 T = TypeVar("T")
 
+# The last two are said under a limit of the address space, by a thread's stack and by a file of weights.
+_SAYS = ("out of memory", "can't allocate memory", "can't start new thread", "unable to mmap")
+
 
 def in_parts(jobs: Tensor, size: int, work: Callable[[Tensor], T]) -> Iterator[T]:
     """Do jobs some at a time; after an out-of-memory half as many at a time.
@@ -76,7 +79,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+    return isinstance(error, RuntimeError) and any(phrase in text for phrase in _SAYS)
 
 
 def _free() -> None:

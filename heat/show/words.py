@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import regex
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from heat.projection import counts, outside_share, word_scores
+from heat.projection import Aggregation, counts
+from heat.segments import Segment
+from heat.units import Unit, UnitScores
 
 if TYPE_CHECKING:
     from heat.attribution import Attribution
@@ -19,44 +22,42 @@ if TYPE_CHECKING:
 
 SCORE = "score"
 
-# The benchmark's rule for words (annotate.words), so that a picture shows what an evaluation judges; and one word for
-# each character of scripts that put no space between words, which would else be one word a line.
-_UNSPACED = r"(?!\p{Nd})[\p{scx=Han}\p{scx=Hira}\p{scx=Kana}\p{scx=Thai}\p{scx=Lao}\p{scx=Khmr}\p{scx=Mymr}]"
-_CORE = rf"(?!{_UNSPACED})[\p{{L}}\p{{N}}](?:(?!{_UNSPACED})[\p{{L}}\p{{N}}]|[\p{{M}}\u200c\u200d])*"
-_WORD = regex.compile(rf"{_CORE}(?:['’\-.,]{_CORE})*|(?!\s)\X")
-_SPACE = regex.compile(r"\s")
 _JOINERS = "\u200c\u200d"
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A word of the prompt, or a token of the answer.
+    """A unit of the prompt, or a token of the answer.
 
     Attributes:
         before: White space between it and the piece before.
         text: Its visible characters.
         tokens: The tokenizer's names of the tokens it is made of.
+        heading: Who says it, before the first piece of a message (`user`) or worked example; else empty.
     """
 
     before: str
     text: str
     tokens: tuple[str, ...]
+    heading: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """An attribution in words.
+    """An attribution in words, or in other units.
 
     Attributes:
-        prompt: The P words of the prompt.
+        prompt: The P words (or other units) of the prompt.
         answer: The m target tokens, each a piece.
         views: Score and components, each float64 [m, P + m]: row t is about target t. A word's number is the
-            mean over its tokens, as evaluations take it; a token on several words counts in each by its visible
-            characters there.
+            mean over its tokens, as evaluations take it, or their sum; a token on several words counts in each by its
+            visible characters there.
         probabilities: p(target | all before it) of each target.
         outside: Share of the absolute score of the prompt's tokens that no word holds (`<s>`, for example).
         heaviest: The prompt's token with the largest absolute score.
         heaviest_share: Its share of the prompt's absolute scores; 0 where there are none.
+        unit: What the prompt was divided into.
+        aggregation: How a unit's number is made of its tokens'.
     """
 
     prompt: tuple[Piece, ...]
@@ -66,6 +67,8 @@ class Reading:
     outside: float
     heaviest: str = ""
     heaviest_share: float = 0.0
+    unit: Unit = "word"
+    aggregation: Aggregation = "mean"
 
     @property
     def pieces(self) -> tuple[Piece, ...]:
@@ -118,48 +121,53 @@ class Reading:
         return sorted(range(len(scores)), key=lambda index: (-abs(scores[index]), index))[:count]
 
 
-def read(attribution: Attribution) -> Reading:
-    """Put an attribution into words.
+def read(attribution: Attribution, unit: Unit = "word", aggregation: Aggregation = "mean") -> Reading:
+    """Put an attribution into words, or other units.
 
     Without offsets (the prompt was given as ids) each token stands for a word.
 
     Args:
         attribution: Any attribution.
+        unit: What to divide the prompt into; see `Attribution.by`.
+        aggregation: How a unit's number is made of its tokens'.
 
     Returns:
         The same in words.
+
+    Raises:
+        UnitError: The prompt has no such units.
     """
     first, last = attribution.target_span
+    scored = attribution.by(unit, aggregation)
     if attribution.offsets is None:
-        # As if each token were one character long, and a word.
-        words = [(index, index + 1) for index in range(first)]
-        text, spans = "x" * first, words
         prompt = [Piece(" ", name, (name,)) for name in attribution.tokens[:first]]
         answer = [Piece(" ", name, (name,)) for name in attribution.tokens[first:last]]
     else:
-        starts = [start for start, end in attribution.offsets[first:last] if end > start]
-        text = attribution.text[: starts[0]] if starts else attribution.text
-        spans = [(min(start, len(text)), min(end, len(text))) for start, end in attribution.offsets[:first]]
-        words = split_words(text)
-        prompt = _prompt_words(text, words, spans, attribution.tokens)
-        answer = list(_answer(attribution, words[-1][1] if words else 0, len(text)))
+        prompt = _pieces(attribution, scored)
+        reached = (scored.spans or ((0, 0),))[-1][1] if scored.spans else 0
+        if attribution.segments:
+            reached = len(attribution.prompt_text)
+        answer = list(_answer(attribution, reached, len(attribution.prompt_text)))
     views = {
-        name: torch.cat(
-            [_on_words(values[:, :first], text, words, spans), values[:, first:last].double()], dim=1
-        )
-        for name, values in {SCORE: attribution.scores, **attribution.components}.items()
+        name: torch.cat([torch.from_numpy(scores), values[:, first:last].double()], dim=1)
+        for name, scores, values in [
+            (SCORE, scored.scores, attribution.scores),
+            *((name, scored.components[name], part) for name, part in attribution.components.items()),
+        ]
     }
-    on_prompt = attribution.scores[:, :first].abs().double().sum(0, keepdim=True)
+    on_prompt = attribution.scores[:, :first].abs().double().sum(0)
     total = float(on_prompt.sum())
-    heaviest = int(on_prompt[0].argmax())
+    heaviest = int(on_prompt.argmax())
     return Reading(
         prompt=tuple(prompt),
         answer=tuple(answer),
         views=views,
         probabilities=tuple(attribution.log_probs.double().exp().tolist()),
-        outside=outside_share(on_prompt, text, words, spans) if total > 0 else 0.0,
+        outside=_outside(attribution, scored, on_prompt.numpy()) / total if total > 0 else 0.0,
         heaviest=_characters(attribution, heaviest),
-        heaviest_share=float(on_prompt[0, heaviest]) / total if total > 0 else 0.0,
+        heaviest_share=float(on_prompt[heaviest]) / total if total > 0 else 0.0,
+        unit=unit,
+        aggregation=aggregation,
     )
 
 
@@ -167,18 +175,6 @@ def _characters(attribution: Attribution, index: int) -> str:
     """A token's visible characters; its name where it has none."""
     start, end = (0, 0) if attribution.offsets is None else attribution.offsets[index]
     return attribution.text[start:end].strip() or attribution.tokens[index]
-
-
-def split_words(text: str) -> list[tuple[int, int]]:
-    """Where words are: the benchmark's rule, and single characters where a script puts no spaces.
-
-    Args:
-        text: Any text.
-
-    Returns:
-        `[start, end)` of each; together they cover every visible character.
-    """
-    return [match.span() for match in _WORD.finditer(text)]
 
 
 def excerpt(length: int, around: Sequence[int], limit: int) -> list[tuple[int, int]]:
@@ -222,33 +218,61 @@ def visible_lines(text: str) -> str:
     return visible(text, "\n\t" + _JOINERS + spaces)
 
 
-def _prompt_words(
-    text: str,
-    words: Sequence[tuple[int, int]],
-    spans: Sequence[tuple[int, int]],
-    names: Sequence[str],
-) -> list[Piece]:
-    """The words, each with the names of the tokens that touch it."""
-    by_word = counts(text, words, spans).tocsc()
+def _pieces(attribution: Attribution, scored: UnitScores) -> list[Piece]:
+    """The units with the names of the tokens that touch them, and who says them."""
+    text, offsets, names = attribution.prompt_text, attribution.prompt_offsets, attribution.tokens
+    spans = scored.spans
+    assert spans is not None
+    if scored.unit == "token":
+        return list(_token_pieces(scored.texts, names))
+    by_unit = counts(text, spans, offsets).tocsc()
     pieces = []
-    reached = 0
-    for index, (start, end) in enumerate(words):
-        tokens = sorted(by_word.indices[by_word.indptr[index] : by_word.indptr[index + 1]])
-        pieces.append(Piece(text[reached:start], text[start:end], tuple(names[token] for token in tokens)))
+    reached, message = 0, -1
+    for index, (start, end) in enumerate(spans):
+        tokens = sorted(by_unit.indices[by_unit.indptr[index] : by_unit.indptr[index + 1]])
+        before, heading = text[reached:start], scored.labels[index]
+        inside = _message_at(attribution.segments, start)
+        if inside != message and inside >= 0:
+            # Marks of a turn are structure: the role says what they say.
+            before = "\n" if index else ""
+            heading = heading or _role(attribution.segments[inside])
+        message = inside
+        shown = text[start:end]
+        if scored.unit == "example" and attribution.segments:
+            inner = [one for one in attribution.segments if start <= one.start < end]
+            shown = "\n".join(f"{one.role}: {text[one.start : one.end]}" for one in inner)
+        pieces.append(Piece(before, shown, tuple(names[token] for token in tokens), heading))
         reached = end
     return pieces
 
 
-def _on_words(
-    values: Tensor, text: str, words: Sequence[tuple[int, int]], spans: Sequence[tuple[int, int]]
-) -> Tensor:
-    """Mean scores of words, float64 [m, words]; a word that the tokenizer drops has none, 0."""
-    touched = np.flatnonzero(counts(text, words, spans).sum(axis=0)).tolist()
-    scores = torch.zeros(len(values), len(words), dtype=torch.float64)
-    if len(touched):
-        covered = [words[index] for index in touched]
-        scores[:, touched] = torch.from_numpy(word_scores(values.numpy(), text, covered, spans))
-    return scores
+def _token_pieces(texts: Sequence[str], names: Sequence[str]) -> Iterator[Piece]:
+    """Tokens; one of white space alone shows its name."""
+    for text, name in zip(texts, names, strict=False):
+        shown = text.strip()
+        before = text[: len(text) - len(text.lstrip())]
+        yield Piece(before if shown else "", shown or name, (name,))
+
+
+def _message_at(segments: Sequence[Segment], place: int) -> int:
+    return next((i for i, one in enumerate(segments) if one.start <= place < one.end), -1)
+
+
+def _role(segment: Segment) -> str:
+    """What stands over a message."""
+    return (
+        segment.role
+        if segment.given or segment.role == "template"
+        else f"{segment.role} (the template's own)"
+    )
+
+
+def _outside(attribution: Attribution, scored: UnitScores, sizes: NDArray[np.float64]) -> float:
+    """How much of the absolute scores [n] of the prompt's tokens lies on tokens that touch no unit."""
+    if scored.spans is None or scored.unit == "token":
+        return 0.0
+    touched = counts(attribution.prompt_text, scored.spans, attribution.prompt_offsets).sum(axis=1) > 0
+    return float(sizes[~touched].sum())
 
 
 def _answer(attribution: Attribution, reached: int, start_of_answer: int) -> Iterator[Piece]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from annotate.words import WORD_RULE, WORD_RULES, is_content, rule_for, split_words
-from heat.show.words import split_words as heat_words
+from heat.units import split_words as heat_words
 
 
 def words(text: str) -> list[str]:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 import heat
 from annotate.words import split_words as benchmark_words
 from heat.projection import word_scores
-from heat.show.words import excerpt, read, split_words, visible, visible_lines
+from heat.show.words import excerpt, read, visible, visible_lines
+from heat.units import split_words
 
 
 def test_words_are_means_of_their_tokens() -> None:
