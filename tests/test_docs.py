@@ -87,7 +87,7 @@ def test_the_commands_of_readme_run(
     monkeypatch.chdir(tmp_path)
     ran = []
     for words in command_lines(README):
-        if {"--model", "--annotator", "review", "robustness"} & set(words):  # the last takes minutes
+        if {"--model", "--annotator", "review", "serve", "robustness"} & set(words):  # the last takes minutes
             continue
         if words[1:2] == ["build-dataset"]:
             words += ["--size", "30"]
