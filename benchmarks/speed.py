@@ -62,7 +62,7 @@ def main(
     import heat
     from heat.batch import Batch
     from heat.components import curvature, information, transition
-    from heat.components.curvature import rademacher
+    from heat.components.probes import rademacher
     from heat.internals.forward import embed, target_log_probs
     from heat.internals.state import eager_attention, frozen
 

@@ -64,12 +64,13 @@ class CurvatureOptions(MadeOfParts):
         mode: `row` or `block` of the Hessian; `fisher`, the curvature of the whole distribution, or `gradient`, the
             gradient norm in its place, both of first derivatives (see `Fisher` and `GradientNorm`).
         products: `auto`, `double-backward`, `batched`, `forward-over-reverse` or `finite-difference`.
-        n_probes: Number of Rademacher probes.
+        n_probes: Number of Rademacher probes; `auto` draws as many as make the ranking of a text's tokens settle (mode
+            `row`).
     """
 
     mode: Mode | Literal["fisher", "gradient"] = "row"
     products: Products = "auto"
-    n_probes: Annotated[int, Field(ge=1)] = 10
+    n_probes: Literal["auto"] | Annotated[int, Field(ge=1)] = 10
 
     def curvature(self, *, rank: int | None = None, layers: int | None = None) -> Component:
         """The component that the options ask for.
@@ -79,8 +80,12 @@ class CurvatureOptions(MadeOfParts):
             layers: Of the top N blocks; None for all.
 
         Raises:
-            ConfigError: `fisher` or `gradient` with an approximation of the Hessian.
+            ConfigError: `fisher` or `gradient` with an approximation of the Hessian, or `auto` probes outside `row`.
         """
+        if self.n_probes == "auto" and self.mode in ("block", "fisher"):
+            raise ConfigError(
+                f"n_probes 'auto' is for mode 'row'; give a number of probes for mode '{self.mode}'"
+            )
         if self.mode in ("row", "block"):
             return Curvature(self.mode, self.products, self.n_probes, rank, layers)
         if rank is not None or layers is not None:
@@ -88,7 +93,7 @@ class CurvatureOptions(MadeOfParts):
                 f"method '{self.name}' approximates the Hessian, and mode '{self.mode}' takes none; use mode 'row' or "
                 "'block', or method 'heat'"
             )
-        return Fisher(self.n_probes) if self.mode == "fisher" else GradientNorm()
+        return Fisher(int(self.n_probes)) if self.mode == "fisher" else GradientNorm()
 
 
 @dataclass(frozen=True)

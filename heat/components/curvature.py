@@ -24,6 +24,15 @@ from heat.components.prefix import (
     suffix_cost,
     suffix_parts,
 )
+from heat.components.probes import (
+    EXPECTED_PROBES,
+    MOST_PROBES,
+    PROBES_A_TURN,
+    SETTLED,
+    certainty,
+    probes_of_turn,
+    rademacher,
+)
 from heat.cost.terms import FLOAT32, Workload, gradient_terms, held_bytes, second_terms
 from heat.errors import ConfigError, UnsupportedModelError
 from heat.internals.activations import fused_activations
@@ -35,6 +44,8 @@ from heat.internals.state import eager_attention, frozen, hooked, in_float32
 Mode = Literal["row", "block"]
 Products = Literal["auto", "double-backward", "batched", "forward-over-reverse", "finite-difference"]
 Product = Callable[[Tensor], Tensor]
+Probes = Tensor | Callable[[int], Tensor]
+"""Probes [m, T, d], or a function from a turn to its own."""
 
 # Products made together keep the processor busy on short texts; on longer ones they leave its cache, and one by one is
 # up to twice as fast (benchmarks/speed.py --tokens N).
@@ -50,7 +61,7 @@ def curvature(
     *,
     mode: Mode = "row",
     products: Products = "auto",
-    n_probes: int = 10,
+    n_probes: int | Literal["auto"] = 10,
     probes: Tensor | None = None,
     rank: int | None = None,
     layers: int | None = None,
@@ -73,7 +84,8 @@ def curvature(
             `forward-over-reverse`, `finite-difference` (central, of two gradients under fused attention), or `auto`:
             batched up to 192 tokens, one by one up to 1,024, then differences (which keep to the pieces that a ReLU or
             a choice of experts makes, see `heat.components.pieces`).
-        n_probes: m, number of Rademacher probes; without `probes`.
+        n_probes: m, number of Rademacher probes; without `probes`. `auto` (row mode, without a rank) draws them two by
+            two until the ranking of a text's tokens has settled, 64 at most (see `heat.components.probes.certainty`).
         probes: [m, n, d] to use in place of drawn ones; row i belongs to the token at position i, and
             there is one for each token of the longest context at least.
         rank: Rank of the approximation; None for none.
@@ -86,7 +98,7 @@ def curvature(
 
     Raises:
         PrecisionError: The model is in float16.
-        ConfigError: The given probes do not fit the batch, or the rank exceeds n·d.
+        ConfigError: The given probes do not fit the batch, the rank exceeds n·d, or `auto` is asked of another mode.
         OutOfMemoryError: A single product does not fit.
     """
     rows = batch.one_target_per_row()
@@ -97,19 +109,29 @@ def curvature(
         else model.config.get_text_config().hidden_size
     )
     _check_rank(rank, rows, width)
-    drawn = n_probes if rank is None else 1
-    if probes is None:
-        probes = rademacher(drawn, rows.token_ids.shape[1], width, seed)
-    probes = _fitted(probes, batch, width)
+    n_tokens = rows.token_ids.shape[1]
+    settling = n_probes == "auto" and probes is None and rank is None
+    if settling and mode != "row":
+        raise ConfigError("n_probes 'auto' is for mode 'row'; give a number of probes for mode 'block'")
+    drawn = 1 if rank is not None or n_probes == "auto" else n_probes
+    if probes is None and not settling:
+        probes = rademacher(drawn, n_tokens, width, seed)
+
+    def draw(turn: int) -> Tensor:
+        signs = probes_of_turn(turn, n_tokens, width, seed)
+        return _fitted(signs, batch, width)
+
+    given: Probes = draw if probes is None else _fitted(probes, batch, width)
+    together = PROBES_A_TURN if probes is None else len(probes)
     lengths = rows.context.sum(-1)
     result = torch.zeros(rows.context.shape, device=rows.token_ids.device)
     with frozen(model), in_float32(model):
         for way, chosen in _strategies(products, lengths).items():
-            size = rows_within(batch_tokens, rows.token_ids.shape[1] * len(probes))
+            size = rows_within(batch_tokens, n_tokens * together)
 
             def work(targets: Tensor, way: Products = way) -> tuple[Tensor, Tensor]:
                 part, _ = rows.of_rows(targets)
-                return targets, _sizes(model, part, probes, mode, way, rank, layers, seed, batch_tokens)
+                return targets, _sizes(model, part, given, mode, way, rank, layers, seed, batch_tokens)
 
             for targets, sizes in in_parts(chosen, size, work):
                 result = result.to(sizes)
@@ -124,14 +146,14 @@ class Curvature(Component):
     Attributes:
         mode: `row` or `block`.
         products: How products are made.
-        n_probes: Number of Rademacher probes.
+        n_probes: Number of Rademacher probes, or `auto`.
         rank: Rank of the approximation of H; None for none.
         layers: Take it at the input of the N-th block from the top; None for the embeddings.
     """
 
     mode: Mode = "row"
     products: Products = "auto"
-    n_probes: int = 10
+    n_probes: int | Literal["auto"] = 10
     rank: int | None = None
     layers: int | None = None
 
@@ -146,12 +168,13 @@ class Curvature(Component):
     @override
     def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:
         strategy = strategy_at(self.products, n_tokens)
+        n_probes = EXPECTED_PROBES if self.n_probes == "auto" else self.n_probes
         if self.rank is not None:
             n_products = self.rank
         elif self.mode == "row":
-            n_products = self.n_probes
+            n_products = n_probes
         else:
-            n_products = self.n_probes * (n_tokens + n_targets)
+            n_products = n_probes * (n_tokens + n_targets)
         if self.layers is not None:
             # One more pass finds what enters the block; backward passes end there.
             share = 1.0 if n_layers is None else min(1.0, self.layers / n_layers)
@@ -160,9 +183,9 @@ class Curvature(Component):
         if not by_suffix:
             return n_targets * _products_cost(strategy, n_products)
         # A pass for the prefixes; a gradient and m products for each token, through the text behind it alone.
-        budget = max(1, DEFAULT_BATCH_TOKENS // self.n_probes)
+        budget = max(1, DEFAULT_BATCH_TOKENS // n_probes)
         suffixes = sum(suffix_cost(n_tokens, n, budget) for n in range(1, n_targets + 1))
-        return n_targets + suffixes * (2.0 + 2.0 * self.n_probes)
+        return n_targets + suffixes * (2.0 + 2.0 * n_probes)
 
     @override
     def memory(self, work: Workload) -> dict[str, float]:
@@ -170,7 +193,8 @@ class Curvature(Component):
         if self.layers is not None:
             # The graph begins at the input of the lowest block taken.
             shape = replace(shape, n_layers=min(shape.n_layers, self.layers))
-        n_probes = 1 if self.rank is not None else self.n_probes
+        n_probes = PROBES_A_TURN if self.n_probes == "auto" else self.n_probes
+        n_probes = 1 if self.rank is not None else n_probes
         itemsize = max(work.itemsize, FLOAT32)
         texts = min(work.n_texts * work.n_targets, rows_within(work.batch_tokens, work.n_tokens * n_probes))
         together = min(n_probes, rows_within(work.batch_tokens, texts * work.n_tokens))
@@ -201,23 +225,6 @@ def _products_cost(strategy: Products, n_products: int, share: float = 1.0) -> f
     if strategy in _BY_SUFFIX:
         return gradient + 2.0 * share * n_products
     return 2.0 * gradient * n_products
-
-
-def rademacher(n_probes: int, n_tokens: int, width: int, seed: int) -> Tensor:
-    """Random signs; a longer text's probes begin with a shorter one's.
-
-    Args:
-        n_probes: m.
-        n_tokens: n.
-        width: d.
-        seed: Seed of a generator of its own.
-
-    Returns:
-        float32 [m, n, d] of -1 and 1, on CPU.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    bits = torch.randint(0, 2, (n_tokens, n_probes, width), generator=generator)
-    return (2.0 * bits - 1.0).permute(1, 0, 2)
 
 
 # Both are second derivatives over a retained graph, and cost the same.
@@ -272,7 +279,7 @@ def _fitted(probes: Tensor, batch: Batch, width: int) -> Tensor:
 def _sizes(
     model: PreTrainedModel,
     batch: Batch,
-    probes: Tensor,
+    probes: Probes,
     mode: Mode,
     way: Products,
     rank: int | None,
@@ -281,6 +288,10 @@ def _sizes(
     batch_tokens: int,
 ) -> Tensor:
     """S of some texts with one target each, [R, T]."""
+    if not isinstance(probes, Tensor):
+        n_vectors = 1 if way == "double-backward" else rows_within(batch_tokens, batch.token_ids.numel())
+        with _product(model, batch, way, layers) as product:
+            return _settled_row_size(product, batch, probes, n_vectors)
     by_suffix = mode == "block" and rank is None and layers is None and way in _BY_SUFFIX
     if by_suffix and keeps_prefixes(model):
         with _differentiable(model), fused_activations(model, differentiated_twice=True):
@@ -299,6 +310,28 @@ def _row_size(product: Product, batch: Batch, probes: Tensor, n_vectors: int) ->
         return product(_at_positions(vectors, batch)).abs().sum(-1).sum(0)
 
     return torch.stack(list(in_parts(probes, n_vectors, work))).sum(0) / len(probes)
+
+
+def _settled_row_size(
+    product: Product, batch: Batch, draw: Callable[[int], Tensor], n_vectors: int
+) -> Tensor:
+    """S by as many probes as it takes; each text keeps what it had when its own ranking had settled."""
+
+    def work(vectors: Tensor) -> Tensor:
+        return product(_at_positions(vectors, batch)).abs().sum(-1)
+
+    turns: list[Tensor] = []
+    result = torch.zeros(())
+    unsettled = torch.ones(len(batch.rows), dtype=torch.bool)
+    for turn in range(MOST_PROBES // PROBES_A_TURN):
+        turns.append(torch.cat(list(in_parts(draw(turn), n_vectors, work))))
+        sizes = torch.cat(turns)
+        result = torch.where(unsettled.to(sizes.device)[:, None], sizes.mean(0), result.to(sizes))
+        for row in unsettled.nonzero()[:, 0].tolist():
+            unsettled[row] = certainty(sizes[:, row, batch.context[row]]) < SETTLED
+        if not unsettled.any():
+            break
+    return result
 
 
 def _block_size(product: Product, batch: Batch, probes: Tensor, n_vectors: int) -> Tensor:
