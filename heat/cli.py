@@ -32,10 +32,15 @@ ADDRESS_SPACE = 2 << 30
 # Columns that the list of methods takes whole.
 WIDE = 140
 
+# What the embedded reader answers rightly; of two sentences, or other words, it does not.
+EXAMPLE = (
+    '"The fern absorbs the copper. The moss absorbs the iron. The reed absorbs the zinc. '
+    'What does the moss absorb? Answer:"'
+)
+
 app = typer.Typer(
     help="Which words of a prompt made a language model say what it said? HEAT and its baselines.",
-    epilog='Example: heat explain "The fern absorbs the copper. The moss absorbs the iron. '
-    'What does the moss absorb? Answer:"',
+    epilog=f"Example: heat explain {EXAMPLE}",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -47,8 +52,7 @@ app.command(cls=OnceCommand, epilog="Example: heat serve --model models/smollm2"
 
 @app.command(
     cls=OnceCommand,
-    epilog='Example: heat explain "The vault is copper. The gate is made of iron. '
-    'Question: What is the gate made of? Answer:" --method heat --html page.html',
+    epilog=f"Example: heat explain {EXAMPLE} --method heat --html page.html",
 )
 @bundled
 def explain(

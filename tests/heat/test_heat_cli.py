@@ -1,13 +1,16 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 from fakes.commands import Run, runner
 from fakes.tiny_models import tiny_model, tiny_tokenizer
+from typer.main import get_command
 
 import heat
 from heat import cli
@@ -255,3 +258,20 @@ def test_help_needs_no_torch() -> None:
     heavy = "('torch', 'transformers', 'pandas')"
     program = f"import sys, heat, heat.cli; sys.exit(any(m in sys.modules for m in {heavy}))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_examples_of_the_help_are_answered_by_the_default_model() -> None:
+    prompts = re.findall(r'heat explain "([^"]+)"', " ".join(epilogs(cli.app)))
+    assert len(prompts) == 2
+    for prompt in prompts:
+        encoded = heat.encode(heat.load(), prompt)
+        answer = encoded.text[len(prompt) :]
+        assert answer == " iron"
+
+
+def epilogs(app: typer.Typer) -> list[str]:
+    """What stands below the help of a command line and of each of its commands."""
+    commands = [get_command(app)]
+    for one in commands:
+        commands += getattr(one, "commands", {}).values()
+    return [one.epilog or "" for one in commands]
