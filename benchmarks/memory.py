@@ -97,7 +97,8 @@ def check(name: str, n: int, method: str) -> dict[str, object]:
     import heat
     from heat.cost.footprint import footprints
     from heat.cost.shape import shape_of
-    from heat.measure import LiveBytes, counted_passes
+    from heat.internals.passes import counted_passes
+    from heat.measure import LiveBytes
 
     family, options = MODELS[name]
     built = build(family, options)

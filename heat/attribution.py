@@ -15,6 +15,7 @@ from torch import Tensor
 
 from heat.errors import AttributionFileError, ProjectionError, UnitError
 from heat.files import write_whole
+from heat.markers import markers
 from heat.projection import Aggregation, word_scores
 from heat.segments import Segment
 from heat.units import Unit, UnitScores, on_parts, split, untouched
@@ -197,7 +198,7 @@ class Attribution:
         return tuple((min(start, length), min(end, length)) for start, end in offsets)
 
     def without_first(self) -> "Attribution":
-        """A copy in which special tokens and the first token of the text have no score.
+        """A copy in which special tokens, a chat template's markers and the first token of the text have no score.
 
         Many models collect attention, and with it scores, on whatever comes first, so that all else looks white.
 
@@ -207,7 +208,9 @@ class Attribution:
         n_prompt = self.target_span[0]
         spans = [(0, 1)] * n_prompt if self.offsets is None else self.offsets[:n_prompt]
         own_text = [index for index, (start, end) in enumerate(spans) if end > start]
-        left_out = sorted(set(range(n_prompt)) - set(own_text[1:]))
+        marked = [] if self.offsets is None else markers(self.text)
+        in_marker = {index for index in own_text for start, end in marked if start <= spans[index][0] < end}
+        left_out = sorted(set(range(n_prompt)) - set(own_text[1:]) | in_marker)
 
         def masked(scores: Tensor) -> Tensor:
             scores = scores.clone()

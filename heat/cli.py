@@ -1,4 +1,4 @@
-"""The command `heat`: explain one answer, list the methods, learn for one of them, unpack a model file."""
+"""The command `heat`: explain one answer, serve a page, list the methods, learn for one, unpack a model file."""
 
 import json
 import shlex
@@ -14,6 +14,7 @@ from heat.console import run
 from heat.errors import ConfigError, HeatError
 from heat.fitting.cli import app as fitting
 from heat.options import JsonOption, MethodOptions, ModelOptions, OutputOptions, PromptOptions
+from heat.serve.cli import serve
 
 if TYPE_CHECKING:
     from heat.attribution import Attribution
@@ -37,6 +38,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(fitting, name="fit")
+app.command(cls=OnceCommand, epilog="Example: heat serve --model models/smollm2")(bundled(serve))
 
 
 @app.command(

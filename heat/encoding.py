@@ -347,11 +347,11 @@ def _place_following(
             "the target's ids change how the prompt's last token decodes; give the prompt as ids too"
         )
 
-    def added(length: int) -> str:
-        return decode(tokenizer, [*head, *following[:length]])[len(before) :]
+    def added(ids: Sequence[int]) -> str:
+        return decode(tokenizer, [*head, *ids])[len(before) :]
 
     tail = text[len(before) :]
-    return tail, spans_by_decoding(added, len(following), tail)
+    return tail, spans_by_decoding(added, following, tail)
 
 
 def _shift(span: Span, by: int) -> Span:

@@ -54,7 +54,7 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, text: str, *, add_special_token
         if _truthful(tokenizer, text, token_ids, offsets, added):
             return Tokenized(token_ids, offsets, added)
     text_ids = [token for token, extra in zip(token_ids, added, strict=True) if not extra]
-    spans = iter(spans_by_decoding(lambda length: decode(tokenizer, text_ids[:length]), len(text_ids), text))
+    spans = iter(spans_by_decoding(lambda ids: decode(tokenizer, ids), text_ids, text))
     offsets = tuple((0, 0) if extra else next(spans) for extra in added)
     if not _truthful(tokenizer, text, token_ids, offsets, added):
         raise OffsetsError(
@@ -64,14 +64,17 @@ def tokenize(tokenizer: PreTrainedTokenizerBase, text: str, *, add_special_token
     return Tokenized(token_ids, offsets, added)
 
 
-def spans_by_decoding(decode_first: Callable[[int], str], n_tokens: int, text: str) -> list[Span]:
+def spans_by_decoding(
+    decode_ids: Callable[[Sequence[int]], str], token_ids: Sequence[int], text: str
+) -> list[Span]:
     """Spans found by decoding ever longer beginnings of the token list.
 
-    Tokens that are parts of one character's bytes all get that character.
+    Tokens that are parts of one character's bytes all get that character, also where half a character decodes to
+    nothing at all.
 
     Args:
-        decode_first: Gives the text of the first k tokens.
-        n_tokens: Number of tokens.
+        decode_ids: Gives the text of some tokens.
+        token_ids: The tokens.
         text: What all tokens decode to.
 
     Returns:
@@ -80,10 +83,10 @@ def spans_by_decoding(decode_first: Callable[[int], str], n_tokens: int, text: s
     Raises:
         OffsetsError: Some beginning does not decode to a beginning of the text.
     """
-    spans = []
+    spans: list[Span] = []
     reached = 0
-    for length in range(1, n_tokens + 1):
-        decoded = decode_first(length)
+    for length in range(1, len(token_ids) + 1):
+        decoded = decode_ids(token_ids[:length])
         whole = decoded if text.startswith(decoded) else decoded.rstrip(_UNDECODED)
         if not text.startswith(whole):
             raise OffsetsError(
@@ -92,8 +95,23 @@ def spans_by_decoding(decode_first: Callable[[int], str], n_tokens: int, text: s
             )
         inside_a_character = decoded != whole
         spans.append((reached, min(len(whole) + inside_a_character, len(text))))
+        if len(whole) > reached:
+            for place in _silent(spans):
+                without = [*token_ids[:place], *token_ids[place + 1 : length]]
+                if decode_ids(without) != decoded:
+                    spans[place] = (reached, reached + 1)
         reached = len(whole)
     return spans
+
+
+def _silent(spans: Sequence[Span]) -> list[int]:
+    """Places of the tokens right before the last one that added no text."""
+    places: list[int] = []
+    for place in range(len(spans) - 2, -1, -1):
+        if spans[place][0] < spans[place][1]:
+            break
+        places.append(place)
+    return places
 
 
 def decode(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int]) -> str:
@@ -109,18 +127,20 @@ def _truthful(
     offsets: Sequence[Span],
     added: Sequence[bool],
 ) -> bool:
-    """Whether spans lie in the text, cover its visible characters, and only empty tokens have empty ones."""
+    """Whether spans lie in the text, cover its visible characters, and only tokens without text have empty ones."""
     in_text = all(0 <= start <= end <= len(text) for start, end in offsets)
-    empty = [
-        token
-        for token, span, extra in zip(token_ids, offsets, added, strict=True)
+    empty = {
+        place
+        for place, (span, extra) in enumerate(zip(offsets, added, strict=True))
         if span[0] == span[1] and not extra
-    ]
-    return (
-        in_text
-        and not _first_gap(text, offsets)
-        and not any(decode(tokenizer, [token]).strip() for token in empty)
-    )
+    }
+    if not in_text or _first_gap(text, offsets):
+        return False
+    if not empty:
+        return True
+    # One byte of a character may decode to nothing by itself, and be missed by the others all the same.
+    rest = [token_ids[place] for place in range(len(token_ids)) if place not in empty]
+    return "".join(decode(tokenizer, rest).split()) == "".join(decode(tokenizer, token_ids).split())
 
 
 def _first_gap(text: str, offsets: Sequence[Span]) -> str:

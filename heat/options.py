@@ -69,7 +69,8 @@ class OutputOptions:
     skip_first: Annotated[
         bool,
         typer.Option(
-            "--skip-first", help="Leave special tokens and the first token out of colours and lists."
+            "--skip-first",
+            help="Leave special tokens, chat markers and the first token out of colours and lists.",
         ),
     ] = False
     top: Annotated[int, typer.Option(min=1, help="How many words to list.")] = 10

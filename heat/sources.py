@@ -29,7 +29,7 @@ def sources_of(lm: LanguageModel, token_ids: list[int], kind: Sources) -> list[i
         return [-1] * n_bos + list(range(len(text_ids)))
     tokenizer = lm.tokenizer
     text = decode(tokenizer, text_ids)
-    spans = spans_by_decoding(lambda length: decode(tokenizer, text_ids[:length]), len(text_ids), text)
+    spans = spans_by_decoding(lambda ids: decode(tokenizer, ids), text_ids, text)
     parts = split_words(text) if kind == "words" else split_sentences(text)
     at = [-1] * len(text)
     for index, (start, end) in enumerate(parts):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 import regex
 
 from heat.errors import UnitError
+from heat.markers import with_whole_markers
 from heat.projection import Aggregation, counts, word_scores
 from heat.segments import Segment, worked_examples
 
@@ -219,7 +220,7 @@ def _regions(text: str, segments: Sequence[Segment]) -> Iterator[tuple[int, int]
 
 def _within(text: str, unit: Unit) -> list[tuple[int, int]]:
     if unit == "word":
-        return split_words(text)
+        return with_whole_markers(text, split_words(text))
     if unit == "sentence":
         return split_sentences(text)
     return [match.span() for match in _LINE.finditer(text)]

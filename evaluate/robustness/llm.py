@@ -11,7 +11,7 @@ from annotate.annotators.openai import OpenAIAnnotator, build_openai
 from annotate.errors import AnnotateError, LabelError
 from annotate.files import write_records
 from annotate.formats import DEFAULT_FORMAT, FormatError
-from annotate.label_files import slug
+from annotate.label_files import file_stem
 from annotate.ledger.conversation import recorded
 from annotate.ledger.ledger import Attempt, Attempts, Ledger, read_ledger
 from annotate.ledger.questions import Question, Questions
@@ -111,7 +111,7 @@ class LLMParaphraser:
             limits, budget = self._asking.limits, self._asking.budget
             _, stop = collect_online(Questions(asked), self.annotator, ledger, limits, budget, show=show)
             labels = {text.id: self._read(text, ledger.attempts) for text in asked}
-        path = self._folder / f"paraphrases-{slug(name)}.jsonl"
+        path = self._folder / f"paraphrases-{file_stem(name)}.jsonl"
         write_records(path, labels.values())
         statuses = Counter(label.status for label in labels.values())
         self.failed = {status: count for status, count in sorted(statuses.items()) if status != "ok"}

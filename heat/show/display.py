@@ -88,12 +88,15 @@ def marked(reading: Reading, strongest: list[int], limit: int = LIMIT) -> Text:
     return _lines(reading, strongest, limit, {}, marks)
 
 
-def notes(reading: Reading, *, plain: bool) -> list[str]:
+def notes(
+    reading: Reading, *, plain: bool, remedy: str = "--skip-first, Attribution.without_first"
+) -> list[str]:
     """How to read the colours, and what makes them doubtful, in sentences.
 
     Args:
         reading: An attribution in words.
         plain: Whether there are no colours.
+        remedy: How first and special tokens are left out.
 
     Returns:
         Lines.
@@ -110,7 +113,7 @@ def notes(reading: Reading, *, plain: bool) -> list[str]:
     if reading.heaviest_share >= CONCENTRATED and len(reading.prompt) >= _FEW_WORDS:
         lines.append(
             f"{reading.heaviest_share:.0%} of the score lies on one token, {visible(reading.heaviest)}; leave out "
-            "first and special tokens (--skip-first, Attribution.without_first), or look at the components."
+            f"first and special tokens ({remedy}), or look at the components."
         )
     if min(reading.probabilities) < IMPROBABLE:
         lines.append(

@@ -7,7 +7,8 @@ from fakes.tiny_models import tiny_lm
 import heat
 from heat.batch import collate
 from heat.components.pieces import has_pieces
-from heat.measure import LiveBytes, counted_passes
+from heat.internals.passes import counted_passes
+from heat.measure import LiveBytes
 
 N = 40
 # Chosen while they run, or drawn: what is predicted bounds what is counted, or is its mean.

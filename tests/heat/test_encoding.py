@@ -8,7 +8,7 @@ from fakes.tiny_models import tiny_lm, tiny_tokenizer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
+from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 import heat
 from heat import chat
@@ -285,10 +285,41 @@ def test_offsets_found_by_decoding_equal_the_tokenizer_s() -> None:
     tokenizer = tiny_tokenizer()
     for text in ("The gate is iron, né?", "a \U0001f600 b\n\nc", "  two spaces"):
         own = tokenize(tokenizer, text, add_special_tokens=False)
-        spans = spans_by_decoding(
-            lambda k, ids=own.token_ids: tokenizer.decode(ids[:k]), len(own.token_ids), text
-        )
+        spans = spans_by_decoding(tokenizer.decode, own.token_ids, text)
         assert tuple(spans) == own.offsets
+
+
+def test_every_byte_of_a_character_has_its_span_where_half_a_character_decodes_to_nothing() -> None:
+    tokens = tokenize(ByT5Tokenizer(), "né 你\U0001f600x", add_special_tokens=False)
+    spans = [(0, 1), *[(1, 2)] * 2, (2, 3), *[(3, 4)] * 3, *[(4, 5)] * 4, (5, 6)]
+    assert tokens.offsets == tuple(spans)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_tokenizer_that_gives_a_character_to_one_of_its_bytes(first: bool) -> None:
+    """As fast tokenizers with byte offsets do; a token without text stays without a span."""
+    spans = [(0, 1), (0, 0)] if first else [(0, 0), (0, 1)]
+    tokens = tokenize(ByteTokenizer(spans), "é", add_special_tokens=False)
+    assert tokens.offsets == ((0, 1), (0, 1))
+    quiet = tokenize(ByteTokenizer([(0, 0), (0, 1)]), "a", add_special_tokens=False)
+    assert quiet.offsets == ((0, 0), (0, 1))
+
+
+class ByteTokenizer:
+    """Bytes as tokens, an empty one before a single byte; decodes whole characters alone."""
+
+    is_fast = True
+
+    def __init__(self, spans: list[tuple[int, int]]) -> None:
+        self.spans = spans
+
+    def __call__(self, text: str, **options: Any) -> dict[str, list[Any]]:
+        ids = [*text.encode()]
+        ids = ids if len(ids) > 1 else [256, *ids]
+        return {"input_ids": ids, "offset_mapping": self.spans, "special_tokens_mask": [0] * len(ids)}
+
+    def decode(self, ids: list[int], **options: Any) -> str:
+        return bytes(token for token in ids if token < 256).decode(errors="ignore")
 
 
 class LyingTokenizer:

@@ -212,6 +212,14 @@ def test_parts_that_are_put_together_are_not_paid_again(tmp_path: Path) -> None:
         assert len(fake.log) == 3
 
 
+def test_models_of_like_names_have_a_file_each(tmp_path: Path) -> None:
+    names = ("openai:maker/model", "openai:maker-model", "openai:李", "openai:王")
+    with FakeOpenAI() as fake:
+        for name in names:
+            LLMParaphraser(name, tmp_path, asking(fake)).rewrite(EXAMPLES[:1])
+    assert len([*tmp_path.glob("paraphrases-openai*.jsonl")]) == len(names)
+
+
 def test_nobody_is_asked_about_texts_that_are_left_out(tmp_path: Path) -> None:
     with FakeOpenAI() as fake:
         with pytest.raises(NothingScoredError, match="3 wrong answer"):
