@@ -143,7 +143,14 @@ def _generate(
     if pad is None:
         pad = min(all_ends, default=0)
     config = GenerationConfig(
-        max_new_tokens=max(n_tokens), eos_token_id=sorted(all_ends) or None, pad_token_id=pad, **drawn
+        max_new_tokens=max(n_tokens),
+        eos_token_id=sorted(all_ends) or None,
+        pad_token_id=pad,
+        # What is left open here transformers takes from the model's own config.
+        num_beams=1,
+        repetition_penalty=1.0,
+        no_repeat_ngram_size=0,
+        **drawn,
     )
     width = max(map(len, heads))
 

@@ -226,28 +226,27 @@ def _items(lm: LanguageModel, examples: Sequence[Example], settings: Settings) -
     """Items of some examples, whose answers are asked for together."""
     from heat.errors import HeatError
 
-    encodings: dict[str, tuple[Encoded, Encoded]] = {}
-    refused: dict[str, Item] = {}
-    for example in examples:
+    # By place: copies of an example may bear the same name.
+    encodings: dict[int, tuple[Encoded, Encoded]] = {}
+    items: dict[int, Item] = {}
+    for place, example in enumerate(examples):
         try:
-            encodings[example.id] = _encodings(lm, example, settings)
+            encodings[place] = _encodings(lm, example, settings)
         except (HeatError, EvaluateError) as error:
-            refused[example.id] = Item(
+            items[place] = Item(
                 key=item_key(example, settings),
                 example_id=example.id,
                 status="skipped",
                 reason=_kind(error),
                 detail=" ".join(str(error).split()),
             )
-    asked = [example for example in examples if example.id in encodings]
-    wholes = [encodings[example.id][1] for example in asked]
+    asked = [examples[place] for place in encodings]
+    wholes = [whole for _, whole in encodings.values()]
     answers = own_answers(lm, asked, wholes)
     chances = probabilities(lm, wholes)
-    items = {
-        example.id: _item(lm, example, settings, *encodings[example.id], answer, chance)
-        for example, answer, chance in zip(asked, answers, chances, strict=True)
-    }
-    return [refused.get(example.id) or items[example.id] for example in examples]
+    for place, answer, chance in zip(encodings, answers, chances, strict=True):
+        items[place] = _item(lm, examples[place], settings, *encodings[place], answer, chance)
+    return [items[place] for place in range(len(examples))]
 
 
 def _failed(example: Example, settings: Settings, failed: Failure) -> Item:

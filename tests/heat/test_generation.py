@@ -20,6 +20,18 @@ def test_together_they_say_what_each_says_alone(family: str) -> None:
         assert one.end is not None or len(one.token_ids) == most
 
 
+def test_the_model_s_own_ways_of_drawing_do_not_count() -> None:
+    lm = tiny_lm("llama")
+    expected = said_to_each(lm, HEADS, [4, 6, 5])
+    config = lm.model.generation_config
+    assert config is not None
+    config.update(num_beams=2, repetition_penalty=5.0, no_repeat_ngram_size=1)
+    try:
+        assert said_to_each(lm, HEADS, [4, 6, 5]) == expected
+    finally:
+        config.update(num_beams=None, repetition_penalty=None, no_repeat_ngram_size=None)
+
+
 def test_each_stops_where_it_is_told() -> None:
     lm = tiny_lm("llama")
     whole = said_to_each(lm, HEADS, [8, 8, 8])
