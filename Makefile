@@ -1,4 +1,4 @@
-# make install | demo | test | real-models. Everything happens in .venv; nothing needs a network beyond the package index.
+# make install | demo | test | real-models | docs. Everything happens in .venv; nothing needs a network beyond the package index.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -10,7 +10,7 @@ LIMIT ?= $(if $(MODEL),5,100)
 METHODS ?= heat no-gate transition-only hessian-only kl-only integrated-gradients input-x-gradient gradient-norm \
   attention-rollout random
 
-.PHONY: install demo test real-models clean
+.PHONY: install demo test real-models docs clean
 
 install: $(VENV)/.installed
 
@@ -34,6 +34,11 @@ demo: install
 real-models: install
 	$(BIN)/python benchmarks/real_models.py models
 
+# The documentation as a site, in site/index.html; it loads nothing from the network. A warning or a dead link stops it.
+docs: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 test: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -41,4 +46,4 @@ test: install
 	$(BIN)/python -m pytest -n 2
 
 clean:
-	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(DEMO) site .mypy_cache .ruff_cache .pytest_cache

@@ -144,6 +144,11 @@ def open_benchmark(path: Path | None = None) -> Benchmark:
         BenchmarkError: There is none, or its paragraphs do not match its manifest or this schema version.
     """
     benchmark = Benchmark(DEFAULT if path is None else path)
+    if benchmark.path.is_file():
+        raise BenchmarkError(
+            f"{benchmark.path} is a file, and a benchmark is a folder; make one with `annotate build-dataset`, which "
+            "takes the rows of narratives and questions from files"
+        )
     if not benchmark.path.is_dir():
         raise BenchmarkError(
             f"there is no benchmark folder {benchmark.path}; make it with"

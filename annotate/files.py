@@ -15,6 +15,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ValidationError
 
 from annotate.errors import AnnotateError, BenchmarkError
+from annotate.outside import no_text
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -165,10 +166,12 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
     """Yield ``(line number, line)`` of a jsonl file, leaving out a torn last line.
 
     Raises:
-        BenchmarkError: The file is missing or not UTF-8.
+        BenchmarkError: The file is missing, no text or not UTF-8.
     """
     if not path.is_file():
         raise BenchmarkError(f"{path} does not exist")
+    if other := no_text(path):
+        raise BenchmarkError(other)
     data = path.read_bytes()
     whole = data[: data.rfind(b"\n") + 1]
     for number, line in enumerate(whole.split(b"\n")[:-1], start=1):

@@ -11,6 +11,13 @@ import regex
 _HALF = regex.compile(r"[\ud800-\udfff]")
 _STEERING = regex.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _MAGIC = {b"\x1f\x8b": "gzip", b"GGUF": "GGUF", b"PAR1": "Parquet", b"PK\x03\x04": "zip"}
+# What to do with a file that should hold text and is one of these.
+_REMEDY = {
+    "gzip": "is compressed by gzip; unpack it first (gunzip)",
+    "zip": "is a zip archive; unpack it first (unzip)",
+    "GGUF": "is a GGUF file, which holds the weights of a model and no text",
+    "Parquet": "is a Parquet file and no text; save its rows as text",
+}
 _REPLACEMENT = "\ufffd"
 # Escapes of a JSON text from left to right, so that an escaped backslash begins none; the group is half a pair.
 _ESCAPE = regex.compile(
@@ -43,6 +50,16 @@ def file_kind(path: Path) -> str:
     with path.open("rb") as stream:
         start = stream.read(4)
     return next((kind for magic, kind in _MAGIC.items() if start.startswith(magic)), "")
+
+
+def no_text(path: Path) -> str:
+    """What a file is that should hold text, and what to do with it; empty where its first bytes do not say.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    kind = file_kind(path)
+    return f"{path} {_REMEDY[kind]}" if kind else ""
 
 
 def is_whole(text: str) -> bool:

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,6 +14,14 @@ Messages = list[dict[str, Any]]
 
 # Of a prompt: some millions of tokens, more than any model reads.
 MOST_BYTES = 16 << 20
+
+# What a file begins with that holds no text, whatever its name says; a text may begin with the letters "GGUF".
+_SIGNATURES = {
+    rb"\x1f\x8b": "is compressed by gzip; unpack it first (gunzip)",
+    rb"PK\x03\x04": "is a zip archive; unpack it first (unzip)",
+    rb"GGUF.{0,3}\x00": "is a GGUF file, which holds the weights of a model; it goes to --model",
+    rb"PAR1\x15": "is a Parquet file and no text; name a text file",
+}
 
 
 def check_writable(path: Path) -> None:
@@ -81,6 +90,7 @@ def read_prompt(path: str) -> str:
             raise PromptFileError(
                 f"{name} holds more than {MOST_BYTES >> 20} MiB, which no model reads at once; name a shorter text"
             )
+        refuse_other_kind(name, content)
         text = content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise PromptFileError(
@@ -91,6 +101,21 @@ def read_prompt(path: str) -> str:
     if "\0" in text:
         raise PromptFileError(f"{name} holds a NUL byte, so it is no text; name another file")
     return text.removesuffix("\n")
+
+
+def refuse_other_kind(name: str, start: bytes) -> None:
+    """Refuse what is no text by its first bytes.
+
+    Args:
+        name: What people call it.
+        start: Its first eight bytes, or more.
+
+    Raises:
+        PromptFileError: It is a file of another kind.
+    """
+    for signature, what in _SIGNATURES.items():
+        if re.match(signature, start, re.DOTALL):
+            raise PromptFileError(f"{name} {what}")
 
 
 def _read_file(path: Path) -> bytes:

@@ -275,6 +275,10 @@ def _folder(name_or_path: str | Path | None) -> Path | None:
         or text.startswith((".", "/", "~"))
         or text.count("/") > 1
     ):
+        if path.is_file():
+            raise ModelNotFoundError(
+                f"'{path}' is a file and no GGUF model; give a folder with config.json, a GGUF file or a hub name"
+            )
         raise ModelNotFoundError(
             f"there is no model folder '{path}'; give a folder with config.json, a GGUF file or a hub name"
         )

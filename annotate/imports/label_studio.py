@@ -19,7 +19,7 @@ import regex
 from annotate.errors import LabelError
 from annotate.formats.folding import casefold, letters
 from annotate.imports.answers import Answer, ParseResult
-from annotate.outside import read_json
+from annotate.outside import no_text, read_json
 from annotate.schema import LabelSpan, Paragraph, Rung, text_hash
 
 FORMAT = "label-studio"
@@ -88,6 +88,8 @@ def parse_label_studio(
 
 
 def _tasks(path: Path) -> list[dict[str, Any]]:
+    if other := no_text(path):
+        raise LabelError(other)
     try:
         # Mended, since half an emoji at the edge of a region marks the emoji.
         content: list[dict[str, Any]] = read_json(path.read_bytes(), mend=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 from annotate.errors import LabelError
 from annotate.imports.answers import Answer, ParseResult
-from annotate.outside import read_json
+from annotate.outside import no_text, read_json
 from annotate.schema import LabelSpan, Paragraph, Role, Rung, Segment, text_hash
 from annotate.words import is_content, rule_for, split_words
 
@@ -50,10 +50,11 @@ def read_items(path: Path) -> list[Item]:
         path: JSONL; each row has ``input`` (or ``text``) and ``important_words``, a list of strings.
 
     Raises:
-        LabelError: A row is something else, or there is none.
-        OSError: It cannot be read.
+        LabelError: A row is something else, there is none, or the file holds no text.
         OSError: The file cannot be read.
     """
+    if other := no_text(path):
+        raise LabelError(other)
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:

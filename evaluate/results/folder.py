@@ -66,6 +66,8 @@ def open_results(folder: Path) -> Results:
         EvaluateError: There is none, or a file is not of this version.
     """
     evaluations = {kind: read_result(folder, kind) for kind in KINDS if (folder / f"{kind}.json").is_file()}
+    if folder.is_file():
+        raise EvaluateError(f"{folder} is a file, and results are a folder; name the one given as --out")
     if not evaluations:
         raise EvaluateError(
             f"{folder} holds no alignment.json and no faithfulness.json; run `evaluate alignment --out {folder}` first"

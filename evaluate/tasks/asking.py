@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError, model_validator
 
 from annotate.files import canonical_hash, shipped
+from annotate.outside import no_text
 from annotate.schema import Record
 from evaluate.engine import Engine, engine_of, only
 from evaluate.errors import PromptError
@@ -100,6 +101,8 @@ def load_template(choice: str) -> Template:
     if not path.is_file():
         raise PromptError(f"--prompt takes {', '.join(CHOICES)}, or a TOML file; there is no file '{choice}'")
     try:
+        if other := no_text(path):
+            raise PromptError(other)
         data = path.read_bytes()
         values = tomllib.loads(data.decode("utf-8"))
         name = choice if choice in SHIPPED else f"{path.name} {canonical_hash(data.decode('utf-8'))[:12]}"

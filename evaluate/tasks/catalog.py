@@ -342,6 +342,11 @@ def _curated(source: str, gold: str, limit: int | None) -> Task:
 
 
 def _folder(name: str, source: str, gold: str, limit: int | None) -> Task:
+    if Path(name).is_file():
+        raise TaskError(
+            f"--benchmark {name} is a file; name the benchmark whose rows it holds and the file as --source: "
+            f"{', '.join(TASKS)}"
+        )
     if not Path(name).is_dir():
         raise UnknownTaskError(name, TASKS)
     if source != "sample":

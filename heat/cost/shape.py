@@ -128,6 +128,10 @@ def load_config(name_or_path: str | Path) -> PretrainedConfig:
     try:
         return _read(source, name_or_path)
     except OSError as error:
+        if Path(source).is_file():
+            raise ModelNotFoundError(
+                f"'{name_or_path}' is a file and holds no config ({first_line(error)})"
+            ) from error
         raise ModelNotFoundError(absent) from error
 
 

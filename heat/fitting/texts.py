@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from heat.errors import PromptFileError
+from heat.files import refuse_other_kind
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ def read_texts(path: Path, limit: int | None = None) -> list[TrainingText]:
         PromptFileError: The file is no UTF-8 text, a line is no such object, or there is no text.
         OSError: The file cannot be read.
     """
+    with path.open("rb") as file:
+        refuse_other_kind(f"'{path}'", file.read(8))
     read = _json_lines if path.suffix == ".jsonl" else _plain_lines
     try:
         with path.open(encoding="utf-8-sig") as lines:

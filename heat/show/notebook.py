@@ -54,7 +54,11 @@ class View:
 
     def __repr__(self) -> str:
         stream = io.StringIO()
-        show(self.attribution, self.top, Console(file=stream, color_system=None, width=_WIDTH))
+        show(
+            self.attribution,
+            self.top,
+            Console(file=stream, color_system=None, width=_WIDTH, force_jupyter=False),
+        )
         return stream.getvalue().rstrip("\n")
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 import torch
 from fakes.attributions import made
 from fakes.html import ParsedPage
@@ -69,3 +70,9 @@ def test_any_text_is_inert(text: str) -> None:
     }  # fmt: skip
     assert "<script>" not in html
     assert "alert('x')" in page.text
+
+
+def test_a_notebook_shows_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    # There rich displays what it prints, beside the HTML.
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert repr(ONE.show(top=2)).startswith("[tin] is [-cheap]")
