@@ -147,3 +147,9 @@ def test_the_site_builds_without_a_warning_and_loads_nothing(tmp_path: Path) -> 
         loaded += re.findall(r"<link\b(?![^>]*rel=\"?canonical)[^>]*\bhref=\"?([^\s\">]+)", html)
         assert not [url for url in loaded if re.match(r"(https?:)?//", url)], page
     assert "attribute_batch" in (tmp_path / "reference" / "heat.html").read_text(encoding="utf-8")
+
+
+def test_the_reference_has_every_public_name_of_heat() -> None:
+    page = (ROOT / "docs" / "reference" / "heat.md").read_text(encoding="utf-8")
+    heat = importlib.import_module("heat")
+    assert set(heat.__all__) - set(re.findall(r"^::: heat\.(\w+)$", page, re.MULTILINE)) <= {"HeatError"}
