@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from heat.answers import Answer, answer
     from heat.api import attribute, attribute_batch
     from heat.attribution import Attribution
+    from heat.comparison import Comparison, attribute_each, compare
     from heat.encoding import CharSpan, Encoded, encode
     from heat.errors import HeatError
     from heat.method import Method
@@ -21,6 +22,7 @@ _HOME = {
     "Answer": "heat.answers",
     "Attribution": "heat.attribution",
     "CharSpan": "heat.encoding",
+    "Comparison": "heat.comparison",
     "Encoded": "heat.encoding",
     "HeatError": "heat.errors",
     "LanguageModel": "heat.model",
@@ -28,6 +30,8 @@ _HOME = {
     "answer": "heat.answers",
     "attribute": "heat.api",
     "attribute_batch": "heat.api",
+    "attribute_each": "heat.comparison",
+    "compare": "heat.comparison",
     "encode": "heat.encoding",
     "load": "heat.model",
     "methods": "heat.registry",
@@ -39,6 +43,7 @@ __all__ = [
     "Answer",
     "Attribution",
     "CharSpan",
+    "Comparison",
     "Encoded",
     "HeatError",
     "LanguageModel",
@@ -46,6 +51,8 @@ __all__ = [
     "answer",
     "attribute",
     "attribute_batch",
+    "attribute_each",
+    "compare",
     "encode",
     "load",
     "methods",

@@ -11,13 +11,17 @@ import typer
 
 from heat.bundles import OnceCommand, bundled
 from heat.console import run
-from heat.errors import ConfigError, HeatError
+from heat.errors import ConfigError, EmptyTargetError, HeatError
 from heat.fitting.cli import app as fitting
 from heat.options import JsonOption, MethodOptions, ModelOptions, OutputOptions, PromptOptions
 from heat.serve.cli import serve
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from heat.answers import Answer
     from heat.attribution import Attribution
+    from heat.cost.plan import Plan
     from heat.encoding import Encoded
     from heat.files import Messages
     from heat.method import Method
@@ -28,10 +32,15 @@ ADDRESS_SPACE = 2 << 30
 # Columns that the list of methods takes whole.
 WIDE = 140
 
+# What the embedded reader answers rightly; of two sentences, or other words, it does not.
+EXAMPLE = (
+    '"The fern absorbs the copper. The moss absorbs the iron. The reed absorbs the zinc. '
+    'What does the moss absorb? Answer:"'
+)
+
 app = typer.Typer(
     help="Which words of a prompt made a language model say what it said? HEAT and its baselines.",
-    epilog='Example: heat explain "The fern absorbs the copper. The moss absorbs the iron. '
-    'What does the moss absorb? Answer:"',
+    epilog=f"Example: heat explain {EXAMPLE}",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -43,8 +52,7 @@ app.command(cls=OnceCommand, epilog="Example: heat serve --model models/smollm2"
 
 @app.command(
     cls=OnceCommand,
-    epilog='Example: heat explain "The vault is copper. The gate is made of iron. '
-    'Question: What is the gate made of? Answer:" --method heat --html page.html',
+    epilog=f"Example: heat explain {EXAMPLE} --method heat --html page.html",
 )
 @bundled
 def explain(
@@ -58,49 +66,59 @@ def explain(
     ] = False,
 ) -> None:
     """Colour the words of a prompt by how much each made the model say the target."""
-    config = dict(_setting(text) for text in method.settings or [])
     if sum(source is not None for source in (prompt.prompt, prompt.prompt_file, prompt.chat)) != 1:
         raise typer.BadParameter("give a prompt, or --prompt-file FILE, or --chat FILE, and only one of them")
+    _check_answer(prompt)
     from heat.files import check_writable
 
-    for path in output.files:
+    names = method.method or ["heat"]
+    files = [*output.files, *_saved(output.out, names)]
+    for path in files:
         check_writable(path)
     if len({path.resolve() for path in output.files}) < len(output.files):
         raise ConfigError("two of --out, --html and --png name the same file; give each its own")
     text = _read_prompt(prompt)
-    from heat.api import attribute, check_precision, check_seed
+    from heat.api import check_precision, check_seed
+    from heat.comparison import attribute_each
     from heat.encoding import check_generated, encode
     from heat.model import load
-    from heat.registry import build
+    from heat.registry import configured
 
-    chosen = build(method.method, config)
+    methods = configured(names, [_setting(text) for text in method.settings or []])
     # What is out of reach is refused before anything is loaded.
-    check_precision(chosen, model.dtype)
+    for chosen in methods:
+        check_precision(chosen, model.dtype)
     check_seed(method.seed)
     if prompt.target is None:
         check_generated(prompt.max_targets)
     lm = load(model.model, dtype=model.dtype, device=model.device)
-    encoded = encode(lm, text, prompt.target, foil=prompt.foil, max_targets=prompt.max_targets)
-    if plan:
-        _show_plan(lm, encoded, chosen, as_json=output.as_json)
-        return
-    attribution = attribute(lm, encoded, None, chosen, seed=method.seed)
-    if not (output.as_json or output.quiet):
-        from heat.advice import of_completeness, of_text
-
-        for line in [
-            *of_text(lm, text, prompt.target, prompt.foil, encoded),
-            *of_completeness(lm, encoded, chosen, attribution),
-        ]:
-            print(f"note: {line}", file=sys.stderr)
-    if output.out is not None:
-        attribution.save(output.out)
-    shown = attribution.without_first() if output.skip_first else attribution
-    _write_pictures(shown, output)
-    if output.as_json:
-        _print_json(attribution.to_json())
+    answer = None if prompt.answer is None else _answer(lm, text, prompt, method.seed)
+    if answer is None:
+        foil = prompt.foil[0] if prompt.foil else None
+        encoded = encode(lm, text, prompt.target, foil=foil, max_targets=prompt.max_targets)
     else:
-        _show(shown, output)
+        encoded = answer.encoded
+    if plan:
+        _show_plans(lm, encoded, methods, as_json=output.as_json)
+        return
+    attributions = attribute_each(lm, encoded, None, methods, seed=method.seed) if encoded.wanted else []
+    if not (output.as_json or output.quiet):
+        for line in _advice(lm, text, prompt, encoded, methods, attributions):
+            print(f"note: {line}", file=sys.stderr)
+    for path, attribution in zip(_saved(output.out, names), attributions, strict=False):
+        attribution.save(path)
+    shown = [one.without_first() if output.skip_first else one for one in attributions]
+    if shown:
+        _write_pictures(shown, output, answer, group=prompt.group)
+    if output.as_json:
+        _print_json(_as_json(attributions, output, answer))
+    else:
+        _show(shown, output, names, answer, group=prompt.group)
+    if output.files and not shown:
+        raise EmptyTargetError(
+            "no token of the answer depends on the text, so no file was written; lower --threshold to explain it "
+            "all the same"
+        )
 
 
 @app.command(epilog="Example: heat methods --json")
@@ -162,14 +180,90 @@ def main() -> None:
     run(app, (HeatError,), address_space=ADDRESS_SPACE)
 
 
-def _show_plan(lm: "LanguageModel", encoded: "Encoded", method: "Method", *, as_json: bool) -> None:
+def _check_answer(prompt: PromptOptions) -> None:
+    """Options that ask for one thing in two ways, or for nothing."""
+    if prompt.answer is None:
+        given = {
+            "--context": prompt.context is not None,
+            "--threshold": prompt.threshold is not None,
+            "--temperature": prompt.temperature is not None,
+            "--group": prompt.group,
+        }
+        if any(given.values()):
+            name = next(name for name, there in given.items() if there)
+            raise typer.BadParameter(f"{name} is about a whole answer; add --answer model, or --answer TEXT")
+        if len(prompt.foil or ()) > 1:
+            raise typer.BadParameter("--foil is given several times; give one, or explain a whole --answer")
+    elif prompt.target is not None:
+        raise typer.BadParameter("give --target or --answer, not both")
+    elif prompt.temperature is not None and prompt.answer != "model":
+        raise typer.BadParameter("--temperature is about what the model says; use it with --answer model")
+
+
+def _answer(lm: "LanguageModel", text: "str | Messages", prompt: PromptOptions, seed: int) -> "Answer":
+    from heat.answers import LONGEST, THRESHOLD, answer
+
+    foils: dict[int, str | int] = {}
+    for foil in prompt.foil or ():
+        number, separator, instead = foil.partition("=")
+        if not separator or not number.strip().isdecimal() or int(number) < 1:
+            raise ConfigError(
+                f"--foil {foil} does not name a token of the answer; for its third: --foil '3= copper'"
+            )
+        foils[int(number) - 1] = instead
+    given = prompt.answer != "model"
+    return answer(
+        lm,
+        text,
+        prompt.answer if given else None,
+        context=prompt.context,
+        foils=foils,
+        threshold=THRESHOLD if prompt.threshold is None else prompt.threshold,
+        max_tokens=prompt.max_targets or LONGEST,
+        temperature=prompt.temperature,
+        seed=seed,
+    )
+
+
+def _saved(out: Path | None, names: list[str]) -> list[Path]:
+    """Where the attributions go: with several methods each to a file that ends with its name."""
+    if out is None or len(names) == 1:
+        return [] if out is None else [out]
+    return [out.with_name(f"{out.stem}.{name}{out.suffix}") for name in names]
+
+
+def _advice(
+    lm: "LanguageModel",
+    text: "str | Messages",
+    prompt: PromptOptions,
+    encoded: "Encoded",
+    methods: "list[Method]",
+    attributions: "list[Attribution]",
+) -> "Iterator[str]":
+    from heat.advice import of_completeness, of_text
+
+    foil = prompt.foil[0] if prompt.foil and prompt.answer is None else None
+    following = prompt.target if prompt.answer in (None, "model") else prompt.answer
+    yield from of_text(lm, text, following, foil, encoded)
+    for method, attribution in zip(methods, attributions, strict=False):
+        yield from of_completeness(lm, encoded, method, attribution)
+
+
+def _show_plans(lm: "LanguageModel", encoded: "Encoded", methods: "list[Method]", *, as_json: bool) -> None:
     from heat.cost.plan import calibrate
     from heat.cost.plan import plan as planned
 
-    estimate = planned(lm, encoded, method, calibrate(lm, encoded))
+    speed = calibrate(lm, encoded)
+    estimates = [planned(lm, encoded, method, speed) for method in methods]
     if as_json:
-        print(json.dumps(asdict(estimate), indent=2))
+        rows = [asdict(estimate) for estimate in estimates]
+        print(json.dumps(rows[0] if len(rows) == 1 else rows, indent=2))
         return
+    for estimate in estimates:
+        _show_plan(estimate)
+
+
+def _show_plan(estimate: "Plan") -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -192,7 +286,8 @@ def _setting(text: str) -> tuple[str, str]:
     name, separator, value = text.partition("=")
     if not separator:
         raise ConfigError(f"--set {text} is not name=value, for example --set n_steps=20")
-    return name.strip().replace("-", "_"), value.strip()
+    method, dot, option = name.strip().rpartition(".")
+    return method + dot + option.replace("-", "_"), value.strip()
 
 
 def _read_prompt(options: PromptOptions) -> "str | Messages":
@@ -205,18 +300,43 @@ def _read_prompt(options: PromptOptions) -> "str | Messages":
     return options.prompt
 
 
-def _write_pictures(attribution: "Attribution", output: OutputOptions) -> None:
+def _write_pictures(
+    attributions: "list[Attribution]", output: OutputOptions, answer: "Answer | None", *, group: bool
+) -> None:
     from heat.files import write_whole
 
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     if output.html is not None:
         from heat.show.page import page
 
-        command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-        write_whole(output.html, page(attribution, command).encode())
+        content = page(
+            attributions[0] if len(attributions) == 1 else attributions,
+            command,
+            unit=output.unit,
+            aggregation=output.aggregation,
+            answer=answer,
+            group=group,
+        )
+        write_whole(output.html, content.encode())
     if output.png is not None:
         from heat.show.picture import picture
 
-        write_whole(output.png, picture(attribution))
+        write_whole(
+            output.png,
+            picture(
+                attributions[0] if len(attributions) == 1 else attributions,
+                unit=output.unit,
+                aggregation=output.aggregation,
+            ),
+        )
+
+
+def _as_json(attributions: "list[Attribution]", output: OutputOptions, answer: "Answer | None") -> str:
+    from heat.show.document import document
+
+    if answer is None and len(attributions) == 1:
+        return attributions[0].to_json()
+    return document(attributions, output.unit, output.aggregation, answer)
 
 
 def _print_json(text: str, indent: int | None = None) -> None:
@@ -228,20 +348,43 @@ def _print_json(text: str, indent: int | None = None) -> None:
     print(text)
 
 
-def _show(attribution: "Attribution", output: OutputOptions) -> None:
+def _show(
+    attributions: "list[Attribution]",
+    output: OutputOptions,
+    names: list[str],
+    answer: "Answer | None",
+    *,
+    group: bool,
+) -> None:
     from rich.console import Console
 
+    from heat.comparison import compare
+    from heat.show.answer import show_answer
     from heat.show.display import show
-    from heat.show.words import read, visible
+    from heat.show.methods import show_methods
+    from heat.show.words import one_line, read
 
     if output.quiet:
-        reading = read(attribution)
-        for index in reading.strongest(output.top):
-            print(visible(reading.prompt[index].text))
+        for place, attribution in enumerate(attributions):
+            reading = read(attribution, output.unit, output.aggregation)
+            print("\n" if place else "", end="")
+            for index in reading.strongest(output.top):
+                print(one_line(reading.prompt[index].text))
         return
-    show(attribution, output.top, Console(highlight=False))
-    for path in output.files:
-        print(f"wrote {path}")
+    console = Console(highlight=False)
+    if answer is not None:
+        show_answer(answer, attributions, console, output.unit, output.aggregation, words=not group)
+    if len(attributions) == 1:
+        show(attributions[0], output.top, console, output.unit, output.aggregation)
+    elif attributions:
+        show_methods(compare(attributions, output.unit, output.aggregation), output.top, console)
+    if attributions:
+        written = [
+            *_saved(output.out, names),
+            *(path for path in (output.html, output.png) if path is not None),
+        ]
+        for path in written:
+            print(f"wrote {path}")
 
 
 if __name__ == "__main__":

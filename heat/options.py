@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from heat.projection import Aggregation
+from heat.units import Unit
+
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
@@ -31,8 +34,43 @@ class PromptOptions:
         typer.Option(min=1, help="Explain the first N tokens of the target, or of what the model says."),
     ] = None
     foil: Annotated[
-        str | None, typer.Option(help="What might have been said instead: explain the target against it.")
+        list[str] | None,
+        typer.Option(
+            help="What might have been said instead: explain the target against it. With --answer as N=TEXT, N a "
+            "token of the answer; may be repeated."
+        ),
     ] = None
+    answer: Annotated[
+        str | None,
+        typer.Option(
+            help="Explain a whole answer, this text or, with 'model', what the model says: which of its tokens depend "
+            "on the prompt, and on which words."
+        ),
+    ] = None
+    context: Annotated[
+        str | None,
+        typer.Option(
+            help="With --answer: the part of the prompt, as it stands there, that the answer may depend on. Default: "
+            "all of it."
+        ),
+    ] = None
+    threshold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="With --answer: a token depends on the prompt where its distribution moves by this many nats without "
+            "it. Default: 0.5.",
+        ),
+    ] = None
+    temperature: Annotated[
+        float | None, typer.Option(help="With --answer model: draw the answer. Default: greedy.")
+    ] = None
+    group: Annotated[
+        bool,
+        typer.Option(
+            "--group", help="With --answer: explain the tokens that depend together, as one target."
+        ),
+    ] = False
 
 
 @dataclass(frozen=True)
@@ -50,9 +88,20 @@ class ModelOptions:
 class MethodOptions:
     """How it is explained."""
 
-    method: Annotated[str, typer.Option(help="Method; see `heat methods`.")] = "heat"
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Method; see `heat methods`. May be repeated, to compare several. Default: heat.",
+            show_default=False,
+        ),
+    ] = None
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="Option of the method, as name=value; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Option of the methods that have it, as name=value, or of one of them, as method.name=value; may be "
+            "repeated.",
+        ),
     ] = None
     seed: Annotated[
         int, typer.Option(min=0, max=(1 << 63) - 1, help="Seed of whatever the method draws.")
@@ -66,6 +115,12 @@ class OutputOptions:
     html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None
     png: Annotated[Path | None, typer.Option(help="Write a picture to this file.")] = None
     out: Annotated[Path | None, typer.Option(help="Save the attribution to this .safetensors file.")] = None
+    unit: Annotated[
+        Unit, typer.Option(help="What the prompt is divided into; messages and their examples are a chat's.")
+    ] = "word"
+    aggregation: Annotated[Aggregation, typer.Option(help="How a unit's number is made of its tokens'.")] = (
+        "mean"
+    )
     skip_first: Annotated[
         bool,
         typer.Option(

@@ -70,13 +70,29 @@ def sources(method: Method, n_tokens: int) -> list[str]:
     Returns:
         Names of the others from whose attributions `recombine` makes the method's.
     """
-    if not isinstance(method, MadeOfParts):
-        return []
     return [
         name
         for name, kind in methods().items()
-        if issubclass(kind, MadeOfParts) and name != method.name and not _lacking(method, kind(), n_tokens)
+        if name != method.name and issubclass(kind, MadeOfParts) and suffices(method, kind(), n_tokens)
     ]
+
+
+def suffices(method: Method, source: Method, n_tokens: int) -> bool:
+    """Whether `recombine` makes a method of another's attribution.
+
+    Args:
+        method: The method.
+        source: The other.
+        n_tokens: Length of the context.
+
+    Returns:
+        Whether both are made of parts, and the other computes all of the method's.
+    """
+    return (
+        isinstance(method, MadeOfParts)
+        and isinstance(source, MadeOfParts)
+        and not _lacking(method, source, n_tokens)
+    )
 
 
 def _lacking(method: MadeOfParts, source: MadeOfParts, n_tokens: int) -> list[str]:

@@ -1,6 +1,6 @@
 """The methods there are, by name."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from importlib import import_module
@@ -47,6 +47,38 @@ def methods() -> dict[str, type[Method]]:
     """
     import_module("heat.algorithms")
     return dict(sorted(_REGISTERED.items()))
+
+
+def configured(names: Sequence[str], settings: Sequence[tuple[str, Any]]) -> list[Method]:
+    """Methods with the options that a command line gives them.
+
+    Args:
+        names: Registered names.
+        settings: Option and value: `option` for every method that has it, `method.option` for one of them.
+
+    Returns:
+        The methods, in order.
+
+    Raises:
+        ConfigError: A method is named twice, or an option belongs to none of them or has a value it cannot have.
+        UnknownMethodError: No such name.
+    """
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"--method {twice} is given {names.count(twice)} times; give it once")
+    kinds = {name: build(name, {}) for name in names}
+    options: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for key, value in settings:
+        method, separator, option = key.rpartition(".")
+        if separator and method not in kinds:
+            raise ConfigError(
+                f"--set {key} is about '{method}', which is none of the methods: {', '.join(names)}"
+            )
+        having = [method] if separator else [n for n in names if option in {f.name for f in fields(kinds[n])}]
+        # Where none has it, the first says so and names what it has.
+        for name in having or names[:1]:
+            options[name][option] = value
+    return [build(name, options[name]) for name in names]
 
 
 def build(method: str | Method, config: dict[str, Any]) -> Method:

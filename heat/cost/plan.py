@@ -108,7 +108,7 @@ def plan(
     Returns:
         The plan; its seconds are estimates from forward passes alone.
     """
-    n_tokens, n_targets = encoded.n_prompt, encoded.n_targets
+    n_tokens, n_targets = encoded.n_prompt, len(encoded.wanted)
     shape = shape or shape_of(lm.model.config, lm.name)
     costs = costs_of(method, n_tokens, n_targets, shape.n_layers)
     seconds = {

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from heat.projection import Aggregation
 from heat.show.colours import INK, as_hex, background
-from heat.show.words import SCORE, Reading, excerpt, read, visible
+from heat.show.words import SCORE, Piece, Reading, excerpt, one_line, read, visible
+from heat.units import Unit
 
 if TYPE_CHECKING:
     from heat.attribution import Attribution
@@ -16,9 +18,9 @@ if TYPE_CHECKING:
 # A longer prompt is shown in stretches around the words that matter.
 LIMIT = 400
 # Below this share of the largest number a word stays without colour.
-_FAINT = 0.02
+FAINT = 0.02
 # Where there is no colour, a word needs this share to be marked.
-_MARKED = 0.2
+MARKED = 0.2
 _WIDE = 60
 # One token with this share of a prompt's score leaves all others white; in a prompt of a few words it may.
 CONCENTRATED = 0.9
@@ -27,7 +29,13 @@ _FEW_WORDS = 5
 IMPROBABLE = 1e-6
 
 
-def show(attribution: Attribution, top: int, console: Console) -> None:
+def show(
+    attribution: Attribution,
+    top: int,
+    console: Console,
+    unit: Unit = "word",
+    aggregation: Aggregation = "mean",
+) -> None:
     """Print the prompt in colours, what was explained, and the strongest words.
 
     Where the console has no colour (a pipe, NO_COLOR), the strongest words stand in brackets instead.
@@ -36,8 +44,10 @@ def show(attribution: Attribution, top: int, console: Console) -> None:
         attribution: What to show.
         top: How many words to list.
         console: Where to.
+        unit: What to divide the prompt into.
+        aggregation: How a unit's number is made of its tokens'.
     """
-    reading = read(attribution)
+    reading = read(attribution, unit, aggregation)
     strongest = reading.strongest(top)
     plain = console.color_system is None or console.no_color
     # A pipe gets whole lines; only a terminal has an edge to break them at.
@@ -46,6 +56,7 @@ def show(attribution: Attribution, top: int, console: Console) -> None:
     console.print()
     console.print(Text(f"-> {visible(reading.target)}"), soft_wrap=whole)
     facts = f"probability {reading.probability:.3g}   method {attribution.method}   model {attribution.model}"
+    facts += f"   {reading.rule}" if reading.rule else ""
     console.print(Text(visible(facts)), soft_wrap=whole)
     for line in notes(reading, plain=plain):
         console.print(Text(line), style="dim", soft_wrap=whole)
@@ -84,7 +95,7 @@ def marked(reading: Reading, strongest: list[int], limit: int = LIMIT) -> Text:
         Text for a rich console.
     """
     shares = reading.shares()
-    marks = {i: "[" if shares[i] > 0 else "[-" for i in strongest if abs(shares[i]) >= _MARKED}
+    marks = {i: "[" if shares[i] > 0 else "[-" for i in strongest if abs(shares[i]) >= MARKED}
     return _lines(reading, strongest, limit, {}, marks)
 
 
@@ -103,13 +114,15 @@ def notes(
     """
     lines = []
     if reading.largest() == 0:
-        return ["Every word has score 0."]
+        return [f"Every {reading.unit} has score 0."]
     if reading.signed():
         lines.append(
-            "[word] speaks for it, [-word] against." if plain else "orange speaks for it, blue against."
+            f"[{reading.unit}] speaks for it, [-{reading.unit}] against."
+            if plain
+            else "orange speaks for it, blue against."
         )
     if reading.outside >= 0.01:
-        lines.append(f"{reading.outside:.0%} of the score lies on tokens that are no word of the prompt.")
+        lines.append(outside_note(reading))
     if reading.heaviest_share >= CONCENTRATED and len(reading.prompt) >= _FEW_WORDS:
         lines.append(
             f"{reading.heaviest_share:.0%} of the score lies on one token, {visible(reading.heaviest)}; leave out "
@@ -121,6 +134,14 @@ def notes(
             "would hardly say; without a target its own answer is explained."
         )
     return lines
+
+
+def outside_note(reading: Reading) -> str:
+    """A sentence on what lies on tokens that belong to no unit."""
+    such = ", such as a chat's marks of a turn" if any(piece.heading for piece in reading.prompt) else ""
+    return (
+        f"{reading.outside:.0%} of the score lies on tokens that are no {reading.unit} of the prompt{such}."
+    )
 
 
 def rows(reading: Reading, strongest: list[int], *, components: bool) -> list[str]:
@@ -137,11 +158,16 @@ def rows(reading: Reading, strongest: list[int], *, components: bool) -> list[st
     views = list(reading.views) if components else [SCORE]
     numbers = {view: reading.numbers(view) for view in views}
     heading = "".join(f"{visible(view):>{_column(view)}}" for view in views)
-    lines = [f"{heading}  word"] if len(views) > 1 else []
+    lines = [f"{heading}  {reading.unit}"] if len(views) > 1 else []
     for index in strongest:
         figures = "".join(f"{numbers[view][index]:{_column(view)}.4g}" for view in views)
-        lines.append(f"{figures}  {visible(reading.prompt[index].text)}")
+        lines.append(f"{figures}  {named(reading.prompt[index])}")
     return lines
+
+
+def named(piece: Piece) -> str:
+    """A unit in a row of a list: who says it, where it begins a message, and its text."""
+    return (f"{piece.heading}: " if piece.heading else "") + one_line(piece.text)
 
 
 def _lines(
@@ -156,8 +182,11 @@ def _lines(
             piece = reading.prompt[index]
             if index > start or start == 0:
                 text.append(_gap(piece.before))
+            if piece.heading:
+                # The gap before it has begun a line.
+                text.append(f"{piece.heading}:\n", style="dim")
             mark = marks.get(index)
-            word = visible(piece.text)
+            word = visible(piece.text, "\n")
             text.append(f"{mark}{word}]" if mark else word, style=styles.get(index, ""))
         reached = end
     return text
@@ -173,4 +202,4 @@ def _column(view: str) -> int:
 
 
 def _style(share: float) -> str:
-    return "" if abs(share) < _FAINT else f"{as_hex(INK)} on {as_hex(background(share))}"
+    return "" if abs(share) < FAINT else f"{as_hex(INK)} on {as_hex(background(share))}"

@@ -3,13 +3,17 @@
 import contextlib
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from heat.attribution import Attribution
+from heat.comparison import compare
+from heat.projection import Aggregation
 from heat.show.colours import INK, as_hex, background
+from heat.show.methods import figure as figure_of
 from heat.show.words import Reading, excerpt, read, visible
+from heat.units import Unit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,6 +30,8 @@ _LINE = 0.28
 _BOX = 0.215
 _BASELINE = 0.09
 _SPACE = 0.05
+_BETWEEN = 0.12
+_LEGEND = 0.24
 # Points.
 _LARGE = 11.0
 _SMALL = 9.0
@@ -49,39 +55,50 @@ class _Mark:
     size: float = _LARGE
 
 
-def picture(attribution: Attribution) -> bytes:
-    """The attribution, summed over target tokens, as a PNG.
+def picture(
+    attribution: Attribution | Sequence[Attribution],
+    *,
+    unit: Unit = "word",
+    aggregation: Aggregation = "mean",
+) -> bytes:
+    """The attribution, summed over target tokens, as a PNG; several methods line by line under each other.
 
     Characters that no installed font has become white squares. Scripts that join letters or run from right to left
     are drawn as far as matplotlib can; the page shows them properly.
 
     Args:
         attribution: What to show.
+        unit: What the prompt is divided into.
+        aggregation: How a unit's number is made of its tokens'.
 
     Returns:
         The file's content; the same for the same attribution, fonts and version of matplotlib.
     """
+    attributions = [attribution] if isinstance(attribution, Attribution) else list(attribution)
     with _hushed():
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
-        reading = read(attribution)
-        facts = (
-            f"method {attribution.method}   model {attribution.model}   probability {reading.probability:.3g}"
+        readings = [read(one, unit, aggregation) for one in attributions]
+        names = [one.method for one in attributions] if len(attributions) > 1 else []
+        explained = attributions[0].explained
+        explained = tuple(range(len(readings[0].answer))) if explained is None else explained
+        lines = _facts(attributions, readings)
+        pieces = readings[0].pieces
+        families, missing = _families(
+            set("".join([*lines, *names])).union(*(visible(piece.text + piece.heading) for piece in pieces))
         )
-        families, missing = _families(set(facts).union(*(visible(piece.text) for piece in reading.pieces)))
 
         def drawable(text: str) -> str:
             return "".join(_MISSING if c in missing else c for c in visible(text))
 
         figure = Figure(figsize=(WIDTH, 1.0), dpi=DPI)
         measure = _measure(FigureCanvasAgg(figure), families)
-        marks = list(_text(reading, drawable, measure))
+        marks = list(_text(readings, [drawable(name) for name in names], explained, drawable, measure))
         below = max(mark.y for mark in marks) + _LINE
-        height = _legend_at(below) + _LINE
-        lines = [drawable(facts)]
-        if reading.outside >= 0.01:
-            lines.append(f"{reading.outside:.0%} of the score lies on tokens that are no word of the prompt")
+        legends = [_legend_at(below) + index * _LEGEND for index in range(len(readings))]
+        height = legends[-1] + _LINE
+        lines = [drawable(line) for line in lines]
         if missing:
             lines.append(f"{_MISSING} stands for a character that no font here has")
         for line in lines:
@@ -92,46 +109,112 @@ def picture(attribution: Attribution) -> bytes:
         figure.set_size_inches(WIDTH, height)
         for mark in marks:
             _draw(figure, mark, height, families)
-        _draw_legend(figure, reading, _legend_at(below), height, families)
+        for index, (reading, y) in enumerate(zip(readings, legends, strict=True)):
+            name = drawable(names[index]) if names else ""
+            _draw_legend(figure, reading, name, _label_width(names, measure), y, height, families)
         content = io.BytesIO()
         figure.savefig(content, format="png", dpi=DPI, facecolor="white", metadata={"Software": None})
     return content.getvalue()
 
 
-def _text(reading: Reading, drawable: Callable[[str], str], measure: Measure) -> Iterator[_Mark]:
-    """Prompt and answer in lines."""
-    shares = reading.shares()
+def _facts(attributions: Sequence[Attribution], readings: Sequence[Reading]) -> list[str]:
+    """What stands under the picture."""
+    first, reading = attributions[0], readings[0]
+    method = f"method {first.method}   " if len(attributions) == 1 else ""
+    facts = f"{method}model {first.model}   probability {reading.probability:.3g}   {reading.rule}".rstrip()
+    lines = [visible(facts)]
+    for one, each in zip(attributions, readings, strict=True):
+        if each.outside >= 0.01:
+            of_method = "score" if len(attributions) == 1 else f"score of {one.method}"
+            lines.append(
+                f"{each.outside:.0%} of the {of_method} lies on tokens that are no {each.unit} of the prompt"
+            )
+    if len(attributions) > 1:
+        compared = compare(attributions, reading.unit, reading.aggregation)
+        lines.append("rank correlation (Spearman):")
+        lines += [
+            f"    {compared.names[column]} and {compared.names[row]} {figure_of(compared.correlation[row, column])}"
+            for column in range(len(attributions))
+            for row in range(column + 1, len(attributions))
+        ]
+        lines.append("underlined: the answer")
+    return lines
+
+
+def _label_width(names: Sequence[str], measure: Measure) -> float:
+    return max((measure(name, _SMALL) for name in names), default=0.0) + (0.15 if names else 0.0)
+
+
+def _text(
+    readings: Sequence[Reading],
+    names: Sequence[str],
+    explained: Container[int],
+    drawable: Callable[[str], str],
+    measure: Measure,
+) -> Iterator[_Mark]:
+    """Prompt and answer in lines, each line once for every method; what is not explained of the answer stays white."""
+    reading = readings[0]
     n_prompt = len(reading.prompt)
-    stretches = excerpt(n_prompt, reading.strongest(_AROUND), LIMIT)
+    shares = [
+        [
+            share if index < n_prompt or index - n_prompt in explained else 0.0
+            for index, share in enumerate(row)
+        ]
+        for row in (each.shares() for each in readings)
+    ]
+    strongest = dict.fromkeys(index for each in readings for index in each.strongest(_AROUND))
+    stretches = excerpt(n_prompt, list(strongest)[:_AROUND], LIMIT)
     order = [index for start, end in stretches for index in range(start, end)]
     answer = excerpt(len(reading.answer), (), LIMIT // 4)
     order += [n_prompt + index for start, end in answer for index in range(start, end)]
-    right = WIDTH - _MARGIN
-    x, y = _MARGIN, _MARGIN
+    left, right = _MARGIN + _label_width(names, measure), WIDTH - _MARGIN
+    step = len(readings) * _LINE + (_BETWEEN if names else 0.0)
+    x, y = left, _MARGIN
+    labelled = -1.0
     reached = 0
+
+    def row(text: str, index: int) -> Iterator[_Mark]:
+        """A part of a unit that fits the line, for every method, and the methods' names where it begins a line."""
+        nonlocal x, labelled
+        if names and labelled != y:
+            labelled = y
+            for place, name in enumerate(names):
+                yield _Mark(_MARGIN, y + place * _LINE, 0.0, name, size=_SMALL)
+        width = measure(text, _LARGE)
+        for place, of_method in enumerate(shares):
+            yield _Mark(x, y + place * _LINE, width, text, of_method[index], index >= n_prompt)
+        x += width
+
     for index in order:
         piece = reading.pieces[index]
         breaks = min(2, piece.before.count("\n"))
         if index > reached:
-            gap = f"... {index - reached:,} {'words' if index <= n_prompt else 'tokens'} ..."
-            y += 0 if x == _MARGIN else _LINE
+            gap = f"... {index - reached:,} {f'{reading.unit}s' if index <= n_prompt else 'tokens'} ..."
+            y += 0 if x == left else step
             yield _Mark(_MARGIN, y, 0.0, gap, size=_SMALL)
-            x, breaks = _MARGIN, 1
+            x, y, breaks = left, y + _LINE, 0
         if breaks:
-            x, y = _MARGIN, y + breaks * _LINE
-        elif piece.before and x > _MARGIN:
+            x, y = left, y + (0 if x == left else step) + (breaks - 1) * _LINE
+        elif piece.before and x > left:
             x += _SPACE
-        text = drawable(piece.text)
-        width = measure(text, _LARGE)
-        if x > _MARGIN and x + width > right:
-            x, y = _MARGIN, y + _LINE
-        for place, part in enumerate(_broken(text, _LARGE, right - _MARGIN, measure)):
-            if place:
-                x, y = _MARGIN, y + _LINE
-            width = measure(part, _LARGE)
-            yield _Mark(x, y, width, part, shares[index], index >= n_prompt)
-            x += width
+        if piece.heading:
+            x, y = left, y + (0 if x == left else step)
+            yield _Mark(_MARGIN, y, 0.0, drawable(f"{piece.heading}:"), size=_SMALL)
+            y += _LINE
+        # A unit of several words is drawn word by word, so that lines break where text does.
+        for number, fragment in enumerate(piece.text.split() or [piece.text]):
+            x += _SPACE if number and x > left else 0.0
+            text = drawable(fragment)
+            if x > left and x + measure(text, _LARGE) > right:
+                x, y = left, y + step
+            for place, part in enumerate(_broken(text, _LARGE, right - left, measure)):
+                if place:
+                    x, y = left, y + step
+                yield from row(part, index)
         reached = index + 1
+    if names:
+        # The rows of the last line reach further down than its first.
+        yield _Mark(_MARGIN, y + (len(names) - 1) * _LINE, 0.0, "", size=_SMALL)
 
 
 def _broken(text: str, size: float, width: float, measure: Measure) -> Iterator[str]:
@@ -179,12 +262,22 @@ def _legend_at(below: float) -> float:
     return below + 0.12
 
 
-def _draw_legend(figure: "Figure", reading: Reading, y: float, height: float, families: list[str]) -> None:
+def _draw_legend(
+    figure: "Figure",
+    reading: Reading,
+    name: str,
+    label: float,
+    y: float,
+    height: float,
+    families: list[str],
+) -> None:
     bottom = height - y - _LINE
     largest = reading.largest()
     signed = reading.signed()
     steps, width = 60, 1.8
-    left = _MARGIN
+    if name:
+        _write(figure, _MARGIN, bottom + _BASELINE, name, _SMALL, height, families)
+    left = _MARGIN + label
     if signed:
         _write(figure, left, bottom + _BASELINE, f"−{largest:.3g}", _SMALL, height, families)
         left += 0.75
@@ -197,6 +290,8 @@ def _draw_legend(figure: "Figure", reading: Reading, y: float, height: float, fa
     says = "orange speaks for the answer, blue against; underlined: the answer"
     if not signed:
         says = "the more orange, the higher the score; underlined: the answer"
+    if name:
+        says = says.removesuffix("; underlined: the answer")
     text = f"{largest:.3g}   {says}"
     _write(figure, left + width + 0.1, bottom + _BASELINE, text, _SMALL, height, families)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +76,14 @@ class Reading:
         return self.prompt + self.answer
 
     @property
+    def rule(self) -> str:
+        """How a unit's number is made, where it is not a word's mean; else empty."""
+        if (self.unit, self.aggregation) == ("word", "mean") or self.unit == "token":
+            return f"by {self.unit}" if self.unit == "token" else ""
+        how = {"mean": "the mean over", "sum": "the sum over", "max": "the largest of"}[self.aggregation]
+        return f"by {self.unit}: {how} its tokens"
+
+    @property
     def probability(self) -> float:
         """p(whole answer | prompt)."""
         product = 1.0
@@ -116,9 +124,16 @@ class Reading:
         return bool((self.views[view] < 0).any())
 
     def strongest(self, count: int, target: int | None = None) -> list[int]:
-        """Indices of the prompt's words with the largest absolute score, in that order."""
-        scores = self.numbers(target=target)[: len(self.prompt)]
-        return sorted(range(len(scores)), key=lambda index: (-abs(scores[index]), index))[:count]
+        """Indices of the prompt's words with the largest absolute score, in that order.
+
+        Of several methods those whose largest share under any of them is the largest.
+        """
+        views = [SCORE] if SCORE in self.views else list(self.views)
+        rows = [self.numbers(view, target)[: len(self.prompt)] for view in views]
+        if len(rows) > 1:
+            rows = [self.shares(view, target)[: len(self.prompt)] for view in views]
+        sizes = [max(abs(row[index]) for row in rows) for index in range(len(self.prompt))]
+        return sorted(range(len(sizes)), key=lambda index: (-sizes[index], index))[:count]
 
 
 def read(attribution: Attribution, unit: Unit = "word", aggregation: Aggregation = "mean") -> Reading:
@@ -148,6 +163,9 @@ def read(attribution: Attribution, unit: Unit = "word", aggregation: Aggregation
         if attribution.segments:
             reached = len(attribution.prompt_text)
         answer = list(_answer(attribution, reached, len(attribution.prompt_text)))
+        if attribution.segments and attribution.segments[-1].role not in ("assistant", "model"):
+            # A new turn: the head of it is structure, as other marks are.
+            answer[0] = replace(answer[0], before="\n", heading="assistant")
     views = {
         name: torch.cat([torch.from_numpy(scores), values[:, first:last].double()], dim=1)
         for name, scores, values in [
@@ -169,6 +187,25 @@ def read(attribution: Attribution, unit: Unit = "word", aggregation: Aggregation
         unit=unit,
         aggregation=aggregation,
     )
+
+
+def read_several(
+    attributions: Sequence[Attribution],
+    names: Sequence[str],
+    unit: Unit = "word",
+    aggregation: Aggregation = "mean",
+) -> Reading:
+    """Put several methods' attributions of one text into words: the views are their scores, by name.
+
+    Args:
+        attributions: At least one, of the same tokens and targets.
+        names: What to call them.
+        unit: What to divide the prompt into.
+        aggregation: How a unit's number is made of its tokens'.
+    """
+    readings = [read(one, unit, aggregation) for one in attributions]
+    views = {name: reading.views[SCORE] for name, reading in zip(names, readings, strict=True)}
+    return replace(readings[0], views=views, outside=0.0, heaviest="", heaviest_share=0.0)
 
 
 def _characters(attribution: Attribution, index: int) -> str:
@@ -197,6 +234,12 @@ def excerpt(length: int, around: Sequence[int], limit: int) -> list[tuple[int, i
     starts = sorted(index for index in chosen if index - 1 not in chosen)
     ends = sorted(index + 1 for index in chosen if index + 1 not in chosen)
     return list(zip(starts, ends, strict=True))
+
+
+def one_line(text: str, limit: int = 72) -> str:
+    """Text of a unit for a row of a list: its white space as single spaces, cut where it is long."""
+    flat = " ".join(text.split())
+    return visible(flat if len(flat) <= limit else f"{flat[: limit - 1].rstrip()}…")
 
 
 def visible(text: str, keep: str = "") -> str:

@@ -1,13 +1,16 @@
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 from fakes.commands import Run, runner
 from fakes.tiny_models import tiny_model, tiny_tokenizer
+from typer.main import get_command
 
 import heat
 from heat import cli
@@ -55,10 +58,12 @@ def test_json_is_a_whole_attribution_and_nothing_else(run: Run, folder: Path, tm
 
 
 def test_an_option_given_twice_is_refused_and_a_repeatable_one_is_not(run: Run, folder: Path) -> None:
-    arguments = ("explain", PROMPT, "--model", str(folder), "--method", "random")
-    code, out, err = run(*arguments, "--method", "heat")
-    assert (code, out, err.splitlines()[-1]) == (2, "", "Error: --method is given 2 times; give it once")
-    code, _, err = run(*arguments[:-2], "--method", "heat", "--set", "n-probes=3", "--set", "beta=0.2")
+    arguments = ("explain", PROMPT, "--model", str(folder), "--method", "random", "--seed", "1")
+    code, out, err = run(*arguments, "--seed", "2")
+    assert (code, out, err.splitlines()[-1]) == (2, "", "Error: --seed is given 2 times; give it once")
+    code, out, err = run(*arguments, "--method", "random")
+    assert (code, out, err) == (1, "", "error: --method random is given 2 times; give it once\n")
+    code, _, err = run(*arguments[:4], "--method", "heat", "--set", "n-probes=3", "--set", "beta=0.2")
     assert (code, err) == (0, "")
 
 
@@ -253,3 +258,20 @@ def test_help_needs_no_torch() -> None:
     heavy = "('torch', 'transformers', 'pandas')"
     program = f"import sys, heat, heat.cli; sys.exit(any(m in sys.modules for m in {heavy}))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_the_examples_of_the_help_are_answered_by_the_default_model() -> None:
+    prompts = re.findall(r'heat explain "([^"]+)"', " ".join(epilogs(cli.app)))
+    assert len(prompts) == 2
+    for prompt in prompts:
+        encoded = heat.encode(heat.load(), prompt)
+        answer = encoded.text[len(prompt) :]
+        assert answer == " iron"
+
+
+def epilogs(app: typer.Typer) -> list[str]:
+    """What stands below the help of a command line and of each of its commands."""
+    commands = [get_command(app)]
+    for one in commands:
+        commands += getattr(one, "commands", {}).values()
+    return [one.epilog or "" for one in commands]

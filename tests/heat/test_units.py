@@ -129,6 +129,7 @@ def test_messages_of_a_chat_are_found_and_marks_are_no_words() -> None:
         assert by.scores.sum() + by.outside.sum() == pytest.approx(whole, rel=1e-5)
     headings = [piece.heading for piece in read(attribution).prompt if piece.heading]
     assert headings == ["system (the template's own)", "user", "assistant", "user"]
+    assert read(attribution).answer[0].heading == "assistant"
     again = Attribution.from_json(attribution.to_json())
     assert again.segments == attribution.segments
 
