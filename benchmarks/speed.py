@@ -147,6 +147,7 @@ def main(
         ),
         "forward pass": lambda: forward_pass(),
         "heat": lambda: attribute("heat", **heat_options),
+        "heat, n_probes auto": lambda: attribute("heat", n_probes="auto"),
         "heat, precision auto": lambda: attribute("heat", precision="auto", **heat_options),
         "heat-first-order": lambda: attribute("heat-first-order"),
         "heat-fisher": lambda: attribute("heat-fisher", **heat_options),

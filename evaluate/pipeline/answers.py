@@ -6,9 +6,11 @@ import hashlib
 import re
 import string
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from evaluate.robustness.options import GREEDY, DecodingSetting
+from evaluate.robustness.options import DecodingSetting
 from evaluate.tasks.task import Example
 
 if TYPE_CHECKING:
@@ -23,26 +25,71 @@ _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def own_answer(lm: LanguageModel, example: Example, encoded: Encoded) -> str:
-    """What the model says to an example, greedily, to the end of its answer.
+@dataclass(frozen=True)
+class OwnAnswer:
+    """What a model says to an example, greedily.
+
+    Attributes:
+        first: The token it says first.
+        text: The text that follows the prompt, to the end of the answer, without white space behind it; empty where the
+            model says nothing.
+    """
+
+    first: int
+    text: str
+
+
+def own_answers(
+    lm: LanguageModel, examples: Sequence[Example], encodings: Sequence[Encoded]
+) -> list[OwnAnswer]:
+    """What the model says to examples, greedily, to the end of each answer.
+
+    Args:
+        lm: The model.
+        examples: The examples, rendered.
+        encodings: Their prompts and whole targets; each leaves room for a token.
+
+    Returns:
+        One answer an example, in order.
+    """
+    from heat.generation import said_to_each
+    from heat.offsets import decode
+
+    tokenizer = lm.tokenizer
+    if tokenizer is None:
+        raise TypeError("an answer without a tokenizer is no text")
+    heads = [encoded.token_ids[: encoded.n_prompt] for encoded in encodings]
+    before = [decode(tokenizer, head) for head in heads]
+
+    def text_of(index: int, token_ids: Sequence[int]) -> str:
+        return decode(tokenizer, (*heads[index], *token_ids)).removeprefix(before[index])
+
+    def stop(index: int, token_ids: list[int]) -> bool:
+        text, example = text_of(index, token_ids), examples[index]
+        answer = answer_in(text, example)
+        return bool(answer) and answer_in(text + "x", example) == answer  # whatever follows, it stays
+
+    room = [_room(lm, encoded) for encoded in encodings]
+    said = said_to_each(lm, heads, room, stop)
+    return [
+        OwnAnswer(
+            first=one.token_ids[0] if one.token_ids or one.end is None else one.end,
+            text=answer_in(text_of(index, one.token_ids), examples[index]),
+        )
+        for index, one in enumerate(said)
+    ]
+
+
+def answer_in(text: str, example: Example) -> str:
+    """The answer with which a text begins.
 
     The answer ends where the model ends it; outside of a chat also at the end of its line, and where a text is
     continued after as many words as the target has.
 
     Args:
-        lm: The model.
+        text: What the model said.
         example: The example, rendered.
-        encoded: Its prompt and whole target.
-
-    Returns:
-        The text that follows the prompt, without white space behind it; empty where the model says nothing.
     """
-    tokens = max(ANSWER_TOKENS, 2 * encoded.n_targets)
-    if lm.context_length is not None:
-        tokens = min(tokens, lm.context_length - encoded.n_prompt)
-    if tokens < 1:
-        return ""
-    text = generate(lm, example.prompt, GREEDY, tokens, special_tokens=example.special_tokens)
     if example.special_tokens:
         # A first line that is blank is no answer yet.
         match = re.match(r"\s*[^\n]*", text)
@@ -51,6 +98,14 @@ def own_answer(lm: LanguageModel, example: Example, encoded: Encoded) -> str:
         words = list(re.finditer(r"\S+", text))[: len(example.target.split())]
         text = text[: words[-1].end()] if words else ""
     return text.rstrip()
+
+
+def _room(lm: LanguageModel, encoded: Encoded) -> int:
+    """How many tokens the model may say, at least 1."""
+    tokens = max(ANSWER_TOKENS, 2 * encoded.n_targets)
+    if lm.context_length is not None:
+        tokens = min(tokens, lm.context_length - encoded.n_prompt)
+    return max(1, tokens)
 
 
 def normalised(text: str) -> str:
@@ -74,25 +129,34 @@ def token_f1(answer: str, gold: str) -> float:
     return 2 * shared / (len(one) + len(other)) if shared else 0.0
 
 
-def probability(lm: LanguageModel, encoded: Encoded) -> float:
+def probabilities(lm: LanguageModel, encodings: Sequence[Encoded]) -> list[float]:
     """Probability that the model says all target tokens of an encoding, one after another.
 
     Args:
         lm: The model.
-        encoded: Prompt and whole target.
+        encodings: Prompts, each with its whole target.
 
     Returns:
-        A number in [0, 1].
+        Numbers in [0, 1].
     """
     import torch
 
-    from heat.batch import collate
+    from heat.batch import DEFAULT_BATCH_TOKENS, collate, rows_within
     from heat.internals.forward import embed, target_log_probs
+    from heat.internals.memory import in_parts
     from heat.internals.state import frozen
 
-    batch = collate([encoded], lm.device)
+    def work(part: torch.Tensor) -> list[float]:
+        batch = collate([encodings[index] for index in part.tolist()], lm.device)
+        values = target_log_probs(lm.model, batch, embed(lm.model, batch)).cpu().double()
+        sums = torch.zeros(len(part), dtype=torch.float64).index_add(0, batch.rows.cpu(), values)
+        chances: list[float] = sums.exp().tolist()
+        return chances
+
+    longest = max((len(encoded.token_ids) for encoded in encodings), default=1)
     with frozen(lm.model), torch.no_grad():
-        return float(target_log_probs(lm.model, batch, embed(lm.model, batch)).double().sum().exp())
+        parts = in_parts(torch.arange(len(encodings)), rows_within(DEFAULT_BATCH_TOKENS, longest), work)
+        return [chance for part in parts for chance in part]
 
 
 def generate(
@@ -127,7 +191,8 @@ def generate(
     from heat.internals.state import frozen
     from heat.offsets import decode
 
-    encoded = heat.encode(lm, prompt, None, max_targets=1, special_tokens=special_tokens)
+    # Any token stands for the answer, so that the prompt is encoded and the model not asked for one.
+    encoded = heat.encode(lm, prompt, [0], special_tokens=special_tokens)
     head = encoded.token_ids[: encoded.n_prompt]
     check_length(lm, len(head) + tokens)
     ids = torch.tensor([head], device=lm.device)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from evaluate.engine import Engine, Failure, engine_of, only, stateless
 from evaluate.errors import EvaluateError, NoFoilError, StoreError
-from evaluate.pipeline.answers import exact_match, own_answer, probability, token_f1
+from evaluate.pipeline.answers import OwnAnswer, exact_match, own_answers, probabilities, token_f1
 from evaluate.pipeline.store import FAILED, Item, Scratch, Settings, Store, Timing, attribution_key, item_key
 from evaluate.tasks.task import Example, Target, Task
 
@@ -223,7 +223,30 @@ def prepare(
 
 
 def _items(lm: LanguageModel, examples: Sequence[Example], settings: Settings) -> list[Item]:
-    return [_item(lm, example, settings) for example in examples]
+    """Items of some examples, whose answers are asked for together."""
+    from heat.errors import HeatError
+
+    # By place: copies of an example may bear the same name.
+    encodings: dict[int, tuple[Encoded, Encoded]] = {}
+    items: dict[int, Item] = {}
+    for place, example in enumerate(examples):
+        try:
+            encodings[place] = _encodings(lm, example, settings)
+        except (HeatError, EvaluateError) as error:
+            items[place] = Item(
+                key=item_key(example, settings),
+                example_id=example.id,
+                status="skipped",
+                reason=_kind(error),
+                detail=" ".join(str(error).split()),
+            )
+    asked = [examples[place] for place in encodings]
+    wholes = [whole for _, whole in encodings.values()]
+    answers = own_answers(lm, asked, wholes)
+    chances = probabilities(lm, wholes)
+    for place, answer, chance in zip(encodings, answers, chances, strict=True):
+        items[place] = _item(lm, examples[place], settings, *encodings[place], answer, chance)
+    return [items[place] for place in range(len(examples))]
 
 
 def _failed(example: Example, settings: Settings, failed: Failure) -> Item:
@@ -236,42 +259,41 @@ def _failed(example: Example, settings: Settings, failed: Failure) -> Item:
     )
 
 
-def _item(lm: LanguageModel, example: Example, settings: Settings) -> Item:
-    import heat
-    from heat.errors import HeatError
+def _encodings(lm: LanguageModel, example: Example, settings: Settings) -> tuple[Encoded, Encoded]:
+    """An example with the target that is attributed, and with its whole target; both fit the model."""
+    from heat.encoding import check_length
     from heat.projection import projection
 
-    key = item_key(example, settings)
-    try:
-        encoded = encode(lm, example, settings.target, contrast=settings.contrast)
-        _check_length(lm, encoded)
-        projection(encoded.text, example.words, encoded.offsets or ())
-        prompt = encoded.token_ids[: encoded.n_prompt]
-        guess = heat.encode(lm, prompt, None, max_targets=1)
-        whole = encode(lm, example, "all")
-        _check_length(lm, whole)
-        answer = own_answer(lm, example, whole)
-    except (HeatError, EvaluateError) as error:
-        return Item(
-            key=key,
-            example_id=example.id,
-            status="skipped",
-            reason=_kind(error),
-            detail=" ".join(str(error).split()),
-        )
-    expected, answered = int(encoded.token_ids[encoded.n_prompt]), int(guess.token_ids[encoded.n_prompt])
+    encoded = encode(lm, example, settings.target, contrast=settings.contrast)
+    _check_length(lm, encoded)
+    projection(encoded.text, example.words, encoded.offsets or ())
+    check_length(lm, encoded.n_prompt + 1)
+    whole = encode(lm, example, "all")
+    _check_length(lm, whole)
+    return encoded, whole
+
+
+def _item(
+    lm: LanguageModel,
+    example: Example,
+    settings: Settings,
+    encoded: Encoded,
+    whole: Encoded,
+    own: OwnAnswer,
+    chance: float,
+) -> Item:
     return Item(
-        key=key,
+        key=item_key(example, settings),
         example_id=example.id,
         status="ok",
         tokens=len(encoded.token_ids),
         target_tokens=whole.n_targets,
-        expected=_spelling(lm, expected),
-        answered=_spelling(lm, answered),
-        answer=answer,
-        correct=exact_match(answer, example.target),
-        f1=token_f1(answer, example.target),
-        probability=probability(lm, whole),
+        expected=_spelling(lm, int(encoded.token_ids[encoded.n_prompt])),
+        answered=_spelling(lm, own.first),
+        answer=own.text,
+        correct=exact_match(own.text, example.target),
+        f1=token_f1(own.text, example.target),
+        probability=chance,
     )
 
 

@@ -58,7 +58,21 @@ class TransitionOptions(MadeOfParts):
 
 
 @dataclass(frozen=True)
-class CurvatureOptions(MadeOfParts):
+class PrecisionOptions(MadeOfParts):
+    """How matrix products are made.
+
+    Attributes:
+        precision: Of the masked passes' matrix products, and of second derivatives': `float32`, `bfloat16`, or `auto`,
+            which is bfloat16 where the device is faster in it.
+    """
+
+    neutral = MappingProxyType({"precision": "float32"})
+
+    precision: Precision = "float32"
+
+
+@dataclass(frozen=True)
+class CurvatureOptions(PrecisionOptions):
     """Options of S.
 
     Attributes:
@@ -88,7 +102,7 @@ class CurvatureOptions(MadeOfParts):
                 f"n_probes 'auto' is for mode 'row'; give a number of probes for mode '{self.mode}'"
             )
         if self.mode in ("row", "block"):
-            return Curvature(self.mode, self.products, self.n_probes, rank, layers)
+            return Curvature(self.mode, self.products, self.n_probes, rank, layers, self.precision)
         if rank is not None or layers is not None:
             raise ConfigError(
                 f"method '{self.name}' approximates the Hessian, and mode '{self.mode}' takes none; use mode 'row' or "
@@ -98,21 +112,18 @@ class CurvatureOptions(MadeOfParts):
 
 
 @dataclass(frozen=True)
-class InformationOptions(MadeOfParts):
+class InformationOptions(PrecisionOptions):
     """Options of I.
 
     Attributes:
         mask: `zero`, `mean`, `pad` or `attention`.
-        precision: Of the masked passes' matrix products: `float32`, `bfloat16`, or `auto`, which is bfloat16 where the
-            device is faster in it.
         mask_unit: What is masked at once: `token`, or a `word`, `sentence`, `line`, `message` or `example`, whose
             divergence its tokens share evenly; as many passes as there are units.
     """
 
-    neutral = MappingProxyType({"precision": "float32", "mask_unit": "token"})
+    neutral = MappingProxyType({"mask_unit": "token"})
 
     mask: Mask = "zero"
-    precision: Precision = "float32"
     mask_unit: Unit = "token"
 
     @property

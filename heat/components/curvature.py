@@ -39,6 +39,7 @@ from heat.internals.activations import fused_activations
 from heat.internals.attention import block_input, decoder_blocks
 from heat.internals.forward import at_least_float32, explained, explained_values, log_probs, token_vectors
 from heat.internals.memory import in_parts
+from heat.internals.precision import Precision, bfloat16_products, multiplies_in_bfloat16
 from heat.internals.state import eager_attention, frozen, hooked, in_float32
 
 Mode = Literal["row", "block"]
@@ -65,6 +66,7 @@ def curvature(
     probes: Tensor | None = None,
     rank: int | None = None,
     layers: int | None = None,
+    precision: Precision = "float32",
     seed: int = 0,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
 ) -> Tensor:
@@ -90,6 +92,8 @@ def curvature(
             there is one for each token of the longest context at least.
         rank: Rank of the approximation; None for none.
         layers: Take the curvature at the input of the N-th block from the top; None for the embeddings.
+        precision: Of the matrix products of second derivatives: `float32`, `bfloat16`, or `auto`, which is bfloat16
+            where the device is faster in it. Differences of gradients and low rank stay in float32.
         seed: Seed of the drawn probes; the same for every text, so that a batch changes nothing.
         batch_tokens: Tokens that one pass may hold.
 
@@ -125,13 +129,15 @@ def curvature(
     together = PROBES_A_TURN if probes is None else len(probes)
     lengths = rows.context.sum(-1)
     result = torch.zeros(rows.context.shape, device=rows.token_ids.device)
+    reduced = rank is None and multiplies_in_bfloat16(model, precision)
     with frozen(model), in_float32(model):
         for way, chosen in _strategies(products, lengths).items():
             size = rows_within(batch_tokens, n_tokens * together)
 
             def work(targets: Tensor, way: Products = way) -> tuple[Tensor, Tensor]:
                 part, _ = rows.of_rows(targets)
-                return targets, _sizes(model, part, given, mode, way, rank, layers, seed, batch_tokens)
+                with bfloat16_products(model) if reduced and way in _EXACT else nullcontext():
+                    return targets, _sizes(model, part, given, mode, way, rank, layers, seed, batch_tokens)
 
             for targets, sizes in in_parts(chosen, size, work):
                 result = result.to(sizes)
@@ -149,6 +155,7 @@ class Curvature(Component):
         n_probes: Number of Rademacher probes, or `auto`.
         rank: Rank of the approximation of H; None for none.
         layers: Take it at the input of the N-th block from the top; None for the embeddings.
+        precision: Of the matrix products.
     """
 
     mode: Mode = "row"
@@ -156,10 +163,14 @@ class Curvature(Component):
     n_probes: int | Literal["auto"] = 10
     rank: int | None = None
     layers: int | None = None
+    precision: Precision = "float32"
 
     @override
     def key(self) -> dict[str, Any]:
-        return asdict(self) | {"n_probes": self.n_probes if self.rank is None else None}
+        key = asdict(self) | {"n_probes": self.n_probes if self.rank is None else None}
+        if self.precision == "float32":  # it came later: results are found by what they were stored by
+            del key["precision"]
+        return key
 
     @override
     def compute(self, model: PreTrainedModel, batch: Batch, *, seed: int, batch_tokens: int) -> Tensor:
@@ -229,6 +240,7 @@ def _products_cost(strategy: Products, n_products: int, share: float = 1.0) -> f
 
 # Both are second derivatives over a retained graph, and cost the same.
 _BY_SUFFIX = ("batched", "double-backward")
+_EXACT = (*_BY_SUFFIX, "forward-over-reverse")
 
 
 def strategy_at(products: Products, n_tokens: int) -> Products:

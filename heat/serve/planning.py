@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from heat.cost.plan import Speed, calibrate, plan
 from heat.cost.shape import shape_of
 from heat.encoding import Encoded, check_generated, check_length, encode
+from heat.internals.passes import Passes, counted_passes
 from heat.model import LanguageModel
 from heat.serve.explain import methods_of
 from heat.serve.wire import ExplainRequest
 
-# Of timing, once for each doubling of a text's length.
+# Of timing, once for each doubling of a text's length; and tokens of a full batch there, as a person waits for it.
 _SECONDS = 0.5
+_BATCH_TOKENS = 512
+
+
+class _GiveWayError(BaseException):
+    """Ends the timing where a run waits for the model."""
 
 
 class Planner:
@@ -22,11 +29,15 @@ class Planner:
     Args:
         lm: The model.
         model_lock: Held while the model runs.
+        awaited: Whether a run waits for the lock; timing then ends at the next block.
     """
 
-    def __init__(self, lm: LanguageModel, model_lock: threading.Lock) -> None:
+    def __init__(
+        self, lm: LanguageModel, model_lock: threading.Lock, awaited: Callable[[], bool] = lambda: False
+    ) -> None:
         self._lm = lm
         self._model = model_lock
+        self._awaited = awaited
         self._shape = shape_of(lm.model.config, lm.name)
         self._speeds: dict[int, Speed] = {}
 
@@ -75,10 +86,19 @@ class Planner:
         length = len(encoded.token_ids).bit_length()
         if length not in self._speeds and self._model.acquire(blocking=False):
             try:
-                self._speeds[length] = calibrate(self._lm, encoded, seconds=_SECONDS)
+                with counted_passes(self._lm.model, self._give_way):
+                    self._speeds[length] = calibrate(
+                        self._lm, encoded, seconds=_SECONDS, batch_tokens=_BATCH_TOKENS
+                    )
+            except _GiveWayError:
+                pass
             finally:
                 self._model.release()
         if length in self._speeds:
             return self._speeds[length]
         nearest = min(self._speeds, key=lambda known: abs(known - length), default=None)
         return None if nearest is None else self._speeds[nearest]
+
+    def _give_way(self, _: Passes) -> None:
+        if self._awaited():
+            raise _GiveWayError

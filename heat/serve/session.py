@@ -36,7 +36,7 @@ class Session:
     def __init__(self, lm: LanguageModel, history: History, *, model: str = "", restart: str = "") -> None:
         running = threading.Lock()
         self.worker = Worker(lm, history, running)
-        self._planner = Planner(lm, running)
+        self._planner = Planner(lm, running, self.worker.awaits_the_model)
         self._lm = lm
         self._history = history
         self._model = model

@@ -48,6 +48,7 @@ class Worker:
         self._queue: deque[str] = deque()
         self._cancelled: set[str] = set()
         self._stopped = False
+        self._awaiting = threading.Event()
         self._thread = threading.Thread(target=self._work, name="heat-serve-worker", daemon=True)
 
     def start(self) -> None:
@@ -65,6 +66,10 @@ class Worker:
             self._changed.notify()
         if self._thread.is_alive():
             self._thread.join(seconds)
+
+    def awaits_the_model(self) -> bool:
+        """Whether a run is to begin as soon as the model is free."""
+        return self._awaiting.is_set()
 
     def submit(self, request: ExplainRequest, key: str) -> Run:
         """Take a request; it is in the history when this returns.
@@ -123,7 +128,9 @@ class Worker:
                 run = self._queue.popleft()
                 self.runs.change(run, status="running", began=time.monotonic(), phase="starting")
             try:
+                self._awaiting.set()
                 with self._model:
+                    self._awaiting.clear()
                     self._run(run)
                 self._end(run, "done")
             except _CancelledError:

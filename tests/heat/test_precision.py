@@ -8,7 +8,7 @@ from fakes.tiny_models import tiny_lm
 
 import heat
 from heat.batch import collate
-from heat.components import information, masked
+from heat.components import curvature, information, masked
 from heat.components.masked import ABOVE_NOISE
 from heat.errors import ConfigError
 from heat.internals import precision as precision_of
@@ -78,5 +78,30 @@ def test_results_in_float32_keep_their_key() -> None:
     rounded = heat.attribute(lm, PROMPT, " iron", "heat", precision="bfloat16", temper=0.5)
     assert rounded.config["precision"] == "bfloat16"
     assert rounded.config["temper"] == 0.5
-    with pytest.raises(ConfigError, match="information"):
-        heat.recombine(attribution, "kl-only", precision="bfloat16")
+    for method in ("kl-only", "hessian-only"):
+        with pytest.raises(ConfigError, match=r"information|curvature"):
+            heat.recombine(attribution, method, precision="bfloat16")
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2", "gptj"])
+@pytest.mark.parametrize(
+    ("mode", "products"), [("row", "auto"), ("row", "double-backward"), ("block", "auto")]
+)
+def test_curvature_in_bfloat16_is_near(family: str, mode: Any, products: Any) -> None:
+    lm = tiny_lm(family)
+    batch = collate([heat.encode(lm, PROMPT, " iron")])
+    exact = curvature(lm.model, batch, mode=mode, products=products, n_probes=4)[batch.context]
+    rounded = curvature(lm.model, batch, mode=mode, products=products, n_probes=4, precision="bfloat16")[
+        batch.context
+    ]
+    assert rounded.dtype == torch.float32
+    assert not torch.equal(rounded, exact)
+    torch.testing.assert_close(rounded, exact, rtol=0.15, atol=0.01 * float(exact.max()))
+
+
+@pytest.mark.parametrize("options", [{"products": "finite-difference"}, {"rank": 2}])
+def test_differences_and_low_rank_stay_float32(options: dict[str, Any]) -> None:
+    lm = tiny_lm("llama")
+    batch = collate([heat.encode(lm, PROMPT, " iron")])
+    exact = curvature(lm.model, batch, n_probes=2, **options)
+    assert torch.equal(curvature(lm.model, batch, n_probes=2, precision="bfloat16", **options), exact)

@@ -23,15 +23,17 @@ export const actions = { cancel: () => {}, again: () => {}, close: () => {} };
 
 function frame(id) {
   const status = make("div", { className: "status" });
+  const prompt = make("h2", { className: "prompt", dir: "auto" });
   const text = make("p", { className: "asked soft" });
   const box = make("div", { className: "panels" });
-  const body = make("section", { className: "run", attributes: { "aria-label": "A run" } }, text, status, box);
-  return { id, body, status, text, box, panels: new Map(), loading: new Set() };
+  const body = make("div", { className: "run" }, prompt, text, status, box);
+  return { id, body, status, prompt, text, box, panels: new Map(), loading: new Set() };
 }
 
 function showStatus(made, run) {
   const about = new Date(run.time * 1000).toLocaleString();
   const first = made.panels.values().next().value;
+  made.prompt.textContent = run.excerpt;
   made.text.replaceChildren(make("bdi", { textContent: run.model }), ` · ${about}${first ? ` · ${summary(first.view)}` : ""} `,
     make("button", { type: "button", textContent: "Ask again", title: "Put this into the form", onclick: () => actions.again(run.id) }),
     state.shown.length > 1 ? make("button", { type: "button", textContent: "Close", onclick: () => actions.close(run.id) }) : "");
@@ -121,13 +123,13 @@ let marked = [];
 
 /** Look at one place of a panel, and mark the same word in the others. */
 function look(place) {
-  for (const span of marked) span.classList.remove("same");
+  for (const span of marked) delete span.dataset.same;
   marked = [];
   for (const panel of panels()) panel.hover(panel === place?.panel ? place.at : null);
   if (!place) return;
   for (const panel of panels()) {
     if (panel === place.panel || !sameWords(panel, place.panel) || !panel.spans[place.at]) continue;
-    panel.spans[place.at].classList.add("same");
+    panel.spans[place.at].dataset.same = "";
     marked.push(panel.spans[place.at]);
   }
 }
@@ -179,6 +181,7 @@ export function listenToBoard() {
   board.addEventListener("focusin", (event) => {
     const place = placeOf(event.target);
     if (!place) return;
+    next = place; // what was to follow the focus that left
     look(place);
     place.panel.say();
   });

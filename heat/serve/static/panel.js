@@ -43,9 +43,9 @@ export function makePanel(view, { run, index, choice }, changed) {
   const table = make("table", { className: "strongest" });
   const files = make("p", { className: "files" }, "Download: ");
   const spans = makeWords(view, map, answer);
-  const paint = painter(spans);
   const explained = new Set(view.explained);
   view.answer.forEach((_, token) => spans[nWords + token].classList.toggle("free", !explained.has(token)));
+  const paint = painter(spans);
   const controls = makeControls(view, name, (now) => {
     chosen = now;
     recompute();
@@ -60,7 +60,7 @@ export function makePanel(view, { run, index, choice }, changed) {
   const free = view.answer.length - explained.size;
   if (free) view.notes.unshift(`${plural(explained.size, "token")} of ${view.answer.length} depend${explained.size === 1 ? "s" : ""} on the text: without it their distribution moves by ${view.threshold} nats or more (KL). The others, dotted, are not explained.`);
   const notes = view.notes.map((note) => make("p", { className: "soft note", textContent: note }));
-  const body = make("section", { className: "panel", attributes: { "aria-labelledby": name } }, heading, controls ?? "", head, map, legend, ...notes, table, files);
+  const body = make("div", { className: "panel", attributes: { role: "group", "aria-labelledby": name } }, heading, controls ?? "", head, map, legend, ...notes, table, files);
 
   function values() {
     const original = !chosen || (chosen.letters === "MSI" && chosen.beta === view.config.beta && chosen.gamma === view.config.gamma);

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +28,8 @@ from evaluate.pipeline.table import notes
 from evaluate.results.folder import score_rows
 from evaluate.tasks.curated import curated
 from evaluate.tasks.task import Example
-from heat import LanguageModel
+from heat import LanguageModel, generation
+from heat.generation import Said
 from heat.method import Method, Scores
 from heat.registry import _REGISTERED
 
@@ -101,6 +103,18 @@ def test_all_targets_are_averaged(
     assert first.methods[0].metrics != result.methods[0].metrics
 
 
+def saying(monkeypatch: pytest.MonkeyPatch, text_of: Callable[[str], str]) -> None:
+    """Let every model say this to a prompt."""
+
+    def said_to_each(lm: LanguageModel, heads: list[list[int]], *args: Any) -> list[Said]:
+        tokenizer = lm.tokenizer
+        texts = [text_of(tokenizer.decode(head)) for head in heads]
+        ids = [tokenizer.encode(text, add_special_tokens=False) for text in texts]
+        return [Said(tuple(said), None if said else tokenizer.eos_token_id) for said in ids]
+
+    monkeypatch.setattr(generation, "said_to_each", said_to_each)
+
+
 def test_accuracy_f1_and_probability_are_of_the_whole_answer(
     make_benchmark: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,9 +123,7 @@ def test_accuracy_f1_and_probability_are_of_the_whole_answer(
         make_paragraph(i, "Rain fell.", f"The bell is made of {answer}.", "What is the bell made of?", answer)
         for i, answer in enumerate(said)
     ]
-    monkeypatch.setattr(
-        answers, "generate", lambda lm, prompt, *args, **options: said["tin" if "tin" in prompt else "lead"]
-    )
+    saying(monkeypatch, lambda prompt: said["tin" if "tin" in prompt else "lead"])
     lm = tiny_lm("llama", max_position_embeddings=256)
     benchmark = make_benchmark(rows_, gold=[make_gold(p, [4]) for p in rows_])
     result = alignment(curated(benchmark), lm, ["random"], RunConfig(tmp_path / "out"))
@@ -121,7 +133,7 @@ def test_accuracy_f1_and_probability_are_of_the_whole_answer(
     assert (result.accuracy.mean, result.answer_f1.mean) == pytest.approx((0.5, 0.75))
     for item, paragraph in zip(found, rows_, strict=True):
         encoded = heat.encode(lm, paragraph.text + "\nAnswer:", " " + paragraph.answer)
-        assert item.probability == pytest.approx(answers.probability(lm, encoded))
+        assert item.probability == pytest.approx(*answers.probabilities(lm, [encoded]))
         assert item.expected == lm.tokenizer.decode([encoded.token_ids[encoded.n_prompt]])
     assert result.answer_probability.mean == pytest.approx(np.mean([item.probability for item in found]))
 
@@ -130,9 +142,7 @@ def test_what_the_model_says_is_explained(
     make_benchmark: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows_ = [make_paragraph(i, "Rain fell.", f"The bell {i} is tin.", "What is it?", "tin") for i in range(3)]
-    monkeypatch.setattr(
-        answers, "generate", lambda lm, prompt, *args, **options: "" if "bell 1" in prompt else " bell of tin"
-    )
+    saying(monkeypatch, lambda prompt: "" if "bell 1" in prompt else " bell of tin")
     lm = tiny_lm("llama", max_position_embeddings=256)
     task = replace(curated(make_benchmark(rows_, gold=[make_gold(p, [4]) for p in rows_])), answer="model")
     result = alignment(task, lm, ["random"], RunConfig(tmp_path))

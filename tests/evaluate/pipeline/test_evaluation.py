@@ -18,7 +18,7 @@ from evaluate.ablation import COLUMNS, ROWS, ablation
 from evaluate.alignment.run import alignment
 from evaluate.errors import NothingScoredError
 from evaluate.metrics.alignment import METRICS
-from evaluate.pipeline.answers import own_answer
+from evaluate.pipeline.answers import own_answers
 from evaluate.pipeline.records import read_examples, read_result
 from evaluate.pipeline.run import RunConfig, _left_out
 from evaluate.pipeline.runner import chosen_methods, why_only_named, without_obstacle
@@ -129,7 +129,8 @@ def answering(example: Example) -> tuple[LanguageModel, Example]:
     continued = example.model_copy(update={"id": "right", "body": None})
     for seed in range(100):
         lm = tiny_lm("llama", seed=seed, max_position_embeddings=256)
-        word = own_answer(lm, continued, heat.encode(lm, example.prompt, example.target))
+        encoded = heat.encode(lm, example.prompt, example.target)
+        word = own_answers(lm, [continued], [encoded])[0].text
         if word.strip().isalpha():
             return lm, continued.model_copy(update={"target": word})
     raise AssertionError("no random model says a word")

@@ -236,3 +236,17 @@ class TestPlan:
     def test_refuses_what_cannot_run(self) -> None:
         with pytest.raises(heat.HeatError, match="takes 64"):
             Planner(LM, threading.Lock()).plan(request(prompt="iron " * 80))
+
+    def test_gives_way_to_a_run(self) -> None:
+        lock = threading.Lock()
+        asked_for: list[bool] = []
+
+        def awaited() -> bool:
+            asked_for.append(True)
+            return len(asked_for) > 2
+
+        found = Planner(LM, lock, awaited).plan(request())
+        assert len(asked_for) == 3
+        assert found["methods"][0]["seconds"] is None
+        assert not lock.locked()
+        assert not any(block._forward_hooks for block in LM.model.modules())
