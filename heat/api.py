@@ -17,7 +17,7 @@ from heat.attribution import Attribution
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, collate, rows_within
 from heat.checks import check
 from heat.components.transition import collapsed
-from heat.encoding import Encoded, Foil, Prompt, Target, check_length, encode
+from heat.encoding import Encoded, Foil, Prompt, Target, check_length, count_units, encode, masking_units
 from heat.errors import ConfigError, EmptyTargetError, NonFiniteError, PrecisionError
 from heat.method import Method, Scores
 from heat.model import LanguageModel, load
@@ -179,7 +179,10 @@ def _attribute_group(
     lm: LanguageModel, encodings: Sequence[Encoded], method: Method, seed: int, batch_tokens: int
 ) -> Iterator[Attribution]:
     began = time.perf_counter()
-    batch = collate(encodings, lm.device)
+    units = None
+    if method.masks != "token":
+        units = [masking_units(encoded, method.masks) for encoded in encodings]
+    batch = collate(encodings, lm.device, units)
     some = any(encoded.explained is not None for encoded in encodings)
     log_probs = None
     if some:
@@ -262,7 +265,13 @@ def _attribution(
 def _passes(method: Method, encoded: Encoded) -> float:
     """Forward-equivalents; where some targets alone are explained, the probabilities of all take a pass beside."""
     beside = 1.0 if encoded.explained is not None and method.gives_log_probs else 0.0
-    return method.passes(encoded.n_prompt, len(encoded.wanted)) + beside
+    n_tokens, n_targets = encoded.n_prompt, len(encoded.wanted)
+    whole = method.passes(n_tokens, n_targets) + beside
+    if method.masks == "token":
+        return whole
+    costs = method.costs(n_tokens, n_targets)
+    n_units = count_units(encoded, method.masks)
+    return whole + sum(method.with_units(costs, n_tokens, n_targets, n_units).values()) - sum(costs.values())
 
 
 def _with_all_rows(scores: Scores, encodings: Sequence[Encoded]) -> Scores:

@@ -28,6 +28,7 @@ class Batch:
         positions: int64 [R], the column whose logits predict the target: the last column of its context.
         target_ids: int64 [R], the token that is predicted there.
         foil_ids: int64 [R], the token it is contrasted with; None where the target alone is explained.
+        units: int64 [B, T], the unit that each token is masked with, -1 for none; None where tokens are masked alone.
     """
 
     token_ids: Tensor
@@ -36,6 +37,7 @@ class Batch:
     positions: Tensor
     target_ids: Tensor
     foil_ids: Tensor | None = None
+    units: Tensor | None = None
 
     @property
     def position_ids(self) -> Tensor:
@@ -63,6 +65,7 @@ class Batch:
             token_ids=self.token_ids[self.rows],
             attention_mask=self.attention_mask[self.rows],
             rows=torch.arange(len(self.rows), device=self.rows.device),
+            units=None if self.units is None else self.units[self.rows],
         )
 
     def of_targets(self, targets: Tensor) -> Batch:
@@ -85,6 +88,7 @@ class Batch:
             token_ids=self.token_ids[rows],
             attention_mask=self.attention_mask[rows],
             rows=torch.searchsorted(rows, part.rows),
+            units=None if self.units is None else self.units[rows],
         )
         return part, targets
 
@@ -101,12 +105,18 @@ class Batch:
         )
 
 
-def collate(encodings: Sequence[Encoded], device: torch.device | str = "cpu") -> Batch:
+def collate(
+    encodings: Sequence[Encoded],
+    device: torch.device | str = "cpu",
+    units: Sequence[Sequence[int]] | None = None,
+) -> Batch:
     """Pad encodings on the right and list their targets in order.
 
     Args:
         encodings: At least one encoding.
         device: Where the tensors go.
+        units: The unit that each token of each encoding is masked with, -1 for none; None where tokens are masked
+            alone.
 
     Returns:
         The batch; its targets are those of the first encoding that are to be explained, then those of the second, and
@@ -134,9 +144,13 @@ def collate(encodings: Sequence[Encoded], device: torch.device | str = "cpu") ->
                 foil_ids.append(encoded.foil_ids[target])
     if foil_ids and len(foil_ids) != len(target_ids):
         raise FoilError("some prompts of the batch have a foil and some have none; attribute them apart")
+    unit_ids = torch.full_like(token_ids, -1)
+    for row, of_text in enumerate(units or ()):
+        unit_ids[row, : len(of_text)] = torch.tensor(of_text)
     return Batch(
         token_ids=token_ids.to(device),
         attention_mask=attention_mask.to(device),
+        units=None if units is None else unit_ids.to(device),
         rows=torch.tensor(rows, device=device),
         positions=torch.tensor(positions, device=device),
         target_ids=torch.tensor(target_ids, device=device),

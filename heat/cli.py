@@ -84,7 +84,9 @@ def explain(
     from heat.model import load
     from heat.registry import configured
 
-    methods = configured(names, [_setting(text) for text in method.settings or []])
+    settings = [_setting(text) for text in method.settings or []]
+    settings += [] if method.mask_unit is None else [("mask_unit", method.mask_unit)]
+    methods = configured(names, settings)
     # What is out of reach is refused before anything is loaded.
     for chosen in methods:
         check_precision(chosen, model.dtype)

@@ -16,12 +16,14 @@ from heat.errors import (
     OffsetsError,
     PromptTooLongError,
     TokenizerError,
+    UnitError,
     UnknownTokenError,
 )
 from heat.internals.state import frozen
 from heat.model import LanguageModel
 from heat.offsets import Span, Tokenized, decode, spans_by_decoding, tokenize
 from heat.segments import Segment
+from heat.units import Part, Unit, owners, split
 
 Prompt = str | Sequence[int] | Messages
 
@@ -73,6 +75,38 @@ class Encoded:
     def wanted(self) -> tuple[int, ...]:
         """Indices of the target tokens to be explained."""
         return tuple(range(self.n_targets)) if self.explained is None else self.explained
+
+
+def masking_units(encoded: Encoded, unit: Unit) -> list[int]:
+    """Which unit each token of a text is masked with; those of the answer are its own, and never reach into the prompt.
+
+    Args:
+        encoded: The text.
+        unit: Any but `token`.
+
+    Returns:
+        Units counted from 0, -1 for special tokens and marks of a turn, which are never masked.
+
+    Raises:
+        UnitError: The prompt has no such units.
+    """
+    if encoded.offsets is None:
+        raise UnitError(f"the prompt was given as ids, which have no {unit}s; give it as a string")
+    targets = encoded.offsets[encoded.n_prompt :]
+    cut = min((start for start, end in targets if end > start), default=len(encoded.text))
+    parts = split(encoded.text[:cut], unit, encoded.segments)
+    head = [(min(start, cut), min(end, cut)) for start, end in encoded.offsets[: encoded.n_prompt]]
+    answer = encoded.text[cut:]
+    own = [Part(0, len(answer))] if unit in ("message", "example") else split(answer, unit)
+    tail = [(max(start - cut, 0), max(end - cut, 0)) for start, end in targets]
+    found = owners(encoded.text[:cut], parts, head)
+    return found + [one + len(parts) if one >= 0 else -1 for one in owners(answer, own, tail)]
+
+
+def count_units(encoded: Encoded, unit: Unit) -> int:
+    """How many units the contexts of the tokens that are explained reach into; see `masking_units`."""
+    reach = encoded.n_prompt + max(encoded.wanted, default=0)
+    return len(set(masking_units(encoded, unit)[:reach]) - {-1})
 
 
 def encode(

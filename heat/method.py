@@ -19,6 +19,7 @@ from heat.errors import ConfigError
 from heat.internals.forward import target_log_probs, token_vectors
 from heat.internals.state import frozen
 from heat.model import LanguageModel
+from heat.units import Unit
 
 # Of anything that is counted (probes, steps, tokens of a window): a run with more would not end.
 _MOST = 1 << 20
@@ -151,6 +152,34 @@ class Method(ABC):
             Forward-equivalents.
         """
         return sum(self.costs(n_tokens, n_targets).values())
+
+    @property
+    def masks(self) -> Unit:
+        """What the method masks at once; `token` also where it masks nothing."""
+        return "token"
+
+    def with_units(
+        self, costs: Mapping[str, float], n_tokens: int, n_targets: int, n_units: int
+    ) -> dict[str, float]:
+        """Costs of a text whose units are masked at once; an estimate, as units differ in length.
+
+        Args:
+            costs: What masking its tokens one by one costs.
+            n_tokens: Length of the context.
+            n_targets: Number of targets.
+            n_units: How many units there are.
+
+        Returns:
+            Name of the part to forward-equivalents.
+        """
+        return dict(costs)
+
+    @staticmethod
+    def fewer(costs: Mapping[str, float], part: str, whole: float, share: float) -> dict[str, float]:
+        """Costs with a part, but for the passes over the whole text in it, cut down to a share."""
+        return {
+            name: whole + (cost - whole) * share if name == part else cost for name, cost in costs.items()
+        }
 
     @property
     def gives_log_probs(self) -> bool:

@@ -103,6 +103,13 @@ class MethodOptions:
             "repeated.",
         ),
     ] = None
+    mask_unit: Annotated[
+        Unit | None,
+        typer.Option(
+            help="Mask a unit at once, in methods that mask: as many passes as there are units. Same as "
+            "--set mask_unit=...; context-cite has --set sources=words or sentences."
+        ),
+    ] = None
     seed: Annotated[
         int, typer.Option(min=0, max=(1 << 63) - 1, help="Seed of whatever the method draws.")
     ] = 0

@@ -110,6 +110,7 @@ def _text(model: PreTrainedModel, batch: Batch, index: int, batch_tokens: int) -
         attention_mask=torch.ones_like(columns)[None],
         rows=torch.zeros_like(columns[:1]),
         positions=torch.full_like(columns[:1], len(columns) - 2),
+        units=None if batch.units is None else batch.units[row, columns][None],
     )
     embeddings = at_least_float32(token_vectors(model, alone))[:, :-1].cpu().requires_grad_()
     return Text(model, alone, embeddings, rows_within(batch_tokens, embeddings.shape[1]))

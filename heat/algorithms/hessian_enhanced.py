@@ -25,6 +25,7 @@ from heat.internals.precision import Precision
 from heat.method import MadeOfParts, Scores
 from heat.model import LanguageModel
 from heat.registry import register
+from heat.units import Unit
 
 _HEAT = "Pramanik et al. (HETA)"
 
@@ -116,9 +117,26 @@ class InformationOptions(PrecisionOptions):
 
     Attributes:
         mask: `zero`, `mean`, `pad` or `attention`.
+        mask_unit: What is masked at once: `token`, or a `word`, `sentence`, `line`, `message` or `example`, whose
+            divergence its tokens share evenly; as many passes as there are units.
     """
 
+    neutral = MappingProxyType({"mask_unit": "token"})
+
     mask: Mask = "zero"
+    mask_unit: Unit = "token"
+
+    @property
+    @override
+    def masks(self) -> Unit:
+        return self.mask_unit
+
+    @override
+    def with_units(
+        self, costs: Mapping[str, float], n_tokens: int, n_targets: int, n_units: int
+    ) -> dict[str, float]:
+        whole = float(n_targets if self.mask == "mean" else 1)
+        return self.fewer(costs, "information", whole, n_units / n_tokens)
 
 
 @dataclass(frozen=True)
@@ -150,7 +168,7 @@ class MixOptions(CurvatureOptions, InformationOptions):
     def components(self) -> dict[str, Component]:
         return {
             "curvature": self.curvature(),
-            "information": Information(self.mask, self.precision),
+            "information": Information(self.mask, self.precision, self.mask_unit),
         }
 
     def mixed(self, parts: Mapping[str, Tensor]) -> Tensor:
@@ -259,6 +277,14 @@ class HeatWindowed(Heat):
     tail: Annotated[int, Field(ge=1)] = 64
     span: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     refine: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mask_unit != "token":
+            raise ConfigError(
+                f"method '{self.name}' masks spans of its windows, and no {self.mask_unit}s; use method 'heat', or "
+                "mask_unit=token"
+            )
 
     @override
     def score(
@@ -446,7 +472,7 @@ class KlOnly(InformationOptions):
 
     @override
     def components(self) -> dict[str, Component]:
-        return {"information": Information(self.mask, self.precision)}
+        return {"information": Information(self.mask, self.precision, self.mask_unit)}
 
     @override
     def combined(self, parts: Mapping[str, Tensor], batch: Batch) -> Scores:

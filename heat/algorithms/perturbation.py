@@ -1,23 +1,26 @@
 """Baselines that take tokens away and watch the target, computed by captum on the input embeddings."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import exp, sqrt
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import torch
-from captum.attr import KernelShap, Lime, Occlusion, ShapleyValueSampling
+from captum.attr import FeatureAblation, KernelShap, Lime, Occlusion, ShapleyValueSampling
 from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
 from heat.algorithms.captum_bridge import Text, one_by_one
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
+from heat.errors import ConfigError, UnitError
 from heat.internals.forward import Replacement
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
+from heat.units import Unit
 
 
 @dataclass(frozen=True)
@@ -64,16 +67,27 @@ class OcclusionMethod(_Perturbation):
 
     Attributes:
         window: Tokens that are replaced together; beyond 1, a token has the mean over all windows it lies in.
+        mask_unit: What is replaced at once: `token`, or a `word`, `sentence`, `line`, `message` or `example`, whose
+            loss its tokens share evenly (captum's feature ablation); as many passes as there are units.
     """
 
     summary = "loss when a token is replaced"
     source = "Zeiler & Fergus 2014; Li et al. 2016 (leave one out; captum)"
+    neutral = MappingProxyType({"mask_unit": "token"})
 
     window: Annotated[int, Field(ge=1)] = 1
+    mask_unit: Unit = "token"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mask_unit != "token" and self.window > 1:
+            raise ConfigError("occlusion replaces windows of tokens or units, not both; leave window at 1")
 
     @override
     def _explain(self, text: Text) -> Tensor:
         _, n_tokens, width = text.embeddings.shape
+        if self.mask_unit != "token":
+            return self._by_unit(text)
         result: Tensor = Occlusion(text.forward).attribute(
             text.embeddings,
             sliding_window_shapes=(min(self.window, n_tokens), width),
@@ -81,6 +95,36 @@ class OcclusionMethod(_Perturbation):
             **self._arguments(text),
         )
         return result
+
+    @property
+    @override
+    def masks(self) -> Unit:
+        return self.mask_unit
+
+    def _by_unit(self, text: Text) -> Tensor:
+        """Loss of each unit, shared evenly by its tokens; tokens of no unit are never replaced, and have 0."""
+        units = text.batch.units
+        if units is None:
+            raise UnitError("a unit can be masked at once in a text alone; attribute with heat.attribute")
+        n_tokens = text.embeddings.shape[1]
+        own = units[0, :n_tokens].cpu()
+        features = torch.unique(own, return_inverse=True)[1]
+        sizes = (own[:, None] == own).sum(-1)
+        # Tokens of no unit are a feature too, as captum wants every entry in one; it is not read.
+        loss = FeatureAblation(text.forward).attribute(
+            text.embeddings,
+            feature_mask=features[None, :, None].expand(text.embeddings.shape).contiguous(),
+            **self._arguments(text),
+        )
+        shared: Tensor = loss / sizes[None, :, None] * (own >= 0)[None, :, None]
+        return shared
+
+    @override
+    def with_units(
+        self, costs: Mapping[str, float], n_tokens: int, n_targets: int, n_units: int
+    ) -> dict[str, float]:
+        # One pass more is not read: captum replaces what belongs to no unit too.
+        return self.fewer(costs, "perturbations", float(n_targets), (n_units + 1) / n_tokens)
 
     @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:

@@ -11,13 +11,14 @@ from typing_extensions import override
 
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.components.component import Component
-from heat.components.masked import Mask, jobs_of, masked_passes
+from heat.components.masked import Mask, jobs_of, jobs_of_units, masked_passes
 from heat.components.prefix import keeps_prefixes, suffix_cost, suffix_rows
 from heat.cost.terms import FLOAT32, PLAIN, Terms, Workload, floats, held_bytes
 from heat.errors import ConfigError
 from heat.internals.activations import fused_activations
 from heat.internals.precision import Precision
 from heat.internals.state import frozen
+from heat.units import Unit
 
 if TYPE_CHECKING:
     from heat.cost.shape import Shape
@@ -32,6 +33,7 @@ def information(
     refine: float = 0.9,
     groups: Tensor | None = None,
     precision: Precision = "float32",
+    by_unit: bool = False,
     batch_tokens: int = DEFAULT_BATCH_TOKENS,
     prefix_cache: bool = True,
 ) -> Tensor:
@@ -53,6 +55,8 @@ def information(
         precision: Of the passes' matrix products: `float32`, `bfloat16`, or `auto`, which is bfloat16 where the device
             is faster in it. Tokens whose divergence is near bfloat16's rounding (less than `ABOVE_NOISE` times the
             divergence of the unmasked text from itself) are masked again in float32.
+        by_unit: Mask the units of the batch, each at once, in place of tokens; a unit's divergence is shared evenly by
+            its tokens, and tokens of no unit have 0.
         groups: int64 [R], targets whose spans are ranked together (windows of one text); None: each by itself.
         batch_tokens: Tokens that one pass may hold.
         prefix_cache: Compute what stands before the masked tokens once and keep its keys and values; the same numbers
@@ -76,6 +80,8 @@ def information(
             model, batch, mask, precision, batch_tokens, prefix_cache=prefix_cache and keeps_prefixes(model)
         )
         everything = torch.ones_like(batch.context)
+        if by_unit:
+            return passes.divergence(jobs_of_units(batch), everything)
         if span == 1:
             return passes.divergence(jobs_of(batch, everything, 1), everything)
         coarse = passes.divergence(jobs_of(batch, everything, span), everything)
@@ -93,19 +99,30 @@ class Information(Component):
     Attributes:
         mask: What stands in a token's place.
         precision: Of the passes' matrix products.
+        mask_unit: What is masked at once.
     """
 
     mask: Mask = "zero"
     precision: Precision = "float32"
+    mask_unit: Unit = "token"
 
     @override
     def key(self) -> dict[str, Any]:
         # The precision came later: results in float32 are found by what they were stored by.
-        return {"mask": self.mask} | ({} if self.precision == "float32" else {"precision": self.precision})
+        key: dict[str, Any] = {"mask": self.mask}
+        key |= {} if self.precision == "float32" else {"precision": self.precision}
+        return key | ({} if self.mask_unit == "token" else {"mask_unit": self.mask_unit})
 
     @override
     def compute(self, model: PreTrainedModel, batch: Batch, *, seed: int, batch_tokens: int) -> Tensor:
-        return information(model, batch, mask=self.mask, precision=self.precision, batch_tokens=batch_tokens)
+        return information(
+            model,
+            batch,
+            mask=self.mask,
+            precision=self.precision,
+            by_unit=self.mask_unit != "token",
+            batch_tokens=batch_tokens,
+        )
 
     @override
     def cost(self, n_tokens: int, n_targets: int, n_layers: int | None = None) -> float:

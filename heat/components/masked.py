@@ -17,6 +17,7 @@ from heat.components.prefix import (
     repeated_cache,
     suffix_parts,
 )
+from heat.errors import UnitError
 from heat.internals.forward import at_targets, logits, replacement, token_vectors
 from heat.internals.memory import in_parts
 from heat.internals.precision import Precision, bfloat16_products, multiplies_in_bfloat16
@@ -224,6 +225,22 @@ def jobs_of(batch: Batch, tokens: Tensor, span: int) -> Tensor:
     first = needed & (batch.position_ids % span == 0)
     row, column = first.nonzero().unbind(1)
     length = (inside.sum(-1)[row] - batch.position_ids[row, column]).clamp_max(span)
+    return torch.stack([row, column, length], 1)
+
+
+def jobs_of_units(batch: Batch) -> Tensor:
+    """Each unit that some target's context reaches into, int64 [J, 3] as `jobs_of` gives spans; none twice.
+
+    Raises:
+        UnitError: The batch does not say which token is masked with which unit.
+    """
+    if batch.units is None:
+        raise UnitError("a unit can be masked at once in a text alone; attribute with heat.attribute")
+    inside = torch.zeros_like(batch.token_ids).index_add(0, batch.rows, batch.context.long()) > 0
+    units = torch.where(inside, batch.units, -1)
+    before = torch.cat([torch.full_like(units[:, :1], -1), units[:, :-1]], 1)
+    row, column = ((units >= 0) & (units != before)).nonzero().unbind(1)
+    length = (units[row] == units[row, column][:, None]).sum(-1)
     return torch.stack([row, column, length], 1)
 
 

@@ -10,7 +10,7 @@ import torch
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, collate, rows_within
 from heat.cost.footprint import footprints
 from heat.cost.shape import Shape, shape_of
-from heat.encoding import Encoded
+from heat.encoding import Encoded, count_units
 from heat.internals.forward import target_log_probs, token_vectors
 from heat.internals.state import frozen
 from heat.method import Method
@@ -111,6 +111,9 @@ def plan(
     n_tokens, n_targets = encoded.n_prompt, len(encoded.wanted)
     shape = shape or shape_of(lm.model.config, lm.name)
     costs = costs_of(method, n_tokens, n_targets, shape.n_layers)
+    if method.masks != "token":
+        n_units = count_units(encoded, method.masks)
+        costs = method.with_units(costs, n_tokens, n_targets, n_units)
     seconds = {
         part: cost * n_tokens * (speed.single if part in ONE_BY_ONE else speed.batched)
         for part, cost in costs.items()

@@ -42,7 +42,9 @@ def show_methods(comparison: Comparison, top: int, console: Console) -> None:
     ]
     if any(reading.signed() for reading in readings):
         lines.append(
-            "[word] speaks for it, [-word] against." if plain else "orange speaks for it, blue against."
+            f"[{comparison.unit}] speaks for it, [-{comparison.unit}] against."
+            if plain
+            else "orange speaks for it, blue against."
         )
     for name, reading in zip(names, readings, strict=True):
         if reading.outside >= 0.01:

@@ -282,6 +282,9 @@ class TestLooking:
         page = visit(f"{server.url}#run={first}&with={second}", viewport={"width": width, "height": 860})
         expect(page.locator(".panel")).to_have_count(3)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.locator(".run").first.get_by_role("button", name="Close").click()
+        expect(page.locator(".run")).to_have_count(1)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 class TestLongTexts:
