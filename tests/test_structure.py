@@ -59,3 +59,9 @@ def test_packages_import_only_what_they_may(package: str) -> None:
     for path in modules(package).values():
         foreign = {each.partition(".")[0] for each in imports(path)} & set(PACKAGES) - ALLOWED[package]
         assert not foreign, path
+
+
+def test_no_two_test_files_have_the_same_name() -> None:
+    # pytest imports them by their name alone, and stops where two are called alike.
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))
