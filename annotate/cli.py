@@ -13,7 +13,7 @@ import typer
 
 from annotate.bundles import bundled
 from annotate.console import command_line, print_json, progress, run
-from annotate.errors import AnnotateError, LabelError
+from annotate.errors import AnnotateError, LabelError, UnknownNameError
 from annotate.online import DEFAULT_URL
 from annotate.online.limits import DEFAULT_LIMITS
 from annotate.options import (
@@ -265,7 +265,8 @@ def adjudicate(
     rule: Annotated[
         str,
         typer.Option(
-            help="intersection: words all annotators marked. union: words any marked. evidence: words known "
+            help="intersection: words all annotators marked. majority: words more than half marked. "
+            "union: words any marked. evidence: words known "
             "by construction. reviewed: words a person decided."
         ),
     ] = "intersection",
@@ -434,20 +435,30 @@ def export(
     epilog="\b\nExamples:\n"
     "  annotate import --format label-studio --annotator human:ada project.json\n"
     "  annotate import --format label-studio --annotator human:bob --completed-by 2 two_people.json\n"
-    "  annotate import --format word-list --annotator import:released words.jsonl --benchmark new",
+    "  annotate import --format word-list --annotator import:released words.jsonl --benchmark new\n"
+    "  annotate import --format expmrc --out people expmrc-squad-dev.json",
 )
 @bundled
 def import_(
-    file: Annotated[Path, typer.Argument(help="The file of labels.")],
+    file: Annotated[Path, typer.Argument(help="The file of labels; of a public set also a folder of files.")],
     format: Annotated[
         str,
         typer.Option(
-            help="label-studio: annotations exported as JSON. word-list: JSONL with input and important_words."
+            help="label-studio: annotations exported as JSON. word-list: JSONL with input and important_words. "
+            "expmrc, fair-rationales: public sets of texts that people marked, which become a benchmark."
         ),
     ],
     annotator: Annotated[
-        str, typer.Option(help="Whose labels these are: human:NAME, or import:NAME for what a file holds.")
-    ],
+        str | None,
+        typer.Option(
+            help="Whose labels these are: human:NAME, or import:NAME for what a file holds. A public set names its "
+            "people itself: human:1, human:2."
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Public sets: the benchmark folder to make of the texts and the people's marks."),
+    ] = None,
     benchmark: BenchmarkOption = None,
     completed_by: Annotated[
         list[str] | None,
@@ -461,12 +472,38 @@ def import_(
     """Import labels that were made elsewhere. All of a file, or nothing.
 
     They go to the ledger, and the labels are made from there. A word list brings
-    its own texts: if the benchmark folder does not exist, it is made of them.
+    its own texts: if the benchmark folder does not exist, it is made of them. A
+    public set becomes a benchmark of its own, whose annotators are the people.
     """
     from annotate.benchmark import command_on
-    from annotate.imports.run import import_labels
-    from annotate.labelling.tables import describe_imported
+    from annotate.imports.run import FORMATS, import_labels
+    from annotate.labelling.tables import describe_imported, describe_people
+    from annotate.rationales.sets import SETS
 
+    if format in SETS:
+        from annotate.imports.people import import_people
+
+        if out is None or annotator is not None or benchmark is not None or completed_by:
+            raise LabelError(
+                f"{format} brings its own texts and people: say where their benchmark goes with --out, and leave"
+                " --benchmark, --annotator and --completed-by away"
+            )
+        people = import_people(format, file, out, command_line())
+        if output.json:
+            print_json(people.as_json())
+            return
+        for line in describe_people(people):
+            _print(line)
+        _note(output.quiet, f"written to {out}; next: {command_on('agreement', out)}")
+        return
+    if format not in FORMATS:
+        raise UnknownNameError("import format", format, [*FORMATS, *SETS])
+    if annotator is None:
+        raise LabelError(
+            f"{format} does not tell whose labels it holds: name them with --annotator human:NAME"
+        )
+    if out is not None:
+        raise LabelError(f"--out is for public sets ({', '.join(SETS)}); name the folder with --benchmark")
     done = import_labels(benchmark, format, file, annotator, command_line(), completed_by or ())
     if output.json:
         print_json(done.as_json())

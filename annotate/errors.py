@@ -25,6 +25,14 @@ class LabelError(AnnotateError):
     """Labels cannot be collected, or do not fit the benchmark they are read against."""
 
 
+class RowsError(AnnotateError):
+    """The rows of a file cannot be had, or none of them can be used."""
+
+
+class UnusableRowError(ValueError):
+    """A row that nothing can be made of; its text is the reason, the same words for every such row."""
+
+
 class UnknownNameError(AnnotateError):
     """A source, annotator or rule was named that is not registered.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from annotate.schema import Gold, GoldWord, Label, Manifest, Paragraph, WordOrig
 if TYPE_CHECKING:
     from annotate.benchmark import Benchmark
 
-Rule = Literal["intersection", "union", "evidence", "reviewed"]
+Rule = Literal["intersection", "majority", "union", "evidence", "reviewed"]
 DEFAULT_RULE: Rule = "intersection"
 
 
@@ -63,8 +64,9 @@ def adjudicate(
     Args:
         paragraphs: The paragraphs of the benchmark.
         labels: Labels by annotator; not used by ``evidence``.
-        rule: ``intersection`` (words all annotators marked), ``union`` (words any marked), ``evidence``
-            (words known by construction) or ``reviewed`` (words a person decided).
+        rule: ``intersection`` (words all annotators marked), ``majority`` (words more than half of them marked),
+            ``union`` (words any marked), ``evidence`` (words known by construction) or ``reviewed`` (words a person
+            decided).
         reviews: Final reviews by paragraph id, for ``reviewed``.
 
     Returns:
@@ -200,7 +202,14 @@ def _words(
         return dict.fromkeys(marks[0], "single")
     if rule == "intersection":
         return dict.fromkeys(everyone, "agreed")
-    return {word: "agreed" if word in everyone else "union" for word in set.union(*marks)}
+    votes = Counter(word for marked in marks for word in marked)
+    if rule == "majority":
+        return {
+            word: "agreed" if word in everyone else "majority"
+            for word, count in votes.items()
+            if 2 * count > len(marks)
+        }
+    return {word: "agreed" if word in everyone else "union" for word in votes}
 
 
 def _nothing(rule: Rule) -> str:

@@ -28,7 +28,7 @@ Rung = Literal[  # from the most certain to the least
     "ambiguous",
     "unresolved",
 ]
-WordOrigin = Literal["agreed", "adjudicated", "union", "single", "constructed"]
+WordOrigin = Literal["agreed", "majority", "adjudicated", "union", "single", "constructed"]
 
 
 def check_words(owner: str, words: Iterable[Span], length: int) -> None:

@@ -74,7 +74,7 @@ GoldOption = Annotated[
     str,
     typer.Option(
         help="auto: gold.jsonl if it is there, else the intersection of the labels. gold: gold.jsonl. "
-        "intersection, union, evidence, reviewed: settle now by that rule."
+        "intersection, majority, union, evidence, reviewed: settle now by that rule."
     ),
 ]
 OutOption = Annotated[Path, typer.Option(help="Results folder; finished work in it is not computed again.")]

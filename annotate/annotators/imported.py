@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotate.errors import LabelError
-from annotate.imports import label_studio, word_list
+from annotate.imports import label_studio, spans, word_list
 from annotate.outside import read_json
 from annotate.protocol import Reading, Request, Response
 from annotate.schema import LabelSpan, Paragraph
@@ -52,19 +52,21 @@ class ImportedAnnotator:
         if answer.status != "ok":
             return Reading(answer.status, detail=answer.detail)
         try:
-            spans = _spans(paragraph, read_json(answer.raw, mend=True))
+            marked = _spans(paragraph, read_json(answer.raw, mend=True))
         except (LabelError, ValueError, KeyError, TypeError) as error:
             return Reading("invalid_output", detail=f"what was imported cannot be read: {error}")
-        rungs = Counter(span.rung for span in spans)
+        rungs = Counter(span.rung for span in marked)
         doubts = ", ".join(f"{rungs[rung]} {rung}" for rung in ("ambiguous", "unresolved") if rungs[rung])
-        if spans and not any(span.words for span in spans):
-            return Reading("unresolved", spans, doubts)
-        return Reading("ok", spans, doubts)
+        if marked and not any(span.words for span in marked):
+            return Reading("unresolved", marked, doubts)
+        return Reading("ok", marked, doubts)
 
 
 def _spans(paragraph: Paragraph, content: dict[str, Any]) -> tuple[LabelSpan, ...]:
     if content["format"] == word_list.FORMAT:
         return word_list.place_words(paragraph, content["words"])
+    if content["format"] == spans.FORMAT:
+        return spans.place_spans(paragraph, content["spans"])
     return label_studio.read_regions(paragraph, content["result"])
 
 

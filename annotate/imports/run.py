@@ -111,7 +111,7 @@ def import_labels(
     with Ledger(benchmark.ledger) as ledger:
         rows = [(row.paragraph_id, row.text_sha256) for row in ledger.attempts.rows]
         check_texts(benchmark.ledger, paragraphs, rows)
-        new = sum(_record(ledger, reader, answer) for answer in parsed.answers)
+        new = sum(record_answer(ledger, reader, answer) for answer in parsed.answers)
         ledger.sync()
         labels = derive(paragraphs, reader, ledger.attempts)
         file = write_labels(benchmark.labels_dir, annotator, labels)
@@ -137,7 +137,7 @@ def import_labels(
     return imported
 
 
-def _record(ledger: Ledger, annotator: Annotator, answer: Answer) -> bool:
+def record_answer(ledger: Ledger, annotator: Annotator, answer: Answer) -> bool:
     """Append an answer unless it is what the annotator said last; returns whether it was appended."""
     request = annotator.request(answer.paragraph, 0, [])
     assert request is not None  # the first of a conversation is never

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from annotate.gold import Settlement
+    from annotate.imports.people import PeopleResult
     from annotate.imports.run import ImportResult
     from annotate.labelling.label import LabelRun, LabelSummary
     from annotate.schema import Status
@@ -95,3 +96,16 @@ def describe_imported(done: ImportResult) -> list[str]:
         lines.append("Ambiguous: the file fits several places; the first are taken and flagged.")
     lines += [f"Left out, {reason}: {count:,}." for reason, count in done.left_out.items()]
     return lines
+
+
+def describe_people(done: PeopleResult) -> list[str]:
+    """Who marked how many texts, the gold, and what was left out, with an example of each reason."""
+    who = ", ".join(f"{name} {count:,}" for name, count in done.annotators.items())
+    return [
+        f"{done.paragraphs:,} texts; labelled by {who}.",
+        f"Gold ({done.rule}): {done.gold:,} texts.",
+        *(
+            f"Left out, {reason}: {len(places):,}, such as {places[0]}."
+            for reason, places in done.left_out.items()
+        ),
+    ]

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError, model_validator
 
+from annotate.errors import UnusableRowError
 from annotate.files import canonical_hash, shipped
 from annotate.outside import no_text
 from annotate.schema import Record
 from evaluate.engine import Engine, engine_of, only
 from evaluate.errors import PromptError
-from evaluate.tasks.errors import UnusableRowError
 from evaluate.tasks.task import Example, Task
 
 if TYPE_CHECKING:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from evaluate.tasks.errors import UnusableRowError
-from evaluate.tasks.marks import checked_gold, content_words
-from evaluate.tasks.rows import Row, Rows, convert, text_of
+from annotate.errors import UnusableRowError
+from annotate.rationales.marks import checked_gold, content_words
+from annotate.rationales.rows import Row, Rows, convert, text_of
 from evaluate.tasks.task import Example, GoldSource, Task
 
 NAME = "blimp-evidence"
@@ -48,7 +48,7 @@ def blimp_evidence(rows: Rows, limit: int | None = None, name: str = NAME) -> Ta
         name: What the task is called.
 
     Raises:
-        TaskError: No row can be used.
+        RowsError: No row can be used.
     """
 
     def make(row: Row) -> Example:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 from annotate.benchmark import open_benchmark, prebuilt
 from annotate.files import canonical_hash, file_hash, shipped
+from annotate.rationales import expmrc as expmrc_set
+from annotate.rationales import fair_rationales as fair_set
+from annotate.rationales.rows import Rows, file_rows
 from evaluate.tasks import (
     blimp_evidence,
     eraser,
@@ -24,7 +27,6 @@ from evaluate.tasks import (
 from evaluate.tasks.curated import curated
 from evaluate.tasks.errors import TaskError, UnknownSubsetError, UnknownTaskError
 from evaluate.tasks.hub import hub_rows
-from evaluate.tasks.rows import Rows, file_rows
 from evaluate.tasks.task import GoldSource, Task
 
 CURATED = "curated"
@@ -142,12 +144,12 @@ TASKS: dict[str, TaskInfo] = {
         sample="wikibio.jsonl",
         gold_rule="",
     ),
-    fair_rationales.NAME: TaskInfo(
+    fair_set.NAME: TaskInfo(
         summary="the sentiment of a text, or a question with five choices, with the words that several people marked",
         hub="",
         split="",
         licence="MIT",
-        schema=fair_rationales.SCHEMA,
+        schema=fair_set.SCHEMA,
         sample="fair-rationales",
         gold_rule=fair_rationales.RULE,
         subsets={"sst": "sst.csv", "dynasent": "dynasent.csv", "cose": "cose.csv"},
@@ -173,12 +175,12 @@ TASKS: dict[str, TaskInfo] = {
         gold_rule=qed.RULE,
         file="qed-dev.jsonl",
     ),
-    expmrc.NAME: TaskInfo(
+    expmrc_set.NAME: TaskInfo(
         summary="a question about a passage, with the evidence that two people marked",
         hub="",
         split="",
         licence="CC BY-SA 4.0",
-        schema=expmrc.SCHEMA,
+        schema=expmrc_set.SCHEMA,
         sample="expmrc",
         gold_rule=expmrc.RULE,
         file="expmrc-squad-dev.json",
@@ -218,7 +220,7 @@ _LOADERS: dict[str, Loader] = {
     ),
     tellmewhy.NAME: Loader(lambda rows, asked: tellmewhy.tellmewhy(rows, asked.limit)),
     wikibio.NAME: Loader(lambda rows, asked: wikibio.wikibio(rows, asked.limit)),
-    fair_rationales.NAME: Loader(
+    fair_set.NAME: Loader(
         lambda rows, asked: fair_rationales.fair_rationales(
             rows,
             fair_rationales.AUTHORS if asked.sample else fair_rationales.PEOPLE,
@@ -239,11 +241,11 @@ _LOADERS: dict[str, Loader] = {
     qed.NAME: Loader(
         lambda rows, asked: qed.qed(rows, qed.AUTHORS if asked.sample else qed.PEOPLE, asked.limit)
     ),
-    expmrc.NAME: Loader(
+    expmrc_set.NAME: Loader(
         lambda rows, asked: expmrc.expmrc(
             rows, expmrc.AUTHORS if asked.sample else expmrc.PEOPLE, asked.limit
         ),
-        expmrc.squad_rows,
+        expmrc_set.squad_rows,
     ),
     eraser.NAME: Loader(
         lambda rows, asked: eraser.eraser(

@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from annotate.errors import UnusableRowError
+from annotate.rationales.marks import checked_gold, content_words, overlapping, token_spans
+from annotate.rationales.rows import NOT_UTF8, Row, Rows, convert, file_rows, list_of, text_of
 from annotate.schema import Span
-from evaluate.tasks.errors import UnusableRowError
-from evaluate.tasks.marks import checked_gold, content_words, overlapping, token_spans
 from evaluate.tasks.prompt import CUE
-from evaluate.tasks.rows import NOT_UTF8, Row, Rows, convert, file_rows, list_of, text_of
 from evaluate.tasks.task import Example, GoldSource, Task
 
 NAME = "eraser"
@@ -74,7 +74,7 @@ def eraser(
         name: What the task is called.
 
     Raises:
-        TaskError: No row can be used.
+        RowsError: No row can be used.
     """
 
     def make(row: Row) -> Example:
@@ -91,7 +91,7 @@ def document_rows(path: Path) -> Rows:
         path: The file; documents lie in the folder ``docs`` beside it, under their ids.
 
     Raises:
-        TaskError: A file cannot be read, or has no row of this shape.
+        RowsError: A file cannot be read, or has no row of this shape.
     """
     rows = file_rows(path)
     return Rows(rows.source, partial(_with_documents, rows, path.parent))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from annotate.errors import RowsError
 from evaluate.errors import EvaluateError
 
 
-class TaskError(EvaluateError):
+class TaskError(RowsError, EvaluateError):
     """The rows of a benchmark cannot be had, or none of them can be used."""
 
 
@@ -43,10 +44,6 @@ class UnknownSubsetError(TaskError):
         names = ", ".join(f"{name}/{part}" for part in known)
         there = f"there are: {names}; or say {name} alone" if names else f"it has none; say {name}"
         super().__init__(f"{name} has no subset {subset!r}; {_meant(subset, known)}{there}")
-
-
-class UnusableRowError(ValueError):
-    """A row that cannot become an example; its text is the reason, the same words for every such row."""
 
 
 def _meant(name: str, known: Iterable[str]) -> str:

@@ -2,32 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from functools import partial
-from pathlib import Path
-
-from annotate.schema import Span
-from evaluate.tasks.errors import UnusableRowError
-from evaluate.tasks.marks import checked_gold, content_words, overlapping
+from annotate.rationales.expmrc import NAME, SCHEMA, marked_question
+from annotate.rationales.marks import checked_gold, content_words, overlapping
+from annotate.rationales.rows import Row, Rows, convert
 from evaluate.tasks.prompt import CUE
-from evaluate.tasks.rows import (
-    Row,
-    Rows,
-    checked_text,
-    convert,
-    file_rows,
-    json_of,
-    list_of,
-    parts_of,
-    text_of,
-)
 from evaluate.tasks.task import Example, GoldSource, Task
 
-NAME = "expmrc"
 RULE = "evidence"
-SCHEMA = (
-    "context, question, answers (texts, or SQuAD's with text), evidences (strings that occur once in context)"
-)
 PEOPLE = GoldSource(
     rule=RULE,
     annotators=("people",),
@@ -58,70 +39,26 @@ def expmrc(rows: Rows, gold: GoldSource = PEOPLE, limit: int | None = None) -> T
         limit: Make the first N examples only.
 
     Raises:
-        TaskError: No row can be used.
+        RowsError: No row can be used.
     """
     examples, left_out = convert(NAME, rows, _example, SCHEMA, limit)
     return Task(name=NAME, source=rows.source, examples=examples, gold=gold, left_out=left_out)
 
 
-def squad_rows(path: Path) -> Rows:
-    """The questions of a file in SQuAD's form, each with the passage it is about; or of any file of rows.
-
-    A JSON object is SQuAD's form (`data`, of `paragraphs` with `context` and `qas`); a JSON list and the other kinds
-    of file hold a question a row.
-
-    Raises:
-        TaskError: A file cannot be read, or has no row of this shape.
-    """
-    rows = file_rows(path)
-    if path.suffix != ".json":
-        return rows
-    return Rows(rows.source, partial(_questions, path, rows))
-
-
-def _questions(path: Path, rows: Rows) -> Iterator[Row]:
-    value = json_of(path)
-    if not isinstance(value, Mapping):
-        yield from rows.read()
-        return
-    number = 0
-    for passage in parts_of(value, "data", "paragraphs"):
-        for question in parts_of(passage, "qas"):
-            number += 1
-            yield Row(number, f"question {number}", {"context": passage.get("context"), **question})
-
-
 def _example(row: Row) -> Example:
-    context, question = text_of(row, "context"), text_of(row, "question").strip()
-    answers, evidences = list_of(row, "answers"), list_of(row, "evidences")
-    if not answers or not evidences:
-        raise UnusableRowError(f"field {'evidences' if answers else 'answers'!r} is empty")
-    first = answers[0]
-    answer = checked_text(first.get("text") if isinstance(first, Mapping) else first, "answers").strip()
-    words = content_words(context)
-    people = tuple(overlapping(words, [_span(evidence, context)]) for evidence in evidences)
-    votes = [sum(index in marked for marked in people) for index in range(len(words))]
+    marked = marked_question(row)
+    words = content_words(marked.text)
+    people = tuple(overlapping(words, marking.spans) for marking in marked.people.values())
+    votes = [sum(index in each for each in people) for index in range(len(words))]
     gold = checked_gold(tuple(i for i, count in enumerate(votes) if 2 * count > len(people)), words)
     return Example(
         id=f"{NAME}-{row.number}",
-        prompt=f"{context}\n{question}{CUE}",
-        target=f" {answer}",
+        prompt=f"{marked.text}\n{marked.question}{CUE}",
+        target=f" {marked.answer}",
         words=words,
         gold=gold,
         gold_rule=RULE,
-        body=(0, len(context)),
-        question=question,
+        body=(0, len(marked.text)),
+        question=marked.question,
         people=people,
     )
-
-
-def _span(value: object, context: str) -> Span:
-    """Where an evidence stands in the passage."""
-    evidence = checked_text(value, "evidences").strip()
-    start = context.find(evidence)
-    if start < 0:
-        raise UnusableRowError("the passage does not hold an evidence")
-    # Not `count`, which does not see occurrences that overlap.
-    if context.find(evidence, start + 1) >= 0:
-        raise UnusableRowError("the passage holds an evidence more than once")
-    return start, start + len(evidence)

@@ -27,7 +27,7 @@ def load_gold(benchmark: Benchmark, choice: str = "auto") -> tuple[dict[str, Gol
     Args:
         benchmark: Where to look.
         choice: ``gold`` reads ``gold.jsonl``, as `annotate adjudicate` leaves it; the name of a rule
-            (``intersection``, ``union``, ``evidence``, ``reviewed``) applies it now; ``auto`` reads
+            (``intersection``, ``majority``, ``union``, ``evidence``, ``reviewed``) applies it now; ``auto`` reads
             ``gold.jsonl`` where there is one and else applies ``intersection`` to the labels.
 
     Returns:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
+from annotate.rationales.rows import Row, Rows
 from evaluate.tasks.errors import TaskError
-from evaluate.tasks.rows import Row, Rows
 
 _SECONDS = 10
 

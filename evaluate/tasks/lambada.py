@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from annotate.errors import UnusableRowError
+from annotate.rationales.marks import content_words, overlapping
+from annotate.rationales.rows import Row, Rows, convert, list_of, text_of
 from annotate.schema import Span
-from evaluate.tasks.errors import UnusableRowError
-from evaluate.tasks.marks import content_words, overlapping
-from evaluate.tasks.rows import Row, Rows, convert, list_of, text_of
 from evaluate.tasks.task import Example, GoldSource, Task
 
 NAME = "lambada-rationales"
@@ -36,7 +36,7 @@ def lambada(rows: Rows, gold: GoldSource = PEOPLE, limit: int | None = None) -> 
         limit: Make the first N examples only.
 
     Raises:
-        TaskError: No row can be used.
+        RowsError: No row can be used.
     """
     examples, left_out = convert(NAME, rows, _example, SCHEMA, limit)
     return Task(name=NAME, source=rows.source, examples=examples, gold=gold, left_out=left_out)

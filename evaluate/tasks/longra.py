@@ -10,11 +10,12 @@ from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 
+from annotate.errors import UnusableRowError
 from annotate.files import shipped
+from annotate.rationales.rows import Row, Rows, checked_source, convert, file_rows, text_lines, text_of
 from annotate.schema import Span
 from annotate.words import split_words
-from evaluate.tasks.errors import TaskError, UnusableRowError
-from evaluate.tasks.rows import Row, Rows, checked_source, convert, file_rows, text_lines, text_of
+from evaluate.tasks.errors import TaskError
 from evaluate.tasks.task import Example, GoldSource, Task
 
 NAME = "longra"
@@ -110,7 +111,7 @@ def longra(
         limit: Keep the first N examples only.
 
     Raises:
-        TaskError: No row can be used, or there are too few passages for a distance.
+        RowsError: No row can be used, or there are too few passages for a distance.
     """
     if not distances or min(distances) < 0:
         raise TaskError(f"distances {list(distances)} are no numbers of passages; name some from 0 on")

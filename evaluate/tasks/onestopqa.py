@@ -7,11 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from annotate.schema import Span
-from evaluate.tasks.errors import UnusableRowError
-from evaluate.tasks.marks import checked_gold, content_words, overlapping, token_spans
-from evaluate.tasks.prompt import CUE
-from evaluate.tasks.rows import (
+from annotate.errors import UnusableRowError
+from annotate.rationales.marks import checked_gold, content_words, overlapping, token_spans
+from annotate.rationales.rows import (
     Row,
     Rows,
     checked_text,
@@ -22,6 +20,8 @@ from evaluate.tasks.rows import (
     parts_of,
     text_of,
 )
+from annotate.schema import Span
+from evaluate.tasks.prompt import CUE
 from evaluate.tasks.task import Example, GoldSource, Task
 
 NAME = "onestopqa"
@@ -71,7 +71,7 @@ def onestopqa(
         name: What the task is called.
 
     Raises:
-        TaskError: No row can be used.
+        RowsError: No row can be used.
     """
     wanted = level or LEVELS[0]
     of_level = Rows(
@@ -91,7 +91,7 @@ def question_rows(path: Path) -> Rows:
     """The questions of the set's own file, at each level, or the rows of any other file.
 
     Raises:
-        TaskError: A file cannot be read, or has no row of this shape.
+        RowsError: A file cannot be read, or has no row of this shape.
     """
     rows = file_rows(path)
     if path.suffix != ".json":

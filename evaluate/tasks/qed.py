@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from annotate.errors import UnusableRowError
+from annotate.rationales.marks import checked_gold, content_words, overlapping
+from annotate.rationales.rows import Row, Rows, checked_text, convert, text_of
 from annotate.schema import Span
-from evaluate.tasks.errors import UnusableRowError
-from evaluate.tasks.marks import checked_gold, content_words, overlapping
 from evaluate.tasks.prompt import CUE
-from evaluate.tasks.rows import Row, Rows, checked_text, convert, text_of
 from evaluate.tasks.task import Example, GoldSource, Task
 
 NAME = "qed"
@@ -53,7 +53,7 @@ def qed(rows: Rows, gold: GoldSource = PEOPLE, limit: int | None = None) -> Task
         limit: Make the first N examples only.
 
     Raises:
-        TaskError: No row can be used.
+        RowsError: No row can be used.
     """
     examples, left_out = convert(NAME, rows, _example, SCHEMA, limit)
     return Task(name=NAME, source=rows.source, examples=examples, gold=gold, left_out=left_out)

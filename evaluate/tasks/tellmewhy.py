@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from annotate.errors import UnusableRowError
+from annotate.rationales.rows import Row, Rows, checked_text, convert, list_of, text_of
 from annotate.words import split_words
-from evaluate.tasks.errors import UnusableRowError
 from evaluate.tasks.prompt import CUE
-from evaluate.tasks.rows import Row, Rows, checked_text, convert, list_of, text_of
 from evaluate.tasks.task import Example, Task
 
 NAME = "tellmewhy"
@@ -28,7 +28,7 @@ def tellmewhy(rows: Rows, limit: int | None = None) -> Task:
         limit: Make the first N examples only.
 
     Raises:
-        TaskError: No row can be used.
+        RowsError: No row can be used.
     """
     asked: set[str] = set()
 

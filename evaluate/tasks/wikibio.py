@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from annotate.errors import UnusableRowError
+from annotate.rationales.rows import Row, Rows, convert, text_of
 from annotate.sentences import split_sentences
 from annotate.words import split_words
-from evaluate.tasks.errors import UnusableRowError
-from evaluate.tasks.rows import Row, Rows, convert, text_of
 from evaluate.tasks.task import Example, Task
 
 NAME = "wikibio"
@@ -29,7 +29,7 @@ def wikibio(rows: Rows, limit: int | None = None) -> Task:
         limit: Make the first N examples only.
 
     Raises:
-        TaskError: No row can be used.
+        RowsError: No row can be used.
     """
     examples, left_out = convert(NAME, rows, _example, SCHEMA, limit)
     return Task(name=NAME, source=rows.source, examples=examples, left_out=left_out)

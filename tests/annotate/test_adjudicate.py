@@ -85,8 +85,8 @@ class TestRules:
             adjudicate([THREE], LABELS)
 
     def test_unknown_rule_lists_the_rules(self) -> None:
-        with pytest.raises(UnknownNameError, match="intersection, union, evidence, reviewed"):
-            adjudicate(PARAGRAPHS, LABELS, "majority")
+        with pytest.raises(UnknownNameError, match="intersection, majority, union, evidence, reviewed"):
+            adjudicate(PARAGRAPHS, LABELS, "plurality")
 
     def test_repeats_do_not_vote(self) -> None:
         labels = {"A": [make_label(ONE, "A", [1]), make_label(ONE, "A", [2], repeat=1)]}

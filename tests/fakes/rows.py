@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from evaluate.tasks.rows import Row, Rows
+from annotate.rationales.rows import Row, Rows
 from evaluate.tasks.task import Example
 
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import heat
+from annotate.errors import UnusableRowError
 from evaluate.errors import PromptError
 from evaluate.pipeline.runner import encode
 from evaluate.tasks.asking import CHOICES, SHIPPED, Template, WorkedExample, load_template, put, render
 from evaluate.tasks.curated import _example
-from evaluate.tasks.errors import UnusableRowError
 from evaluate.tasks.task import Example, Task
 from heat.model import LanguageModel
 

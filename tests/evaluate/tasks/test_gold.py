@@ -85,7 +85,7 @@ def test_no_review_yet(make_benchmark: Make, paragraphs: list[Paragraph]) -> Non
 
 
 def test_unknown_choice_lists_those_that_exist(benchmark_of: Benchmark) -> None:
-    with pytest.raises(NoGoldError, match="auto, gold, intersection, union, evidence, reviewed"):
+    with pytest.raises(NoGoldError, match="auto, gold, intersection, majority, union, evidence, reviewed"):
         load_gold(benchmark_of, "best")
 
 

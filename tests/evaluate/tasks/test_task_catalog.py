@@ -9,7 +9,7 @@ import pytest
 from fakes.benchmarks import make_gold, make_label
 
 from annotate.benchmark import Benchmark, prebuilt
-from annotate.errors import BenchmarkError
+from annotate.errors import BenchmarkError, RowsError
 from annotate.schema import Paragraph
 from evaluate.errors import EvaluateError, NoGoldError
 from evaluate.tasks.catalog import BENCHMARKS, TASKS, load_task
@@ -134,7 +134,7 @@ def test_what_does_not_exist_is_told() -> None:
         load_task("x")
     assert issubclass(UnknownTaskError, TaskError)
     assert issubclass(TaskError, EvaluateError)
-    with pytest.raises(TaskError, match=r"none.csv does not exist"):
+    with pytest.raises(RowsError, match=r"none.csv does not exist"):
         load_task("wikibio", source="none.csv")
     with pytest.raises(TaskError, match=r"gold of longra is its own \(pair\); leave --gold away"):
         load_task("longra", gold="evidence")

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from fakes.rows import rows_of, words_of
 
+from annotate.errors import RowsError
+from annotate.rationales.expmrc import squad_rows
 from evaluate.tasks.catalog import load_task
-from evaluate.tasks.errors import TaskError
-from evaluate.tasks.expmrc import expmrc, squad_rows
+from evaluate.tasks.expmrc import expmrc
 
 CONTEXT = "Ann baked a pie. Ben ate it all. Ben was ill."
 
@@ -80,10 +81,10 @@ def test_squads_form_and_plain_rows(tmp_path: Path) -> None:
     lines.write_text(json.dumps(question("Ben ate")))
     assert len(expmrc(squad_rows(lines)).examples) == 1
     path.write_text('{"data": 3}')
-    with pytest.raises(TaskError, match="holds no rows"):
+    with pytest.raises(RowsError, match="holds no rows"):
         expmrc(squad_rows(path))
     path.write_text("{")
-    with pytest.raises(TaskError, match="is not JSON"):
+    with pytest.raises(RowsError, match="is not JSON"):
         expmrc(squad_rows(path))
 
 

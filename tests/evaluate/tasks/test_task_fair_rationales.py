@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from fakes.rows import rows_of, words_of
 
+from annotate.errors import RowsError
+from annotate.rationales.marks import overlapping, token_spans
 from evaluate.tasks.catalog import load_task
-from evaluate.tasks.errors import TaskError
 from evaluate.tasks.fair_rationales import fair_rationales
-from evaluate.tasks.marks import overlapping, token_spans
 
 TEXT = "A dull, over-long film - sadly."  # six white-space tokens, of which one is no word
 
@@ -108,7 +108,7 @@ def test_texts_without_gold_are_left_out() -> None:
         "nobody's marks count": ("text 3",),
         "the person chose another label than the text's": ("row 7",),
     }
-    with pytest.raises(TaskError, match=r"no text of made can be used: no word .* \(1, such as text 8\)"):
+    with pytest.raises(RowsError, match=r"no text of made can be used: no word .* \(1, such as text 8\)"):
         fair_rationales(rows_of(person(1, "10", **other), person(2, "01", **other)))
 
 

@@ -5,10 +5,11 @@ from fakes.rows import rows_of, words_of
 from hypothesis import given
 from hypothesis import strategies as st
 
+from annotate.errors import RowsError
 from annotate.files import shipped
+from annotate.rationales.rows import Row, Rows
 from evaluate.tasks.errors import TaskError
 from evaluate.tasks.longra import TEMPLATES, longra, quadruples
-from evaluate.tasks.rows import Row, Rows
 
 
 def quadruple_rows(*lines: str) -> Rows:
@@ -102,10 +103,10 @@ def test_a_table_of_words(tmp_path: Path) -> None:
 def test_what_cannot_be_made_says_why(tmp_path: Path) -> None:
     path = tmp_path / "pairs.txt"
     path.write_text(": young\ncow calf\n")
-    with pytest.raises(TaskError, match=r"no row of .* can be used: not four words \(1, such as line 2\)"):
+    with pytest.raises(RowsError, match=r"no row of .* can be used: not four words \(1, such as line 2\)"):
         longra(quadruples(path))
     path.write_text(": young\n")
-    with pytest.raises(TaskError, match=r"pairs.txt sha256:\w+ holds no rows; for longra a row holds"):
+    with pytest.raises(RowsError, match=r"pairs.txt sha256:\w+ holds no rows; for longra a row holds"):
         longra(quadruples(path))
     rows = quadruple_rows("young cow calf sheep lamb")
     with pytest.raises(TaskError, match="a distance of 11 needs as many"):
@@ -125,7 +126,7 @@ def test_gold_covers_the_three_words_and_nothing_else(
     row = Row(1, "row 1", dict(zip("abcd", words, strict=True)))
     try:
         (example,) = longra(Rows("made", lambda: [row]), distances=[distance], seed=seed).examples
-    except TaskError:
+    except RowsError:
         return
     assert all(example.prompt[a:b].strip() == example.prompt[a:b] != "" for a, b in example.words)
     assert not set(example.gold or ()) & set(example.distractor)

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from fakes.rows import rows_of, words_of
 
+from annotate.rationales.rows import Rows, file_rows
 from evaluate.tasks.blimp_evidence import blimp_evidence
 from evaluate.tasks.catalog import load_task
 from evaluate.tasks.eraser import EXCERPT, document_rows, eraser
 from evaluate.tasks.errors import TaskError
 from evaluate.tasks.onestopqa import onestopqa, question_rows
 from evaluate.tasks.qed import qed
-from evaluate.tasks.rows import Rows, file_rows
 from evaluate.tasks.task import Task
 
 

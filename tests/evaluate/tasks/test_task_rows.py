@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from evaluate.tasks.errors import TaskError, UnusableRowError
-from evaluate.tasks.rows import Row, Rows, convert, file_rows, list_of, text_of
+from annotate.errors import RowsError, UnusableRowError
+from annotate.rationales.rows import Row, Rows, convert, file_rows, list_of, text_of
 
 ROWS: list[dict[str, Any]] = [
     {"text": "Zoë ran, far.", "spans": [[0, 3], [4, 7]]},
@@ -79,15 +79,15 @@ def test_a_bad_row_is_told_and_reading_goes_on(
 )
 def test_bad_files_say_what_is_wrong(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(TaskError, match=message):
+    with pytest.raises(RowsError, match=message):
         list(file_rows(tmp_path / name).read())
 
 
 def test_no_file_and_a_folder(tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match="does not exist; --source takes sample, hub, or the path of a file"):
+    with pytest.raises(RowsError, match="does not exist; --source takes sample, hub, or the path of a file"):
         file_rows(tmp_path / "none.jsonl")
     (tmp_path / "folder.jsonl").mkdir()
-    with pytest.raises(TaskError, match=r"is no .jsonl, .* file"):
+    with pytest.raises(RowsError, match=r"is no .jsonl, .* file"):
         file_rows(tmp_path / "folder.jsonl")
 
 
@@ -129,11 +129,11 @@ def test_rows_left_out_are_named_by_reason() -> None:
 def test_no_usable_row_is_an_error_with_an_example() -> None:
     found = [Row(1, "line 1", {}), Row(2, "line 2", {}, "not JSON"), Row(3, "line 3", {})]
     rows = Rows("made", lambda: found)
-    with pytest.raises(TaskError) as caught:
+    with pytest.raises(RowsError) as caught:
         convert("t", rows, lambda row: text_of(row, "x"), "x (text)")
     assert str(caught.value) == (
         "no row of made can be used: field 'x' is missing (2, such as line 1); not JSON (1, such as line 2);"
         " for t a row holds: x (text)"
     )
-    with pytest.raises(TaskError, match=r"made holds no rows; for t a row holds: x \(text\)"):
+    with pytest.raises(RowsError, match=r"made holds no rows; for t a row holds: x \(text\)"):
         convert("t", Rows("made", list), lambda row: text_of(row, "x"), "x (text)")

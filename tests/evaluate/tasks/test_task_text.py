@@ -8,9 +8,9 @@ from fakes.rows import rows_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evaluate.tasks.errors import TaskError
+from annotate.errors import RowsError
+from annotate.rationales.rows import file_rows
 from evaluate.tasks.lambada import lambada
-from evaluate.tasks.rows import file_rows
 from evaluate.tasks.task import Example, Task
 from evaluate.tasks.tellmewhy import tellmewhy
 from evaluate.tasks.wikibio import wikibio
@@ -110,7 +110,7 @@ def test_passages_that_cannot_be_used_are_named(row: dict[str, Any], reason: str
     task = lambada(rows_of(passage("We met the cat", "met"), row))
     assert len(task.examples) == 1
     assert task.left_out == {reason: ("row 2",)}
-    with pytest.raises(TaskError, match=r"no row of made can be used: .*such as row 1"):
+    with pytest.raises(RowsError, match=r"no row of made can be used: .*such as row 1"):
         lambada(rows_of(row))
 
 
@@ -120,7 +120,7 @@ def test_prompt_and_target_are_the_passage_up_to_its_last_word(text: str, data: 
     end = data.draw(st.integers(start, len(text)))
     try:
         (example,) = lambada(rows_of({"text": text, "rationale": [[start, end]]})).examples
-    except TaskError:
+    except RowsError:
         return
     rest = text[len(example.prompt + example.target) :]
     assert example.prompt + example.target + rest == text
@@ -228,7 +228,7 @@ def test_words_are_visible_and_within_the_prompt(texts: list[str]) -> None:
     ):
         try:
             tasks.append(make(rows_of(row)))
-        except TaskError:
+        except RowsError:
             continue
     for example in (each for task in tasks for each in task.examples):
         assert all(word.strip() == word != "" for word in words_of(example))

@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from annotate.errors import RowsError, UnusableRowError
 from annotate.files import file_hash
-from evaluate.tasks.errors import TaskError, UnusableRowError
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ def file_rows(path: Path) -> Rows:
         path: The file; its name's ending says which of them it is.
 
     Raises:
-        TaskError: It is missing, empty or of another kind, at once; it is torn or holds no rows, when read.
+        RowsError: It is missing, empty or of another kind, at once; it is torn or holds no rows, when read.
     """
     source = checked_source(path, SUFFIXES)
     read = {".jsonl": _json_lines, ".json": _json_list, ".csv": _csv_rows, ".parquet": _parquet_rows}
@@ -81,21 +81,21 @@ def checked_source(path: Path, suffixes: tuple[str, ...]) -> str:
         suffixes: The endings its name may have.
 
     Raises:
-        TaskError: It is missing, empty, unreadable, its name ends otherwise, or its first bytes say otherwise.
+        RowsError: It is missing, empty, unreadable, its name ends otherwise, or its first bytes say otherwise.
     """
     if not path.exists():
-        raise TaskError(f"{path} does not exist; --source takes sample, hub, or the path of a file")
+        raise RowsError(f"{path} does not exist; --source takes sample, hub, or the path of a file")
     if not path.is_file() or path.suffix not in suffixes:
-        raise TaskError(f"{path} is no {', '.join(suffixes)} file; save the rows as one of them")
+        raise RowsError(f"{path} is no {', '.join(suffixes)} file; save the rows as one of them")
     try:
         if path.stat().st_size == 0:
-            raise TaskError(f"{path} is empty; name a file that holds rows")
+            raise RowsError(f"{path} is empty; name a file that holds rows")
         found = signature(path)
         if found and not (path.suffix == ".parquet" and found.startswith("parquet")):
-            raise TaskError(f"{path} is {found}")
+            raise RowsError(f"{path} is {found}")
         return f"{path} sha256:{file_hash(path)}"
     except OSError as error:
-        raise TaskError(f"{path} cannot be read: {error.strerror}; mend its permissions") from error
+        raise RowsError(f"{path} cannot be read: {error.strerror}; mend its permissions") from error
 
 
 def signature(path: Path) -> str:
@@ -134,14 +134,14 @@ def json_of(path: Path) -> object:
     """What a JSON file holds.
 
     Raises:
-        TaskError: It is not UTF-8, or not JSON.
+        RowsError: It is not UTF-8, or not JSON.
     """
     try:
         return json.loads(path.read_bytes().decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise TaskError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
+        raise RowsError(f"{path} is not UTF-8 (byte {error.start}); save it as UTF-8") from error
     except (ValueError, RecursionError) as error:
-        raise TaskError(
+        raise RowsError(
             f"{path} is not JSON ({error}); one object a line belongs into a .jsonl file"
         ) from error
 
@@ -158,7 +158,7 @@ def parts_of(value: Mapping[str, Any], *fields: str) -> Iterator[Mapping[str, An
 def _json_list(path: Path) -> Iterator[Row]:
     value = json_of(path)
     if not isinstance(value, list):
-        raise TaskError(f"{path} holds {type(value).__name__}, not a list of objects; wrap the rows in [ ]")
+        raise RowsError(f"{path} holds {type(value).__name__}, not a list of objects; wrap the rows in [ ]")
     yield from (_object_row(number, f"row {number}", item) for number, item in enumerate(value, start=1))
 
 
@@ -180,7 +180,7 @@ def _csv_rows(path: Path) -> Iterator[Row]:
                 problem = NOT_UTF8
             yield Row(number, f"row {number}", {} if problem else values, problem)
     except csv.Error as error:
-        raise TaskError(f"{path} is not CSV near line {reader.line_num} ({error}); save it again") from error
+        raise RowsError(f"{path} is not CSV near line {reader.line_num} ({error}); save it again") from error
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
@@ -195,7 +195,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
                     number += 1
                     yield Row(number, f"row {number}", values)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise TaskError(f"{path} cannot be read as parquet ({error}); save it again") from error
+        raise RowsError(f"{path} cannot be read as parquet ({error}); save it again") from error
 
 
 def is_unicode(text: str) -> bool:
@@ -269,7 +269,7 @@ def convert(
         What was made, in the order of the rows, and the places of the rows left out, by reason.
 
     Raises:
-        TaskError: There are no rows, or none of them can be used.
+        RowsError: There are no rows, or none of them can be used.
     """
     made: list[T] = []
     places: dict[str, list[str]] = {}
@@ -286,8 +286,8 @@ def convert(
     if made:
         return tuple(made), left_out
     if not left_out:
-        raise TaskError(f"{rows.source} holds no rows; for {task} a row holds: {schema}")
-    raise TaskError(
+        raise RowsError(f"{rows.source} holds no rows; for {task} a row holds: {schema}")
+    raise RowsError(
         f"no row of {rows.source} can be used: {reasons_of(left_out)}; for {task} a row holds: {schema}"
     )
 

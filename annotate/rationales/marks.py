@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from annotate.errors import UnusableRowError
 from annotate.schema import Span
 from annotate.words import is_content, split_words
-from evaluate.tasks.errors import UnusableRowError
 
 
 def token_spans(text: str) -> list[Span]:

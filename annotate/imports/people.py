@@ -1,0 +1,235 @@
+"""A benchmark folder of a public set that people marked: its texts, their labels, the gold they settle."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from annotate.annotators.imported import ImportedAnnotator
+from annotate.benchmark import CARD, PARAGRAPHS, Benchmark, open_benchmark
+from annotate.dataset.card import FIELDS, front_matter, licence_table
+from annotate.errors import BenchmarkError, UnknownNameError
+from annotate.files import write_atomic
+from annotate.gold import settle
+from annotate.imports import spans
+from annotate.imports.answers import Answer
+from annotate.imports.run import record_answer
+from annotate.label_files import manifest_file, write_labels
+from annotate.ledger.derive import derive
+from annotate.ledger.ledger import Ledger
+from annotate.manifest import write_manifest
+from annotate.overwriting import refuse_foreign
+from annotate.rationales.marked import MarkedText
+from annotate.rationales.sets import SETS, MarkedSet
+from annotate.schema import Paragraph, Role, Segment, text_hash
+from annotate.words import rule_for, split_words
+
+RULE = "majority"
+
+
+@dataclass(frozen=True)
+class PeopleResult:
+    """A benchmark with people as its annotators.
+
+    Attributes:
+        benchmark: The folder of the benchmark.
+        format: The set.
+        paragraphs: Number of its paragraphs.
+        annotators: How many of them each person labelled.
+        rule: The rule of the gold.
+        gold: Number of paragraphs with gold.
+        left_out: What the files hold and nothing is made of: places by reason.
+    """
+
+    benchmark: str
+    format: str
+    paragraphs: int
+    annotators: dict[str, int]
+    rule: str
+    gold: int
+    left_out: dict[str, tuple[str, ...]]
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as JSON values."""
+        return asdict(self)
+
+
+def import_people(name: str, path: Path, out: Path, command: str = "") -> PeopleResult:
+    """Make a benchmark folder of a public set, with the people who marked it as its annotators.
+
+    A paragraph is a text of the set; its question is read beside it and is no part of what is marked. The annotator
+    ``human:1`` is the first person who marked a text, ``human:2`` the second; the ledger holds what the set calls
+    them. Gold are the words that more than half of a text's people marked; `annotate label` leaves it alone. The same
+    call on the same files again changes nothing.
+
+    Args:
+        name: A key of `SETS`.
+        path: A file of the set, or a folder of its files.
+        out: The folder of the benchmark; made if missing.
+        command: The command line, noted in the manifests.
+
+    Returns:
+        What was made and what was left out.
+
+    Raises:
+        UnknownNameError: There is no such set.
+        RowsError: The files cannot be read, or no row of one can be used.
+        BenchmarkError: ``out`` is a file, another benchmark, or holds what this project did not write.
+        LabelError: Another process writes to the benchmark's ledger.
+        OSError: Something cannot be read or written.
+    """
+    if name not in SETS:
+        raise UnknownNameError("set of marked texts", name, list(SETS))
+    marked_set = SETS[name]
+    files = marked_set.files(path)
+    texts: dict[str, MarkedText] = {}
+    paragraphs: list[Paragraph] = []
+    left_out: dict[str, list[str]] = {}
+    for file in files:
+        made, unusable = marked_set.read(file)
+        for text in made:
+            paragraph = _paragraph(text, name, file.stem)
+            texts[paragraph.id] = text
+            paragraphs.append(paragraph)
+        for reason, places in unusable.items():
+            left_out.setdefault(reason, []).extend(f"{file.name} {place}" for place in places)
+    dropped = {reason: tuple(places) for reason, places in sorted(left_out.items())}
+    benchmark = _write_benchmark(marked_set, files, paragraphs, dropped, out, command)
+    annotators = _write_labels(benchmark, paragraphs, texts, name, files, command)
+    settled = settle(benchmark, RULE, list(annotators), command=command)
+    return PeopleResult(
+        str(benchmark.path), name, len(paragraphs), annotators, settled.rule, len(settled.gold), dropped
+    )
+
+
+def _paragraph(text: MarkedText, source: str, split: str) -> Paragraph:
+    role: Role = "support" if text.question else "question"
+    return Paragraph(
+        id=f"{split}-{text.id}",
+        text=text.text,
+        segments=(Segment(role=role, start=0, end=len(text.text), source=source, split=split, row=text.row),),
+        question=text.question or text.text,
+        answer=text.answer,
+        words=split_words(text.text),
+        word_rule=rule_for(text.text),
+        text_sha256=text_hash(text.text),
+    )
+
+
+def _write_benchmark(
+    marked_set: MarkedSet,
+    files: Sequence[Path],
+    paragraphs: Sequence[Paragraph],
+    left_out: Mapping[str, Sequence[str]],
+    out: Path,
+    command: str,
+) -> Benchmark:
+    """Write paragraphs, card and manifest, the manifest last; or open the folder where they are there."""
+    if out.is_file():
+        raise BenchmarkError(f"{out} is a file; name a folder with --out")
+    benchmark = Benchmark(out)
+    content = {
+        PARAGRAPHS: "".join(paragraph.model_dump_json() + "\n" for paragraph in paragraphs),
+        CARD: _card(marked_set, paragraphs, left_out, command),
+    }
+    if benchmark.manifest_path.exists():
+        if benchmark.manifest().files.get(PARAGRAPHS) != text_hash(content[PARAGRAPHS]):
+            raise BenchmarkError(f"{out} is a benchmark of other texts; name another folder with --out")
+        return open_benchmark(out)
+    encoded = {out / name: text.encode("utf-8") for name, text in content.items()}
+    refuse_foreign(encoded, benchmark.manifest_path)
+    if benchmark.has_labels():
+        raise BenchmarkError(f"{out} holds labels of no benchmark; name another folder with --out")
+    for name, text in content.items():
+        write_atomic(out / name, text)
+    write_manifest(
+        benchmark.manifest_path,
+        command=command,
+        seed=0,
+        config={
+            "source": marked_set.name,
+            "split": ", ".join(file.stem for file in files),
+            "size": len(paragraphs),
+            "word_rule": max(paragraph.word_rule for paragraph in paragraphs),
+        },
+        inputs=files,
+        files=[benchmark.paragraphs_path, benchmark.card_path],
+        report={"paragraphs": len(paragraphs), "left_out": {k: list(v) for k, v in left_out.items()}},
+    )
+    return benchmark
+
+
+def _write_labels(
+    benchmark: Benchmark,
+    paragraphs: Sequence[Paragraph],
+    texts: Mapping[str, MarkedText],
+    name: str,
+    files: Sequence[Path],
+    command: str,
+) -> dict[str, int]:
+    """Write what people said to the ledger and their labels from there; returns how many each gave."""
+    numbers = sorted({number for text in texts.values() for number in text.people})
+    given = {}
+    with Ledger(benchmark.ledger) as ledger:
+        for number in numbers:
+            annotator = ImportedAnnotator(f"human:{number}")
+            for paragraph in paragraphs:
+                marking = texts[paragraph.id].people.get(number)
+                if marking is not None:
+                    raw = {"format": spans.FORMAT, "spans": marking.spans, "person": marking.person}
+                    record_answer(ledger, annotator, Answer(paragraph, json.dumps(raw, ensure_ascii=False)))
+            ledger.sync()
+            labels = derive(paragraphs, annotator, ledger.attempts)
+            statuses = Counter(label.status for label in labels)
+            file = write_labels(benchmark.labels_dir, annotator.name, labels)
+            write_manifest(
+                manifest_file(file),
+                command=command,
+                seed=0,
+                config={"annotator": annotator.name, "format": name},
+                inputs=[benchmark.paragraphs_path, *files],
+                files=[file],
+                report={"statuses": dict(statuses.most_common())},
+            )
+            given[annotator.name] = statuses["ok"]
+    return given
+
+
+def _card(
+    marked_set: MarkedSet,
+    paragraphs: Sequence[Paragraph],
+    left_out: Mapping[str, Sequence[str]],
+    command: str,
+) -> str:
+    title = f"{marked_set.name} with people's marks"
+    dropped = "\n".join(f"| {reason} | {len(places):,} |" for reason, places in left_out.items())
+    return f"""\
+{front_matter(title, [marked_set.licence], len(paragraphs), "  data_files: paragraphs.jsonl")}
+# {title}
+
+{len(paragraphs):,} texts whose words people marked. The annotator `human:1` is the first person who marked a text,
+`human:2` the second, and so on; gold are the words that more than half of a text's people marked.
+
+## Left out
+
+| reason | count |
+|---|---|
+{dropped or "| nothing | 0 |"}
+
+## Licences
+
+{licence_table([marked_set.licence])}
+
+## Fields of `paragraphs.jsonl`
+
+{FIELDS}
+## How to make it again
+
+    {command}
+
+`manifest.json` holds the checksums of the files read and written.
+"""
