@@ -148,6 +148,8 @@ def main(
         "forward pass": lambda: forward_pass(),
         "heat": lambda: attribute("heat", **heat_options),
         "heat, n_probes auto": lambda: attribute("heat", n_probes="auto"),
+        "heat-adaptive": lambda: attribute("heat-adaptive", **heat_options),
+        "heat-adaptive, mode fisher": lambda: attribute("heat-adaptive", mode="fisher", n_probes=4),
         "heat, precision auto": lambda: attribute("heat", precision="auto", **heat_options),
         "heat-first-order": lambda: attribute("heat-first-order"),
         "heat-fisher": lambda: attribute("heat-fisher", **heat_options),
@@ -192,6 +194,8 @@ def main(
             naive = naive_curvature + median["naive masked passes"] + median["transition"]
     ratio("naive / heat (asked: 40 or more)", naive, "heat")
     ratio("naive / heat, precision auto (asked: 65 or more)", naive, "heat, precision auto")
+    for form in ("heat-adaptive", "heat-adaptive, mode fisher"):
+        ratio(f"naive / {form} (asked: 100 or more)", naive, form)
     ratio("naive / heat-first-order (asked: 500 or more)", naive, "heat-first-order")
     ratio("naive / heat-fisher (asked: 150 or more)", naive, "heat-fisher")
     ratio(
