@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 # n_probes="auto": so many probes at a time, until the ranking is this sure (a correlation), and so many at most. On
-# real models that takes 2 to 6 (docs/heat.md).
+# a real model that takes 2 to 4 (docs/heat.md).
 PROBES_A_TURN = 2
 SETTLED = 0.99
 MOST_PROBES = 64
