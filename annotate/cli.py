@@ -445,7 +445,8 @@ def import_(
         str,
         typer.Option(
             help="label-studio: annotations exported as JSON. word-list: JSONL with input and important_words. "
-            "expmrc, fair-rationales: public sets of texts that people marked, which become a benchmark."
+            "eraser, expmrc, fair-rationales, onestopqa, qed: public sets of texts that people marked, which become a "
+            "benchmark; a subset stands after a slash (onestopqa/Ele)."
         ),
     ],
     annotator: Annotated[
@@ -480,7 +481,7 @@ def import_(
     from annotate.labelling.tables import describe_imported, describe_people
     from annotate.rationales.sets import SETS
 
-    if format in SETS:
+    if format.partition("/")[0] in SETS:
         from annotate.imports.people import import_people
 
         if out is None or annotator is not None or benchmark is not None or completed_by:
@@ -494,7 +495,9 @@ def import_(
             return
         for line in describe_people(people):
             _print(line)
-        _note(output.quiet, f"written to {out}; next: {command_on('agreement', out)}")
+        # One person alone agrees with nobody: first somebody else is asked.
+        following = "agreement" if len(people.annotators) > 1 else "label --annotator ..."
+        _note(output.quiet, f"written to {out}; next: {command_on(following, out)}")
         return
     if format not in FORMATS:
         raise UnknownNameError("import format", format, [*FORMATS, *SETS])
