@@ -214,6 +214,15 @@ def agreement(
     annotator: AnnotatorsOption = None,
     bootstrap: Annotated[int, typer.Option(min=100, help="Bootstrap replicates for the intervals.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    epsilon: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Alternative annotator test: how much less often than a person an annotator may be the better one. "
+            "Its authors name 0.2 for experts, 0.15 for trained people, 0.1 for crowd workers.",
+        ),
+    ] = 0.1,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -227,7 +236,8 @@ def agreement(
     """Measure how far annotators agree on words, with 95 percent intervals.
 
     Pairs, all together, by segment, each with itself where it was asked again, and
-    each with a rule that looks at shared words only. Paragraphs without two labels
+    each with a rule that looks at shared words only. Where two or more people marked,
+    whether models and rules agree with them as well as they do with each other. Paragraphs without two labels
     are counted and left out, never read as empty.
     """
     from annotate.agreement import agreement as measure
@@ -239,7 +249,7 @@ def agreement(
     chosen = open_benchmark(benchmark)
     paragraphs = chosen.paragraphs()
     labels = read_labels_and_reviews(chosen, paragraphs, annotator or ())
-    result = measure(paragraphs, labels, bootstrap, seed)
+    result = measure(paragraphs, labels, bootstrap, seed, epsilon)
     path = out or chosen.path / "agreement.csv"
     sentence = paper_sentence(chosen, result)
     files = write_agreement(chosen, result, sentence, path, command_line(), force=force)
