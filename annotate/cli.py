@@ -354,7 +354,8 @@ def reparse(
 @app.command(
     epilog="\b\nExamples:\n"
     "  annotate pilot --annotator openai:gpt-5.2\n"
-    "  annotate pilot --annotator openai:gpt-5.2 --formats quotes,tags -n 20 --max-cost 1"
+    "  annotate pilot --annotator openai:gpt-5.2 --formats quotes,tags -n 20 --max-cost 1\n"
+    "  annotate pilot --annotator openai:gpt-5.2 --benchmark people --people"
 )
 @bundled
 def pilot(
@@ -370,8 +371,9 @@ def pilot(
 ) -> None:
     """Compare label formats on some paragraphs, each asked about twice.
 
-    Everything goes to the folder pilot of the benchmark; its labels are left
-    alone. Re-run the command to resume.
+    With --people each is asked about once, and the best is the one that agrees
+    best with the people who labelled the paragraphs. Everything goes to the folder
+    pilot of the benchmark; its labels are left alone. Re-run the command to resume.
     """
     from annotate.annotators import make_annotator
     from annotate.benchmark import command_on, open_benchmark
@@ -379,6 +381,7 @@ def pilot(
     from annotate.online.limits import Limits
     from annotate.online.transport import Endpoint
     from annotate.pilot import pilot_ledger, run_pilot, with_format
+    from annotate.review.labels import people_labels
 
     chosen = open_benchmark(benchmark)
     endpoint = Endpoint(base_url)
@@ -391,7 +394,13 @@ def pilot(
     limits = Limits(concurrency=concurrency, max_cost=max_cost)
     with _tracked(output.silent) as track:
         result = run_pilot(
-            chosen, trials, count=trial.paragraphs, seed=trial.seed, limits=limits, track=track
+            chosen,
+            trials,
+            count=trial.paragraphs,
+            seed=trial.seed,
+            people=people_labels(chosen, chosen.paragraphs()) if trial.people else None,
+            limits=limits,
+            track=track,
         )
     if output.json:
         print_json(result.model_dump(mode="json"))
@@ -402,7 +411,7 @@ def pilot(
     _note(
         output.quiet,
         f"written to {pilot_ledger(chosen).parent}; next: "
-        + command_on("label --annotator ...,format=...", chosen.path),
+        + command_on(f"label --annotator {result.best or '...,format=...'}", chosen.path),
     )
 
 
