@@ -97,8 +97,9 @@ class OpenAIEcho(Dialect):
             )
         usage = read_usage(body.get("usage"))
         n_all = len(given["token_logprobs"])
-        # What the model added stands behind the prompt.
-        end = n_all - (1 if usage is None else usage.output_tokens)
+        # What the model added stands behind the prompt; llama-cpp-python leaves it out.
+        added = 1 if usage is None else usage.output_tokens
+        end = n_all if usage is not None and n_all == usage.input_tokens else n_all - added
         try:
             tokens = tuple(_text_of(token) for token in given["tokens"][:end])
             top = [_numbers(one) for one in (given.get("top_logprobs") or [None] * n_all)[:end]]

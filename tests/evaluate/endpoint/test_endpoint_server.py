@@ -119,6 +119,24 @@ def test_echo_gives_what_ids_give_where_nothing_is_tokenised_anew(
     assert said.encoded.n_targets == 1
 
 
+def test_llama_cpp_python_leaves_out_what_it_added(
+    lm: heat.LanguageModel, fake_of: Callable[..., FakeOpenAI], tmp_path: Path
+) -> None:
+    def without_added(body: Body) -> None:
+        logprobs = body["choices"][0]["logprobs"]
+        for name in ("tokens", "token_logprobs", "top_logprobs", "text_offset"):
+            logprobs[name] = logprobs[name][:-1]
+
+    found = []
+    for name, change in {"as OpenAI": lambda body: None, "as llama-cpp-python": without_added}.items():
+        (tmp_path / name).mkdir()
+        fake = fake_of("openai", others=changed(lm, "openai", change))
+        with server_at(fake, "openai", tmp_path / name) as server:
+            text = encode(server, PROMPT, " iron", max_targets=1)
+            found.append(attribute(server, text, build("kl-top-k", {})).scores)
+    assert torch.equal(*found)
+
+
 def test_an_interrupted_run_asks_only_what_is_missing(
     lm: heat.LanguageModel, fake_of: Callable[..., FakeOpenAI], tmp_path: Path
 ) -> None:
