@@ -87,6 +87,9 @@ def main(
     local: Annotated[Path, typer.Option(help="The model it serves: a GGUF file or a folder.")],
     server: Annotated[ServerKind, typer.Option(help="Which kind of server it is.")] = "openai",
     model: Annotated[str, typer.Option(help="The model's name there.")] = "model",
+    method: Annotated[
+        list[str] | None, typer.Option(help="Method; repeat for several. Default: all.")
+    ] = None,
     target: Annotated[str, typer.Option(help="What is explained.")] = " iron",
     foil: Annotated[str | None, typer.Option(help="What might have been said instead.")] = None,
     ledger: Annotated[Path, typer.Option(help="Where answers are kept.")] = Path("endpoint-ledger.jsonl"),
@@ -114,13 +117,13 @@ def main(
     with EndpointServer(model, Endpoint(endpoint), server, ledger, Limits(concurrency)) as asked:
         text = encode(asked, PROMPT, target, foil=foil)
         here = Here(lm)
-        for name in endpoint_methods():
-            method = through_endpoint(build(name, FEWER.get(name, {})))
-            found = attribute(asked, text, method)
+        for name in method or endpoint_methods():
+            chosen = through_endpoint(build(name, FEWER.get(name, {})))
+            found = attribute(asked, text, chosen)
             if asked.takes_ids:
-                ours = heat.attribute(lm, PROMPT, target, method, foil=foil)
+                ours = heat.attribute(lm, PROMPT, target, chosen, foil=foil)
             else:
-                ours = attribute(here, encode(here, PROMPT, target, foil=foil), method)
+                ours = attribute(here, encode(here, PROMPT, target, foil=foil), chosen)
             n_prompt = found.target_span[0]
             one, other = found.scores[0, :n_prompt], ours.scores[0, :n_prompt]
             largest, difference = float(other.abs().max()), float((one - other).abs().max())

@@ -51,7 +51,8 @@ app.command(cls=OnceCommand, epilog="Example: heat serve --model models/smollm2"
 
 @app.command(
     cls=OnceCommand,
-    epilog=f"Example: heat explain {EXAMPLE} --method heat --html page.html",
+    epilog=f"\b\nExample: heat explain {EXAMPLE} --method heat --html page.html\n"
+    "A model behind an endpoint: evaluate explain --endpoint URL --model NAME",
 )
 @bundled
 def explain(

@@ -107,7 +107,7 @@ class OpenAIEcho(Dialect):
         except (TypeError, ValueError, LookupError) as error:
             raise NoLogProbsError(f"the server's log-probabilities cannot be read ({error})") from None
         for named, token, log_prob in zip(top, tokens, log_probs, strict=True):
-            if log_prob is not None:
+            if log_prob is not None and _tells_apart(token):
                 named[token] = log_prob
         return Reading(
             tokens,
@@ -321,4 +321,14 @@ def _number(value: Any) -> float | None:
 
 
 def _numbers(named: Any) -> dict[int | str, float]:
-    return {str(token): float(value) for token, value in (named or {}).items() if value is not None}
+    """Log-probabilities by the texts of tokens; without those of whose tokens the text is no name."""
+    return {
+        str(token): float(value)
+        for token, value in (named or {}).items()
+        if value is not None and _tells_apart(str(token))
+    }
+
+
+def _tells_apart(token: str) -> bool:
+    """Whether a token's text names it: parts of characters are all shown as nothing, or a replacement character."""
+    return bool(token) and "\N{REPLACEMENT CHARACTER}" not in token

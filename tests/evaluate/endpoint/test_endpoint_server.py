@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from fakes.completions import paths
+from fakes.memory_server import MemoryServer
 from fakes.openai_server import FakeOpenAI
 from fakes.tiny_models import tiny_lm
 
@@ -97,6 +98,25 @@ def test_servers_that_take_ids_give_the_scores_of_the_model_itself(
     assert found.revision == f"tiny-2026@{server.host}"
     rows = read_ledger(tmp_path / "ledger.jsonl").rows
     assert len({row.request_sha256 for row in rows}) == len(rows)
+
+
+@pytest.mark.parametrize("method", endpoint_methods())
+def test_a_server_that_takes_text_gives_what_the_model_says_of_the_texts(
+    lm: heat.LanguageModel, fake_of: Callable[..., FakeOpenAI], tmp_path: Path, method: str
+) -> None:
+    chosen = through_endpoint(build(method, FEWER.get(method, {})))
+    here = MemoryServer(lm)
+    with server_at(fake_of("openai"), "openai", tmp_path) as server:
+        text, own = (encode(one, PROMPT, " iron", max_targets=1) for one in (server, here))
+        found, ours = attribute(server, text, chosen, seed=1), attribute(here, own, chosen, seed=1)
+    if method == "kl-top-k":
+        # Parts of characters have no name there and belong to the rest, so less is told apart.
+        assert bool((found.scores <= ours.scores + 1e-6).all())
+        assert float(found.scores.sum()) > 0.5 * float(ours.scores.sum())
+    elif method != "context-length-probing":
+        torch.testing.assert_close(found.scores, ours.scores, atol=1e-5, rtol=0)
+    assert found.offsets == ours.offsets
+    assert float(ours.scores.abs().max()) > 1e-3
 
 
 @pytest.mark.parametrize("kind", KINDS)
