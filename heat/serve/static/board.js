@@ -68,24 +68,26 @@ function showStatus(made, run) {
   if (focus) made.status.querySelector("button")?.focus();
 }
 
-/** Get what is done of a run; what it shares is asked for once. */
-async function loadLayer(made, run, index) {
-  if (made.loading.has(index)) return;
-  made.loading.add(index);
-  try {
-    made.asked ??= Promise.all([call(`api/runs/${run.id}/text`), call(`api/runs/${run.id}`)]);
-    const [[text, { request }], view] = await Promise.all([made.asked, call(`api/runs/${run.id}/${index}`)]);
+/** Get what is done of a run and not there yet; what its methods share is asked for once. */
+async function load(made, run) {
+  const indices = run.results.filter((index) => !made.loading.has(index));
+  if (!indices.length) return;
+  for (const index of indices) made.loading.add(index);
+  made.asked ??= Promise.all([call(`api/runs/${run.id}/text`), call(`api/runs/${run.id}`)]);
+  const found = await Promise.allSettled(indices.map(async (index) => [...(await made.asked), await call(`api/runs/${run.id}/${index}`)]));
+  found.forEach(({ value, reason }, at) => {
+    const index = indices[at];
+    if (reason) return banner(`panel-${run.id}-${index}`, `${run.methods[index]} of this run cannot be shown: ${reason.message}`);
+    const [text, { request }, view] = value;
     made.panel ??= makePanel(text, run, { changed: compareSoon, pinned: () => showContrast(made) });
-    made.panel.add(view, index, request.methods[index]);
-    showUnits();
-    made.panel.look(looks);
-    if (!made.panel.body.isConnected) made.box.append(made.panel.body);
-    showStatus(made, state.runs.get(run.id));
-    compareSoon();
-  } catch (error) {
-    made.asked = null;
-    banner(`panel-${run.id}-${index}`, `${run.methods[index]} of this run cannot be shown: ${error.message}`);
-  }
+    return made.panel.add(view, index, request.methods[index]);
+  });
+  if (!made.panel) return;
+  made.box.replaceChildren(made.panel.body);
+  showUnits();
+  made.panel.look(looks);
+  showStatus(made, state.runs.get(run.id));
+  compareSoon();
 }
 
 /** Offer the units that all prompts have which are looked at. */
@@ -145,7 +147,7 @@ export function showBoard() {
     const made = shown.get(id);
     if (made.version !== run.version || made.beside !== wanted.length) showStatus(made, run);
     Object.assign(made, { version: run.version, beside: wanted.length });
-    for (const index of run.results) loadLayer(made, run, index);
+    load(made, run);
   }
   showUnits();
 }
@@ -215,6 +217,8 @@ export function listenToBoard() {
     const box = make("input", { type: "checkbox", onchange: () => setLook(name, box.checked) });
     element("board-tools").append(make("label", { title }, box, ` ${label}`));
   }
+  addEventListener("scroll", () => panels().forEach((panel) => panel.scrolled()), { passive: true });
+  addEventListener("resize", () => panels().forEach((panel) => panel.scrolled()));
   board.addEventListener("pointerover", (event) => {
     if (event.pointerType === "mouse") lookSoon(placeOf(event.target) ?? focused());
   });

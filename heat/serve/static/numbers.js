@@ -51,10 +51,26 @@ export function largest(row, count) {
   return most;
 }
 
-/** Indices of the first `count` numbers, the largest absolute ones first. */
-export function strongest(row, count) {
-  const order = Array.from({ length: count }, (_, at) => at);
-  return order.sort((a, b) => Math.abs(row[b]) - Math.abs(row[a]) || a - b);
+/** Indices of the `most` largest absolute ones of the first `count` numbers, the largest first. */
+export function strongest(row, count, most) {
+  const found = [];
+  for (let at = 0; at < count; at++) {
+    const size = Math.abs(row[at]);
+    if (found.length === most && size <= Math.abs(row[found[most - 1]])) continue;
+    let place = found.length;
+    while (place && Math.abs(row[found[place - 1]]) < size) place--;
+    found.splice(place, 0, at);
+    if (found.length > most) found.pop();
+  }
+  return found;
+}
+
+/** The place of one of the first `count` numbers by its absolute size, from 1. */
+export function placeOf(row, count, which) {
+  const size = Math.abs(row[which]);
+  let place = 1;
+  for (let at = 0; at < count; at++) if (Math.abs(row[at]) > size || (Math.abs(row[at]) === size && at < which)) place++;
+  return place;
 }
 
 /** Ranks: 1 for the largest number, equal numbers sharing the mean of theirs. */

@@ -4,10 +4,13 @@ import { make } from "./dom.js";
 import { links } from "./downloads.js";
 import { PARTS, makeLayer } from "./layer.js";
 import { plural, say } from "./messages.js";
-import { largest, shown, strongest } from "./numbers.js";
-import { fillWords, nameLines, nameOf, painter, short } from "./words.js";
+import { largest, placeOf, shown, strongest } from "./numbers.js";
+import { fillWords, inSight, nameLines, nameOf, painter, short } from "./words.js";
 
 const ROWS = 10;
+// Until what is out of sight is coloured too, and how many words at a time.
+const REST_MS = 400;
+const AT_ONCE = 200;
 
 /**
  * A panel without methods yet.
@@ -24,6 +27,8 @@ export function makePanel(text, { id: run, excerpt, methods }, tell) {
   let looks = null;
   let spans = [];
   let paints = [];
+  let shares = [];
+  let resting = 0;
   let rows = { map: [], answer: [] };
   let pieces = [];
   let nUnits = 0;
@@ -57,6 +62,7 @@ export function makePanel(text, { id: run, excerpt, methods }, tell) {
     map.setAttribute("aria-label", `${looks.unit[0].toUpperCase()}${looks.unit.slice(1)}s of the prompt`);
     rows = { map: ofMap.rows, answer: ofAnswer.rows };
     spans = [...ofMap.spans, ...ofAnswer.spans];
+    shares = [];
     paints = ofMap.rows.map((row, method) => painter([...row, ...ofAnswer.rows[method]]));
     pinned = kept === null ? null : nUnits + kept;
     if (pinned !== null) spans[pinned].setAttribute("aria-pressed", "true");
@@ -87,17 +93,35 @@ export function makePanel(text, { id: run, excerpt, methods }, tell) {
     const at = hovered ?? pinned;
     const of = targetOf(at);
     layers.forEach((layer, method) => {
-      const row = rowOf(layer, of);
-      const peak = largest(row, nUnits) || 1;
-      const shares = Array.from(row, (number) => number / peak);
+      const numbers = rowOf(layer, of);
+      const peak = largest(numbers, nUnits) || 1;
+      const row = numbers.map((number) => number / peak);
       // A word: where in the answer it matters. A token of the answer: its words.
       for (let token = 0; token < nTargets; token++) {
-        if (of === null) shares[nUnits + token] = at === null ? 0 : layer.rows[token][at] / layer.peaks[token];
-        else if (token >= of) shares[nUnits + token] = 0;
+        if (of === null) row[nUnits + token] = at === null ? 0 : layer.rows[token][at] / layer.peaks[token];
+        else if (token >= of) row[nUnits + token] = 0;
       }
-      paints[method](looks.root ? shares.map((share) => Math.sign(share) * Math.sqrt(Math.abs(share))) : shares);
+      shares[method] = looks.root ? row.map((share) => Math.sign(share) * Math.sqrt(Math.abs(share))) : row;
     });
+    paintSeen();
     readout.replaceChildren(...describe(at, of));
+  }
+
+  /** Colour what is in sight, which is all that a long text has time for while one hovers; the rest once one rests. */
+  function paintSeen() {
+    const [first, last] = inSight(spans, nUnits);
+    paints.forEach((paint, method) => {
+      paint(shares[method], first, last);
+      paint(shares[method], nUnits, spans.length);
+    });
+    clearTimeout(resting);
+    if (last - first < nUnits) resting = setTimeout(() => paintRest(0), REST_MS);
+  }
+
+  function paintRest(first) {
+    const last = Math.min(nUnits, first + AT_ONCE);
+    paints.forEach((paint, method) => paint(shares[method], first, last));
+    if (last < nUnits) resting = setTimeout(() => paintRest(last), 0);
   }
 
   const bdi = (content, className = "") => make("bdi", { className, textContent: content });
@@ -115,7 +139,7 @@ export function makePanel(text, { id: run, excerpt, methods }, tell) {
     if (text.divergences.length) facts.push(depends(of) ? ` (divergence ${shown(text.divergences[of])} nats)` : `: does not depend on the text (divergence ${shown(text.divergences[of])} nats)`);
     if (!explained.has(of)) return [...facts, ", so there is nothing to explain"];
     const words = layers.map((layer) => {
-      const top = strongest(layer.rows[of], nUnits).slice(0, 3).filter((each) => layer.rows[of][each]);
+      const top = strongest(layer.rows[of], nUnits, 3).filter((each) => layer.rows[of][each]);
       return [...(several ? [" ", make("b", { textContent: layer.letter }), " "] : [" "]), ...top.flatMap((each, place) => [place ? ", " : "", bdi(short(spans[each].named))]), ...(top.length ? [] : [`no ${looks.unit}`])];
     });
     return [...facts, ": most by", ...words.flatMap((each, at) => [at ? ";" : "", ...each])];
@@ -130,7 +154,7 @@ export function makePanel(text, { id: run, excerpt, methods }, tell) {
     return [` ${shown(layer.sum[at])}, ${rank(layer, at)} of ${nUnits.toLocaleString("en")}${figures.length ? ` (${figures.join(", ")})` : ""}`, ...where];
   }
 
-  const rank = (layer, at) => (strongest(layer.sum, nUnits).indexOf(at) + 1).toLocaleString("en");
+  const rank = (layer, at) => placeOf(layer.sum, nUnits, at).toLocaleString("en");
   const hint = () => (matchMedia("(hover: none)").matches ? "Tap a token or a word." : `Hover or focus a token of it to see its ${looks.unit}s, a ${looks.unit} to see where it matters.`);
 
   function showLegends() {
@@ -161,7 +185,7 @@ export function makePanel(text, { id: run, excerpt, methods }, tell) {
     const parts = PARTS.filter(([, part]) => first.columns[part]);
     const columns = several ? layers.map((layer) => [nameOf([layer.letter, layer.name]), layer.sum]) : [["score", first.sum], ...(parts.length > 1 ? parts.map(([letter, part]) => [letter, first.columns[part]]) : [])];
     const sizes = several ? pieces.map((_, at) => Math.max(...layers.map((layer) => Math.abs(layer.sum[at]) / (largest(layer.sum, nUnits) || 1)))) : first.sum;
-    const top = strongest(sizes, nUnits).slice(0, ROWS);
+    const top = strongest(sizes, nUnits, ROWS);
     const line = make("tr", {}, make("th", { scope: "col", textContent: `strongest ${looks.unit}s` }), ...columns.map(([name]) => make("th", { scope: "col", className: "number" }, name)));
     const lines = top.map((at) => make("tr", {}, make("th", { scope: "row" }, bdi(short(pieces[at][1]))), ...columns.map(([, numbers]) => make("td", { className: "number", textContent: shown(numbers[at]) }))));
     table.replaceChildren(make("thead", {}, line), make("tbody", {}, ...lines));
@@ -220,6 +244,8 @@ export function makePanel(text, { id: run, excerpt, methods }, tell) {
       if (pinned !== null) this.pin(pinned);
     },
     say: () => say(readout.textContent),
+    /** Colour what has come into sight. */
+    scrolled: () => shares.length && paintSeen(),
     /** Show in some units, with or without the first tokens, and in colours by the number or its root. */
     look(wanted) {
       const focus = body.contains(document.activeElement) ? document.activeElement.dataset.at : undefined;

@@ -103,12 +103,26 @@ export function nameLines(box, rows, names) {
   gutter.append(...made);
 }
 
+/** The first of some spans in reading order that is in sight, and one past the last; `count` of them are looked at. */
+export function inSight(spans, count) {
+  const firstWhere = (isThere) => {
+    let [low, high] = [0, count];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (isThere(spans[middle].getBoundingClientRect())) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  };
+  return [firstWhere(({ bottom }) => bottom > 0), firstWhere(({ top }) => top >= innerHeight)];
+}
+
 /** Something that gives elements the colour of a share in [-1, 1] each, touching only those that change. */
 export function painter(elements) {
   const steps = new Int8Array(elements.length);
   const plain = elements.map((made) => made.className);
-  return (shares) => {
-    for (let at = 0; at < elements.length; at++) {
+  return (shares, first, last) => {
+    for (let at = first; at < last; at++) {
       const step = Math.round(Math.max(-1, Math.min(1, shares[at])) * STEPS);
       if (step === steps[at]) continue;
       elements[at].className = step ? `${plain[at]} ${step > 0 ? "for" : "against"}-${Math.abs(step)}` : plain[at];

@@ -487,6 +487,29 @@ class TestLongTexts:
         # Far above the 60 ms seen on a busy machine of two cores.
         assert spent["ScriptDuration"] + spent["LayoutDuration"] + spent["RecalcStyleDuration"] < 0.5
 
+    def test_what_is_out_of_sight_is_coloured_when_it_is_seen_or_one_rests(self, long, visit) -> None:
+        server, run = long
+        page = visit(f"{server.url}#run={run}")
+        expect(page.locator(".of-prompt")).to_have_count(self.N)
+        expected = read(server.session._attribution(run, 0)).shares(target=3)[: self.N]
+        steps = [f"for-{round(20 * share)}" if share >= 0.025 else "" for share in expected]
+        script = """elements => elements.map(({ className }) => className.match(/for-\\d+/)?.[0] ?? "")"""
+
+        def shown() -> list[str]:
+            return page.locator(".of-prompt").evaluate_all(script)
+
+        word(page, self.N + 3).hover()
+        until(lambda: shown() == steps)
+        word(page, self.N + 4).click()
+        page.mouse.move(5, 5)
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        last = read(server.session._attribution(run, 0)).shares(target=4)[: self.N]
+        until(
+            lambda: (
+                shown()[-3:] == [f"for-{round(20 * share)}" if share >= 0.025 else "" for share in last[-3:]]
+            )
+        )
+
 
 class TestNothingIsLost:
     def test_a_server_killed_in_the_middle(self, tmp_path, visit) -> None:
