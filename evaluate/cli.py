@@ -30,6 +30,7 @@ from evaluate.options import (
     SourceOption,
     TaskOptions,
     TimingOptions,
+    UnitOption,
     WorkOptions,
 )
 from evaluate.reader.cli import app as reader
@@ -109,6 +110,7 @@ def alignment_command(
     method: MethodOption = None,
     model: ModelOptions = ModelOptions(),
     answers: AnswerOptions = AnswerOptions(),
+    unit: UnitOption = "word",
     engine: EngineOptions = EngineOptions(),
     html: HtmlOption = None,
     plan: PlanOption = False,
@@ -119,6 +121,8 @@ def alignment_command(
     Prints AUPRC, AUROC, F1 at the number of gold words and DSA, each with a 95 percent
     interval, beside chance; the files hold the other metrics and all comparisons.
     """
+    from dataclasses import replace
+
     from evaluate.alignment.run import alignment
     from evaluate.metrics.alignment import METRICS
 
@@ -128,7 +132,7 @@ def alignment_command(
             _plan(examples, worker.lm, names, task.target, as_json=output.json)
             return
         result = alignment(
-            examples,
+            replace(examples, unit=unit),
             worker,
             names,
             _run_config(task, answers, engine, output, command_line()),
