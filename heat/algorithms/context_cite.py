@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from math import log, sqrt
+from types import MappingProxyType
 from typing import Annotated
 
 import numpy as np
@@ -13,6 +14,7 @@ from typing_extensions import override
 
 from heat.algorithms.draws import generator_of
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
+from heat.errors import ConfigError, UnitError
 from heat.internals.forward import at_targets, explained_values, token_vectors
 from heat.internals.memory import in_parts
 from heat.internals.state import frozen
@@ -20,6 +22,7 @@ from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
 from heat.sources import Sources, sources_of
+from heat.units import Unit
 
 
 @register("context-cite")
@@ -38,7 +41,11 @@ class ContextCite(Method):
     score is shared evenly by its tokens. A draw that leaves nothing at all keeps the last source.
 
     Attributes:
-        sources: `words` or `sentences`; without a tokenizer every token is a source.
+        sources: `words` or `sentences` of the decoded ids, marks of a chat's turns among them; without a tokenizer
+            every token is a source. The older option: `mask_unit`, where it is given, says what a source is.
+        mask_unit: What is deleted at once, by the rule of the other methods that mask: a `token`, or a `word`,
+            `sentence`, `line`, `message` or `example`; marks of a turn stay. On a plain text `word` and `sentence` are
+            the same as `sources`.
         n_ablations: Random deletions.
         alpha: Weight of the L1 penalty.
         keep: Probability that a source is left in.
@@ -48,11 +55,23 @@ class ContextCite(Method):
     source = "Cohen-Wang et al. 2024"
     needs = ("forward", "tokenizer")
     signed = True
+    neutral = MappingProxyType({"mask_unit": None})
 
     sources: Sources = "words"
     n_ablations: Annotated[int, Field(ge=2)] = 64
     alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
     keep: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    mask_unit: Unit | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mask_unit is not None and self.sources != "words":
+            raise ConfigError("context-cite deletes sources or units, not both; give mask_unit alone")
+
+    @property
+    @override
+    def masks(self) -> Unit:
+        return self.mask_unit or "token"
 
     @override
     def score(
@@ -61,7 +80,8 @@ class ContextCite(Method):
         scores = torch.zeros(batch.context.shape)
         for target, inside in enumerate(batch.context.cpu()):
             token_ids = batch.token_ids[batch.rows[target]].cpu()[inside]
-            source_of = torch.tensor(sources_of(lm, token_ids.tolist(), self.sources))
+            one = batch.of_targets(torch.tensor([target], device=batch.rows.device))
+            source_of = self._sources(lm, one, token_ids, inside)
             n_sources = int(source_of.max()) + 1
             if n_sources == 0:
                 continue
@@ -70,9 +90,7 @@ class ContextCite(Method):
             if bool((source_of >= 0).all()):
                 masks[~masks.any(-1), -1] = True
             left_in = masks[:, source_of.clamp_min(0)] | (source_of < 0)
-            outcomes = _log_odds(
-                lm, batch.of_targets(torch.tensor([target])), token_ids, left_in, batch_tokens
-            )
+            outcomes = _log_odds(lm, one, token_ids, left_in, batch_tokens)
             weights = fit(masks.numpy(), outcomes.cpu().double().numpy(), self.alpha)
             sizes = torch.bincount(source_of[source_of >= 0])
             shared = torch.from_numpy(weights).float() / sizes
@@ -89,6 +107,19 @@ class ContextCite(Method):
         together = min(self.n_ablations, rows_within(DEFAULT_BATCH_TOKENS, n_tokens))
         deviation = sqrt(2 * log(max(2, together)) * self.keep * (1 - self.keep) / max(1, n_tokens))
         return {"ablations": min(1.0, self.keep + deviation) * self.n_ablations * n_targets}
+
+    def _sources(self, lm: LanguageModel, one: Batch, token_ids: Tensor, inside: Tensor) -> Tensor:
+        """Which source each of the n tokens before a target belongs to, from 0; -1 for none. int64 [n]."""
+        if self.mask_unit is None:
+            return torch.tensor(sources_of(lm, token_ids.tolist(), self.sources))
+        if self.mask_unit == "token":
+            return torch.arange(len(token_ids)) - int(token_ids[0] == lm.bos_token_id)
+        if one.units is None:
+            raise UnitError("a unit can be masked at once in a text alone; attribute with heat.attribute")
+        units = one.units[one.rows[0]].cpu()[inside]
+        numbers: Tensor = torch.unique(units, return_inverse=True)[1]
+        # What belongs to no unit is -1, and stays the lowest number.
+        return numbers - int(units.min() < 0)
 
 
 def fit(masks: np.ndarray, outcomes: np.ndarray, alpha: float) -> np.ndarray:
