@@ -214,6 +214,15 @@ def agreement(
     annotator: AnnotatorsOption = None,
     bootstrap: Annotated[int, typer.Option(min=100, help="Bootstrap replicates for the intervals.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    epsilon: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Alternative annotator test: how much less often than a person an annotator may be the better one. "
+            "Its authors name 0.2 for experts, 0.15 for trained people, 0.1 for crowd workers.",
+        ),
+    ] = 0.1,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -227,7 +236,8 @@ def agreement(
     """Measure how far annotators agree on words, with 95 percent intervals.
 
     Pairs, all together, by segment, each with itself where it was asked again, and
-    each with a rule that looks at shared words only. Paragraphs without two labels
+    each with a rule that looks at shared words only. Where two or more people marked,
+    whether models and rules agree with them as well as they do with each other. Paragraphs without two labels
     are counted and left out, never read as empty.
     """
     from annotate.agreement import agreement as measure
@@ -239,7 +249,7 @@ def agreement(
     chosen = open_benchmark(benchmark)
     paragraphs = chosen.paragraphs()
     labels = read_labels_and_reviews(chosen, paragraphs, annotator or ())
-    result = measure(paragraphs, labels, bootstrap, seed)
+    result = measure(paragraphs, labels, bootstrap, seed, epsilon)
     path = out or chosen.path / "agreement.csv"
     sentence = paper_sentence(chosen, result)
     files = write_agreement(chosen, result, sentence, path, command_line(), force=force)
@@ -445,7 +455,8 @@ def import_(
         str,
         typer.Option(
             help="label-studio: annotations exported as JSON. word-list: JSONL with input and important_words. "
-            "expmrc, fair-rationales: public sets of texts that people marked, which become a benchmark."
+            "eraser, expmrc, fair-rationales, onestopqa, qed: public sets of texts that people marked, which become a "
+            "benchmark; a subset stands after a slash (onestopqa/Ele)."
         ),
     ],
     annotator: Annotated[
@@ -480,7 +491,7 @@ def import_(
     from annotate.labelling.tables import describe_imported, describe_people
     from annotate.rationales.sets import SETS
 
-    if format in SETS:
+    if format.partition("/")[0] in SETS:
         from annotate.imports.people import import_people
 
         if out is None or annotator is not None or benchmark is not None or completed_by:
@@ -494,7 +505,9 @@ def import_(
             return
         for line in describe_people(people):
             _print(line)
-        _note(output.quiet, f"written to {out}; next: {command_on('agreement', out)}")
+        # One person alone agrees with nobody: first somebody else is asked.
+        following = "agreement" if len(people.annotators) > 1 else "label --annotator ..."
+        _note(output.quiet, f"written to {out}; next: {command_on(following, out)}")
         return
     if format not in FORMATS:
         raise UnknownNameError("import format", format, [*FORMATS, *SETS])
