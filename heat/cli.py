@@ -1,7 +1,6 @@
 """The command `heat`: explain one answer, serve a page, list the methods, learn for one, unpack a model file."""
 
 import json
-import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heat.again import command_line
 from heat.bundles import OnceCommand, bundled
 from heat.console import run
 from heat.errors import ConfigError, EmptyTargetError, HeatError
@@ -111,7 +111,8 @@ def explain(
         attribution.save(path)
     shown = [one.without_first() if output.skip_first else one for one in attributions]
     if shown:
-        _write_pictures(shown, output, answer, group=prompt.group)
+        command = command_line(prompt, model, method, output, read=text if isinstance(text, str) else None)
+        _write_pictures(shown, output, answer, command, group=prompt.group)
     if output.as_json:
         _print_json(_as_json(attributions, output, answer))
     else:
@@ -303,11 +304,15 @@ def _read_prompt(options: PromptOptions) -> "str | Messages":
 
 
 def _write_pictures(
-    attributions: "list[Attribution]", output: OutputOptions, answer: "Answer | None", *, group: bool
+    attributions: "list[Attribution]",
+    output: OutputOptions,
+    answer: "Answer | None",
+    command: str,
+    *,
+    group: bool,
 ) -> None:
     from heat.files import write_whole
 
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     if output.html is not None:
         from heat.show.page import page
 
