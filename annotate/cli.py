@@ -354,7 +354,8 @@ def reparse(
 @app.command(
     epilog="\b\nExamples:\n"
     "  annotate pilot --annotator openai:gpt-5.2\n"
-    "  annotate pilot --annotator openai:gpt-5.2 --formats quotes,tags -n 20 --max-cost 1"
+    "  annotate pilot --annotator openai:gpt-5.2 --formats quotes,tags -n 20 --max-cost 1\n"
+    "  annotate pilot --annotator openai:gpt-5.2 --benchmark people --people"
 )
 @bundled
 def pilot(
@@ -370,8 +371,9 @@ def pilot(
 ) -> None:
     """Compare label formats on some paragraphs, each asked about twice.
 
-    Everything goes to the folder pilot of the benchmark; its labels are left
-    alone. Re-run the command to resume.
+    With --people each is asked about once, and the best is the one that agrees
+    best with the people who labelled the paragraphs. Everything goes to the folder
+    pilot of the benchmark; its labels are left alone. Re-run the command to resume.
     """
     from annotate.annotators import make_annotator
     from annotate.benchmark import command_on, open_benchmark
@@ -379,6 +381,7 @@ def pilot(
     from annotate.online.limits import Limits
     from annotate.online.transport import Endpoint
     from annotate.pilot import pilot_ledger, run_pilot, with_format
+    from annotate.review.labels import people_labels
 
     chosen = open_benchmark(benchmark)
     endpoint = Endpoint(base_url)
@@ -391,7 +394,13 @@ def pilot(
     limits = Limits(concurrency=concurrency, max_cost=max_cost)
     with _tracked(output.silent) as track:
         result = run_pilot(
-            chosen, trials, count=trial.paragraphs, seed=trial.seed, limits=limits, track=track
+            chosen,
+            trials,
+            count=trial.paragraphs,
+            seed=trial.seed,
+            people=people_labels(chosen, chosen.paragraphs()) if trial.people else None,
+            limits=limits,
+            track=track,
         )
     if output.json:
         print_json(result.model_dump(mode="json"))
@@ -402,7 +411,7 @@ def pilot(
     _note(
         output.quiet,
         f"written to {pilot_ledger(chosen).parent}; next: "
-        + command_on("label --annotator ...,format=...", chosen.path),
+        + command_on(f"label --annotator {result.best or '...,format=...'}", chosen.path),
     )
 
 
@@ -418,10 +427,11 @@ def export(
         str,
         typer.Option(
             help="jsonl, parquet: one row per paragraph. hf: a Hugging Face dataset folder with card. "
-            "label-studio: tasks with the labels as predictions."
+            "label-studio: tasks with the labels as predictions. potato: a project, with the labels of one annotator. "
+            "factgenie: its folders data and campaigns."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="File to write; for hf, the folder.")],
+    out: Annotated[Path, typer.Option(help="File to write; for hf, potato and factgenie the folder.")],
     benchmark: BenchmarkOption = None,
     annotator: AnnotatorsOption = None,
     force: ForceOption = False,
@@ -450,11 +460,14 @@ def export(
 )
 @bundled
 def import_(
-    file: Annotated[Path, typer.Argument(help="The file of labels; of a public set also a folder of files.")],
+    file: Annotated[
+        Path, typer.Argument(help="The file of labels; of a public set, Potato or factgenie also a folder.")
+    ],
     format: Annotated[
         str,
         typer.Option(
-            help="label-studio: annotations exported as JSON. word-list: JSONL with input and important_words. "
+            help="label-studio: annotations exported as JSON. potato: annotation_output, or a user_state.json. "
+            "factgenie: a campaign, or a JSONL file of it. word-list: JSONL with input and important_words. "
             "eraser, expmrc, fair-rationales, onestopqa, qed: public sets of texts that people marked, which become a "
             "benchmark; a subset stands after a slash (onestopqa/Ele)."
         ),
@@ -474,8 +487,8 @@ def import_(
     completed_by: Annotated[
         list[str] | None,
         typer.Option(
-            help="label-studio: read this person's annotations, by number or address; repeat for several who "
-            "shared the work. Needed where the file holds several people's."
+            help="Annotation tools: read this person's annotations, by the number, address or name that the tool "
+            "has; repeat for several who shared the work. Needed where the file holds several people's."
         ),
     ] = None,
     output: OutputOptions = OutputOptions(),

@@ -120,6 +120,45 @@ def _mean(values: Counts) -> Counts:
     return ratio(np.nansum(values, axis=1), (~np.isnan(values)).sum(axis=1).astype(float))
 
 
+def people_rows(
+    words: Mapping[str, Eligible], marked: Marks, people: Sequence[Marks]
+) -> list[tuple[str, list[float]]]:
+    """Counts of an annotator with each person, of all paragraphs; zeros where the person did not label one.
+
+    What the annotator did not label counts as if it had found nothing there: who chooses an annotator wants labels, and
+    one that fails on hard paragraphs is not to look the better for it.
+
+    Args:
+        words: Eligible words by paragraph id.
+        marked: The annotator's marks.
+        people: Those of each person.
+    """
+    return [
+        (
+            name,
+            [
+                count
+                for person in people
+                for count in (
+                    cells(eligible.words, marked.get(name, frozenset()), person[name])
+                    if name in person
+                    else [0.0] * CELLS
+                )
+            ],
+        )
+        for name, eligible in words.items()
+    ]
+
+
+def mean_f1(counts: Counts) -> Counts:
+    """Mean over the tables of each row of their pooled word F1, where it is defined.
+
+    Args:
+        counts: Shape (rows, tables x 4).
+    """
+    return _mean(pooled_f1(counts.reshape(-1, CELLS)).reshape(len(counts), -1))
+
+
 def alternative_test(
     words: Mapping[str, Eligible], marked: Marks, people: Mapping[str, Marks], epsilon: float = EPSILON
 ) -> AlternativeTest:
