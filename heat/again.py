@@ -26,12 +26,16 @@ def command_line(
         model: Which model is explained.
         method: How it is explained.
         output: Where it goes.
-        read: The prompt's text, where it came from standard input, which says nothing a second time.
+        read: What was explained, a text or the JSON of a chat: it stands in the line where it came from standard input,
+            which says nothing a second time.
 
     Returns:
         A line for a shell.
     """
-    if read is not None and "-" in (prompt.prompt, prompt.prompt_file):
+    piped = ""
+    if read is not None and (prompt.chat == "-" or (read == "-" and prompt.prompt == "-")):
+        piped = f"printf %s {shlex.quote(read)} | "
+    elif read is not None and "-" in (prompt.prompt, prompt.prompt_file):
         prompt = replace(prompt, prompt=read, prompt_file=None)
     words = ["heat", "explain"]
     text = prompt.prompt
@@ -47,4 +51,4 @@ def command_line(
             name = _NAMED.get(field.name, f"--{field.name.replace('_', '-')}")
             for one in value if isinstance(value, list) else [value]:
                 words += [name] if one is True else [name, str(one)]
-    return shlex.join([*words, *behind])
+    return piped + shlex.join([*words, *behind])

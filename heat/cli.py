@@ -105,7 +105,8 @@ def explain(
         attribution.save(path)
     shown = [one.without_first() if output.skip_first else one for one in attributions]
     if shown:
-        command = command_line(prompt, model, method, output, read=text if isinstance(text, str) else None)
+        read = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+        command = command_line(prompt, model, method, output, read=read)
         write_pictures(shown, output, answer, command, group=prompt.group)
     if output.as_json:
         print_json(as_json(attributions, output, answer))

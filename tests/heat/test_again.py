@@ -93,4 +93,7 @@ def test_options_are_named_as_the_command_has_them() -> None:
     )
     read = command_line(PromptOptions(prompt_file="-"), read="what was read")
     assert read == "heat explain 'what was read'"
+    chat = command_line(PromptOptions(chat="-"), read='[{"role": "user"}]')
+    assert chat == """printf %s '[{"role": "user"}]' | heat explain --chat -"""
+    assert command_line(PromptOptions(chat="a.json"), read="[]") == "heat explain --chat a.json"
     assert command_line(PromptOptions(prompt_file="a.txt"), read="x") == "heat explain --prompt-file a.txt"
