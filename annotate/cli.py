@@ -216,6 +216,15 @@ def agreement(
     annotator: AnnotatorsOption = None,
     bootstrap: Annotated[int, typer.Option(min=100, help="Bootstrap replicates for the intervals.")] = 10_000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+    epsilon: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Alternative annotator test: how much less often than a person an annotator may be the better one. "
+            "Its authors name 0.2 for experts, 0.15 for trained people, 0.1 for crowd workers.",
+        ),
+    ] = 0.1,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -229,7 +238,8 @@ def agreement(
     """Measure how far annotators agree on words, with 95 percent intervals.
 
     Pairs, all together, by segment, each with itself where it was asked again, and
-    each with a rule that looks at shared words only. Paragraphs without two labels
+    each with a rule that looks at shared words only. Where two or more people marked,
+    whether models and rules agree with them as well as they do with each other. Paragraphs without two labels
     are counted and left out, never read as empty.
     """
     from annotate.agreement import agreement as measure
@@ -241,7 +251,7 @@ def agreement(
     chosen = open_benchmark(benchmark)
     paragraphs = chosen.paragraphs()
     labels = read_labels_and_reviews(chosen, paragraphs, annotator or ())
-    result = measure(paragraphs, labels, bootstrap, seed)
+    result = measure(paragraphs, labels, bootstrap, seed, epsilon)
     path = out or chosen.path / "agreement.csv"
     sentence = paper_sentence(chosen, result)
     files = write_agreement(chosen, result, sentence, path, command_line(), force=force)
@@ -346,7 +356,8 @@ def reparse(
 @app.command(
     epilog="\b\nExamples:\n"
     "  annotate pilot --annotator openai:gpt-5.2\n"
-    "  annotate pilot --annotator openai:gpt-5.2 --formats quotes,tags -n 20 --max-cost 1"
+    "  annotate pilot --annotator openai:gpt-5.2 --formats quotes,tags -n 20 --max-cost 1\n"
+    "  annotate pilot --annotator openai:gpt-5.2 --benchmark people --people"
 )
 @bundled
 def pilot(
@@ -362,8 +373,9 @@ def pilot(
 ) -> None:
     """Compare label formats on some paragraphs, each asked about twice.
 
-    Everything goes to the folder pilot of the benchmark; its labels are left
-    alone. Re-run the command to resume.
+    With --people each is asked about once, and the best is the one that agrees
+    best with the people who labelled the paragraphs. Everything goes to the folder
+    pilot of the benchmark; its labels are left alone. Re-run the command to resume.
     """
     from annotate.annotators import make_annotator
     from annotate.benchmark import command_on, open_benchmark
@@ -371,6 +383,7 @@ def pilot(
     from annotate.online.limits import Limits
     from annotate.online.transport import Endpoint
     from annotate.pilot import pilot_ledger, run_pilot, with_format
+    from annotate.review.labels import people_labels
 
     chosen = open_benchmark(benchmark)
     endpoint = Endpoint(base_url)
@@ -383,7 +396,13 @@ def pilot(
     limits = Limits(concurrency=concurrency, max_cost=max_cost)
     with _tracked(output.silent) as track:
         result = run_pilot(
-            chosen, trials, count=trial.paragraphs, seed=trial.seed, limits=limits, track=track
+            chosen,
+            trials,
+            count=trial.paragraphs,
+            seed=trial.seed,
+            people=people_labels(chosen, chosen.paragraphs()) if trial.people else None,
+            limits=limits,
+            track=track,
         )
     if output.json:
         print_json(result.model_dump(mode="json"))
@@ -394,7 +413,7 @@ def pilot(
     _note(
         output.quiet,
         f"written to {pilot_ledger(chosen).parent}; next: "
-        + command_on("label --annotator ...,format=...", chosen.path),
+        + command_on(f"label --annotator {result.best or '...,format=...'}", chosen.path),
     )
 
 
@@ -447,7 +466,8 @@ def import_(
         str,
         typer.Option(
             help="label-studio: annotations exported as JSON. word-list: JSONL with input and important_words. "
-            "expmrc, fair-rationales: public sets of texts that people marked, which become a benchmark."
+            "eraser, expmrc, fair-rationales, onestopqa, qed: public sets of texts that people marked, which become a "
+            "benchmark; a subset stands after a slash (onestopqa/Ele)."
         ),
     ],
     annotator: Annotated[
@@ -482,7 +502,7 @@ def import_(
     from annotate.labelling.tables import describe_imported, describe_people
     from annotate.rationales.sets import SETS
 
-    if format in SETS:
+    if format.partition("/")[0] in SETS:
         from annotate.imports.people import import_people
 
         if out is None or annotator is not None or benchmark is not None or completed_by:
@@ -496,7 +516,9 @@ def import_(
             return
         for line in describe_people(people):
             _print(line)
-        _note(output.quiet, f"written to {out}; next: {command_on('agreement', out)}")
+        # One person alone agrees with nobody: first somebody else is asked.
+        following = "agreement" if len(people.annotators) > 1 else "label --annotator ..."
+        _note(output.quiet, f"written to {out}; next: {command_on(following, out)}")
         return
     if format not in FORMATS:
         raise UnknownNameError("import format", format, [*FORMATS, *SETS])

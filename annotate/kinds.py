@@ -23,3 +23,8 @@ def kind_of(annotator: str) -> Kind:
     if scheme == "openai":
         return "model"
     return "rule" if is_offline(annotator) else "other"
+
+
+def marked_alone(annotator: str) -> bool:
+    """Whether an annotator is a person who saw nobody's marks; ``human-reviewed:NAME`` decided on those of others."""
+    return kind_of(annotator) == "person" and not annotator.startswith("human-reviewed")

@@ -172,6 +172,12 @@ class TrialOptions:
     formats: Annotated[str, typer.Option(help="Formats to compare, with commas.")] = "quotes,indexed,tags"
     paragraphs: Annotated[int, typer.Option("-n", "--paragraphs", min=1, help="How many to ask about.")] = 50
     seed: Annotated[int, typer.Option(min=0, help="Seed that draws the paragraphs.")] = 0
+    people: Annotated[
+        bool,
+        typer.Option(
+            "--people", help="Choose by agreement with the people who labelled the benchmark; ask once."
+        ),
+    ] = False
 
 
 @dataclass(frozen=True)

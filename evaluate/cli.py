@@ -15,7 +15,7 @@ import typer
 from annotate.console import command_line, print_json, progress, run
 from annotate.errors import AnnotateError
 from evaluate.errors import EvaluateError
-from evaluate.faithfulness.options import Erasure, Options
+from evaluate.faithfulness.options import Erasure, MetricGroup, Options
 from evaluate.options import (
     AnswerOptions,
     BenchmarkOption,
@@ -86,6 +86,20 @@ EraseOption = Annotated[
     Erasure,
     typer.Option(help="What stands for a token that is taken away. RISE and MAS always pad, as published."),
 ]
+WithoutOption = Annotated[
+    list[MetricGroup] | None,
+    typer.Option(
+        help="Leave out a group of metrics; repeat for several. Comprehensiveness, sufficiency and drop@k, the cheap "
+        "ones, are always there."
+    ),
+]
+StepsOption = Annotated[
+    int,
+    typer.Option(min=2, help="Steps of insertion, deletion, RISE and MAS; a pass each, three times over."),
+]
+RandomDrawsOption = Annotated[
+    int, typer.Option(min=1, help="Random scores beside which the soft metrics are set, once a text.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON and nothing else.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", help="No progress, no notes.")]
 
@@ -148,6 +162,7 @@ def alignment_command(
     epilog="\b\nExamples:\n"
     "  evaluate faithfulness --method all --limit 100\n"
     "  evaluate faithfulness --method heat --erase attention\n"
+    "  evaluate faithfulness --method all --without reagent --without infidelity --steps 10 --random-draws 1\n"
     "  evaluate faithfulness --benchmark tellmewhy --source test.jsonl --model MODEL",
 )
 @bundled
@@ -157,6 +172,9 @@ def faithfulness_command(
     model: ModelOptions = ModelOptions(),
     answers: AnswerOptions = AnswerOptions(),
     erase: EraseOption = "delete",
+    without: WithoutOption = None,
+    steps: StepsOption = 20,
+    random_draws: RandomDrawsOption = 10,
     engine: EngineOptions = EngineOptions(),
     plan: PlanOption = False,
     output: OutputOptions = OutputOptions(),
@@ -180,7 +198,12 @@ def faithfulness_command(
             worker,
             names,
             _run_config(task, answers, engine, output, command_line()),
-            options=Options(erase=erase),
+            options=Options(
+                erase=erase,
+                without=tuple(without or ()),
+                steps=steps,
+                random_draws=random_draws,
+            ),
             on_progress=on_progress,
         )
     _show(result, METRICS, output)

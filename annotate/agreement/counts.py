@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import get_args
+from typing import TypeAlias, get_args
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from annotate.words import is_content
 ROLES: tuple[Role, ...] = get_args(Role)
 CELLS = 4
 """Columns of one two-by-two table: n11 (both mark), n10 (first only), n01 (second only), n00 (neither)."""
+Marks: TypeAlias = Mapping[str, frozenset[int]]
+"""Words marked by paragraph id, of labels that are ``ok``."""
 MEANS = slice(CELLS, CELLS + 4)
 """Columns after the table of all words: sum and number of paragraphs' F1, over all of them and over those
 where a word is marked. Then follow the tables of the words in each role."""
@@ -57,17 +59,17 @@ def marks(labels: Iterable[Label], repeat: int = 0) -> dict[str, frozenset[int]]
 
 def pair_row(eligible: Eligible, first: Set[int], second: Set[int]) -> list[float]:
     """Counts of two labellings of one paragraph: a table of all words, ``MEANS``, a table for each role."""
-    tables = [_cells(words, first, second) for words in eligible.scopes]
+    tables = [cells(words, first, second) for words in eligible.scopes]
     both, first_only, second_only, _ = tables[0]
     marked = both + first_only + second_only > 0
-    f1 = 2 * both / (2 * both + first_only + second_only) if marked else 1.0
+    f1 = _f1(tables[0])
     return [
         *tables[0],
         f1,
         1.0,
         f1 * marked,
         float(marked),
-        *(cell for cells in tables[1:] for cell in cells),
+        *(cell for table in tables[1:] for cell in table),
     ]
 
 
@@ -77,10 +79,22 @@ def role_columns(role: Role) -> slice:
     return slice(start, start + CELLS)
 
 
-def _cells(words: Set[int], first: Set[int], second: Set[int]) -> list[float]:
+def cells(words: Set[int], first: Set[int], second: Set[int]) -> list[float]:
+    """The two-by-two table of two labellings of some words."""
     a, b = words & first, words & second
     both = len(a & b)
     return [both, len(a) - both, len(b) - both, len(words) - len(a) - len(b) + both]
+
+
+def word_f1(words: Set[int], first: Set[int], second: Set[int]) -> float:
+    """Word F1 of two labellings of one paragraph's words; 1 where neither marks any."""
+    return _f1(cells(words, first, second))
+
+
+def _f1(table: Sequence[float]) -> float:
+    both, first_only, second_only, _ = table
+    marked = both + first_only + second_only > 0
+    return 2 * both / (2 * both + first_only + second_only) if marked else 1.0
 
 
 def many_row(eligible: Eligible, labellings: Sequence[Set[int]], raters: int) -> list[float]:

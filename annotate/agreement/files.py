@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from annotate.agreement.records import Agreement, Figures
+from annotate.agreement.records import Agreement, AlternativeTest, Figures, PeopleComparison
 from annotate.agreement.sentence import group, group_order, interval, paragraph
 from annotate.errors import LabelError
 from annotate.files import read_records, write_atomic
@@ -58,6 +58,13 @@ def agreement_json(result: Agreement, sentence: str) -> dict[str, Any]:
 def agreement_markdown(result: Agreement, sentence: str) -> str:
     """All figures as Markdown tables, under the running text."""
     parts = ["# Agreement", sentence, agreement_table(result)]
+    if result.against_people:
+        parts.append(f"## Against people\n\n{_against_people(result.against_people)}")
+    parts += [
+        f"### Alternative annotator test of {one.annotator}\n\n{_alternative(one.alternative)}"
+        for one in result.against_people
+        if one.alternative.people
+    ]
     parts += [
         f"## {' and '.join(pair.annotators)}, by segment\n\n{_segments(pair.segments)}"
         for pair in result.pairs
@@ -101,6 +108,53 @@ def agreement_table(result: Agreement) -> str:
         for pair in sorted(result.pairs, key=group_order)
     ]
     return markdown_table(headings, rows)
+
+
+def _against_people(comparisons: Sequence[PeopleComparison]) -> str:
+    headings = (
+        "annotator",
+        "people",
+        "texts",
+        "figure",
+        "with people",
+        "people with each other",
+        "difference",
+    )
+    rows = [
+        (
+            one.annotator,
+            str(len(one.people)),
+            f"{one.unique:,}",
+            what,
+            interval(figures.with_people),
+            interval(figures.among_people),
+            interval(figures.difference),
+        )
+        for one in comparisons
+        for what, figures in (("word F1", one.f1), ("kappa", one.kappa))
+    ]
+    return markdown_table(headings, rows)
+
+
+def _alternative(test: AlternativeTest) -> str:
+    headings = ("person left out", "texts", "annotator no worse", "person no worse", "p", "adjusted", "won")
+    rows = [
+        (
+            person.person,
+            f"{person.texts:,}",
+            f"{person.advantage:.3f}",
+            f"{person.person_advantage:.3f}",
+            f"{person.p_value:.2g}",
+            f"{person.p_adjusted:.2g}",
+            "yes" if person.won else "no",
+        )
+        for person in test.people
+    ]
+    return (
+        f"Epsilon {test.epsilon:g}, winning rate {test.winning_rate:.2f}, average advantage probability"
+        f" {test.advantage_probability:.3f}: {'passed' if test.passed else 'not passed'}.\n\n"
+        + markdown_table(headings, rows)
+    )
 
 
 def _segments(segments: dict[Role, Figures]) -> str:
@@ -173,7 +227,7 @@ def write_agreement(
         manifest,
         command=command,
         seed=result.seed,
-        config={"annotators": annotators, "bootstrap": result.bootstrap},
+        config={"annotators": annotators, "bootstrap": result.bootstrap, "epsilon": result.epsilon},
         inputs=[
             benchmark.paragraphs_path,
             *(labels_file(benchmark.labels_dir, name) for name in annotators),

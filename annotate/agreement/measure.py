@@ -7,9 +7,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from annotate.agreement.coefficients import mean, pooled_iou
-from annotate.agreement.counts import MEANS, Eligible, clusters, eligible_words, many_row, marks, pair_row
+from annotate.agreement.counts import (
+    MEANS,
+    Eligible,
+    Marks,
+    clusters,
+    eligible_words,
+    many_row,
+    marks,
+    pair_row,
+)
 from annotate.agreement.figures import NO_MARK, figures, many_figures, segment_figures
 from annotate.agreement.intervals import Sums, estimate, resample
+from annotate.agreement.people import EPSILON, compare_with_people, triple_rows
 from annotate.agreement.records import (
     FEW_CLUSTERS,
     Agreement,
@@ -23,13 +33,11 @@ from annotate.agreement.records import (
 )
 from annotate.annotators.overlap import OVERLAP
 from annotate.errors import LabelError
-from annotate.kinds import kind_of
+from annotate.kinds import kind_of, marked_alone
 from annotate.schema import Label, Paragraph, Status
 
 Rows = list[tuple[str, list[float]]]
 """Paragraph ids with the counts of a comparison, in paragraph order."""
-Marks = Mapping[str, frozenset[int]]
-"""Words marked by paragraph id, of labels that are ``ok``."""
 
 
 def agreement(
@@ -37,6 +45,7 @@ def agreement(
     labels: Mapping[str, Sequence[Label]],
     bootstrap: int = 10_000,
     seed: int = 0,
+    epsilon: float = EPSILON,
 ) -> Agreement:
     """Measure the agreement of annotators on words.
 
@@ -46,6 +55,7 @@ def agreement(
             all.
         bootstrap: Number of replicates for the intervals.
         seed: Seed of the bootstrap; the same for all figures.
+        epsilon: What the alternative annotator test allows an annotator beside a person.
 
     Returns:
         The figures with their intervals.
@@ -71,11 +81,18 @@ def agreement(
     }
     shares = {name: _shares(words, marked) for name, marked in first.items()}
     many = _rated(words, list(first.values())) if len(labels) > 2 else []
+    people = {name: marked for name, marked in first.items() if marked_alone(name)}
+    triples = {
+        name: triple_rows(words, marked, list(people.values()))
+        for name, marked in first.items()
+        if kind_of(name) != "person"
+    }
     counted: dict[tuple[str, ...], Rows] = {
         **{("pair", *names): rows for names, rows in pairs.items()},
         **{("retest", name): rows for name, rows in retests.items()},
         **{("baseline", name): rows for name, rows in baselines.items()},
         **{("shares", name): rows for name, rows in shares.items()},
+        **{("people", name): rows for name, rows in triples.items()},
         ("many",): many,
     }
     sums = resample({key: clusters(words, rows) for key, rows in counted.items() if rows}, bootstrap, seed)
@@ -97,6 +114,11 @@ def agreement(
         ),
         apart=apart,
         many=_many(first, many, sums["many",]) if many else None,
+        against_people=tuple(
+            compare_with_people(name, words, first[name], people, sums["people", name], len(rows), epsilon)
+            for name, rows in triples.items()
+            if rows
+        ),
         retests=tuple(
             _retest(name, len(repeated[name]), len(rows), sums["retest", name])
             for name, rows in retests.items()
@@ -107,6 +129,7 @@ def agreement(
         ),
         bootstrap=bootstrap,
         seed=seed,
+        epsilon=epsilon,
     )
 
 

@@ -16,6 +16,8 @@ CONVENTIONS = (
     " those that at least two labelled.",
     "Test-retest compares every two repetitions of one annotator. The baseline marks the words that question,"
     " answer and one sentence of the support share (the rule overlap).",
+    "Against people: each person in turn is left out, and an annotator is compared with that person by its agreement"
+    " with the others, on the paragraphs that all of them labelled.",
     "Intervals: 95 % percentile bootstrap over unique paragraphs (equal text is one cluster).",
     "Worst case: every eligible word of a paragraph without two labels counted as a disagreement.",
 )
@@ -219,6 +221,91 @@ class Baseline(Record):
     few_clusters: bool
 
 
+class PeopleFigures(Record):
+    """A figure of an annotator and people.
+
+    Attributes:
+        with_people: Mean over every two people of the annotator's figure with either.
+        among_people: Mean over the same of the figure of the two people with each other.
+        difference: The former less the latter: what the annotator's agreement with the others differs from that of a
+            person who is left out, by mean over the people left out.
+    """
+
+    with_people: Estimate
+    among_people: Estimate
+    difference: Estimate
+
+
+class PersonTest(Record):
+    """One person's part in the alternative annotator test.
+
+    Attributes:
+        person: Who was left out.
+        texts: Unique texts that the person, the annotator and another person labelled.
+        advantage: Share of them on which the annotator agrees with the others at least as well as the person.
+        person_advantage: Share on which the person agrees with them at least as well as the annotator.
+        p_value: Of the null hypothesis that the latter exceeds the former by epsilon or more.
+        p_adjusted: The same, adjusted by Benjamini and Yekutieli for the number of people.
+        won: Whether that rejects it.
+    """
+
+    person: str
+    texts: int
+    advantage: float
+    person_advantage: float
+    p_value: float
+    p_adjusted: float
+    won: bool
+
+
+class AlternativeTest(Record):
+    """The alternative annotator test (Calderon, Reichart and Dror 2025).
+
+    Attributes:
+        epsilon: By how much the annotator may have the advantage less often than a person.
+        winning_rate: Share of people against whom the annotator wins (omega); ``None`` for ``reason``.
+        advantage_probability: Mean share of texts on which it has the advantage (rho).
+        passed: Whether the winning rate is at least one half.
+        people: The people who were left out in turn.
+        untested: People with too few texts, with the number of those.
+        reason: Why there is no test.
+    """
+
+    epsilon: float
+    winning_rate: float | None = None
+    advantage_probability: float | None = None
+    passed: bool | None = None
+    people: tuple[PersonTest, ...] = ()
+    untested: dict[str, int]
+    reason: str = ""
+
+
+class PeopleComparison(Record):
+    """Whether one annotator agrees with people as well as they agree with each other.
+
+    Attributes:
+        annotator: The annotator, who is no person.
+        kind: Whether a model or a rule is behind it.
+        people: The people; not those who decided on marks of others.
+        paragraphs: Paragraphs that it and at least two people labelled.
+        unique: Unique texts among those; the clusters of the bootstrap.
+        f1: Pooled word F1; of every two people on the paragraphs that both and the annotator labelled.
+        kappa: Cohen's kappa of the same.
+        alternative: The alternative annotator test.
+        few_clusters: Whether there are too few unique paragraphs for the intervals to be trusted.
+    """
+
+    annotator: str
+    kind: Kind
+    people: tuple[str, ...]
+    paragraphs: int
+    unique: int
+    f1: PeopleFigures
+    kappa: PeopleFigures
+    alternative: AlternativeTest
+    few_clusters: bool
+
+
 class Agreement(Record):
     """Agreement of annotators on the words that matter.
 
@@ -230,10 +317,12 @@ class Agreement(Record):
         pairs: Every two annotators with a paragraph that both labelled, in the order of the annotators.
         apart: Every two annotators without one.
         many: All together; ``None`` for fewer than three.
+        against_people: Every annotator that is no person against the people, where there are two who marked alone.
         retests: Annotators that were asked again.
         baselines: Every annotator that is not that rule itself against the lexical-overlap rule.
         bootstrap: Number of bootstrap replicates.
         seed: Seed of the bootstrap.
+        epsilon: What the alternative annotator test allowed.
         conventions: How to read the figures.
     """
 
@@ -244,8 +333,10 @@ class Agreement(Record):
     pairs: tuple[PairAgreement, ...]
     apart: tuple[tuple[str, str], ...]
     many: Many | None
+    against_people: tuple[PeopleComparison, ...]
     retests: tuple[Retest, ...]
     baselines: tuple[Baseline, ...]
     bootstrap: int
     seed: int
+    epsilon: float
     conventions: tuple[str, ...] = CONVENTIONS

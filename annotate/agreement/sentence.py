@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from annotate.agreement.records import Agreement, AnnotatorSummary, Estimate, PairAgreement
+from annotate.agreement.records import Agreement, AnnotatorSummary, Estimate, PairAgreement, PeopleComparison
 from annotate.kinds import KINDS, Kind
 from annotate.ledger.provenance import Provenance
 from annotate.schema import Gold
@@ -32,6 +32,8 @@ def paragraph(
         *_missing(result),
         _shares(result),
         *(_pair(pair) for pair in sorted(result.pairs, key=group_order)),
+        *(people_verdict(one) for one in result.against_people),
+        *_alternative(result),
         *_many(result),
         *_retests(result),
         *_baselines(result),
@@ -115,6 +117,45 @@ def _pair(pair: PairAgreement) -> str:
             f" If they disagreed on every word of the {lost:,} others, F1 would be {pair.worst_case_f1:.3f}."
         )
     return text
+
+
+def people_verdict(comparison: PeopleComparison) -> str:
+    """Whether an annotator agrees with people as well as they do with each other, in a sentence."""
+    figures = comparison.f1
+    low, high = figures.difference.low, figures.difference.high
+    name = comparison.annotator
+    if low is None or high is None:
+        return f"Whether {name} agrees with people as well as they do with each other is undefined."
+    verdict = (
+        f"{name} agrees with people less than they agree with each other"
+        if high < 0
+        else f"{name} agrees with people more than they agree with each other"
+        if low > 0
+        else f"{name} cannot be told from a person by its agreement with people"
+    )
+    return (
+        f"{verdict}: word F1 {interval(figures.with_people)} against {interval(figures.among_people)}, difference"
+        f" {interval(figures.difference)}; of kappa {interval(comparison.kappa.difference)}"
+        f" ({len(comparison.people)} people, {comparison.unique:,} texts)."
+    )
+
+
+def _alternative(result: Agreement) -> list[str]:
+    tests = [
+        (one.annotator, one.alternative)
+        for one in result.against_people
+        if one.alternative.winning_rate is not None
+    ]
+    rates = "; ".join(
+        f"{name} winning rate {test.winning_rate:.2f} of {len(test.people)} people, average advantage probability"
+        f" {test.advantage_probability:.3f}"
+        for name, test in tests
+    )
+    return (
+        [f"Alternative annotator test (epsilon {tests[0][1].epsilon:g}, passed from one half on): {rates}."]
+        if tests
+        else []
+    )
 
 
 def _many(result: Agreement) -> list[str]:

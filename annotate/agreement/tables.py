@@ -6,14 +6,25 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from annotate.agreement.sentence import group, group_order, interval
+from annotate.agreement.sentence import group, group_order, interval, people_verdict
+from annotate.kinds import marked_alone
 from annotate.labelling.tables import describe_failures
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from annotate.agreement.records import Agreement, Baseline, Estimate, Many, PairAgreement, Retest
+    from annotate.agreement.records import (
+        Agreement,
+        Baseline,
+        Estimate,
+        Many,
+        PairAgreement,
+        PeopleComparison,
+        Retest,
+    )
 
+MOST_PAIRS = 6
+"""Those of four annotators: more are not printed one by one, since who counts six people has 36 and more."""
 SHARE_GAP = 0.05
 """From this difference between implied and observed marked share on, F1 and kappa do not fit together."""
 
@@ -23,9 +34,16 @@ def agreement_tables(result: Agreement) -> list[Table | str]:
     shown: list[Table | str] = [annotator_table(result)]
     if len(result.pairs) > 1:
         shown.append(overview_table(result.pairs))
+    if result.against_people:
+        shown.append(people_table(result.against_people))
+    if any(one.alternative.people for one in result.against_people):
+        shown.append(alternative_table(result.against_people))
+    shown += describe_people(result)
     if result.many:
         shown.append(many_table(result.many))
-    for pair in result.pairs:
+    if len(result.pairs) > MOST_PAIRS:
+        shown.append(f"The {len(result.pairs):,} pairs are shown one by one in the files, not here.")
+    for pair in result.pairs if len(result.pairs) <= MOST_PAIRS else ():
         shown += [pair_table(pair), *describe_pair(pair)]
         if pair.segments:
             shown.append(segment_table(pair))
@@ -80,6 +98,77 @@ def overview_table(pairs: Sequence[PairAgreement]) -> Table:
             interval(pair.negative_agreement),
         )
     return table
+
+
+def people_table(comparisons: Sequence[PeopleComparison]) -> Table:
+    """One row an annotator: its agreement with people beside that of people with each other."""
+    table = Table(title="against people", title_justify="left")
+    table.add_column("annotator", overflow="fold")
+    for heading in (
+        "texts",
+        "word F1 with people",
+        "people with each other",
+        "difference",
+        "difference of kappa",
+    ):
+        table.add_column(heading, justify="right")
+    for one in comparisons:
+        table.add_row(
+            one.annotator,
+            f"{one.unique:,}",
+            _cells(one.f1.with_people)[0],
+            _cells(one.f1.among_people)[0],
+            interval(one.f1.difference),
+            interval(one.kappa.difference),
+        )
+    return table
+
+
+def alternative_table(comparisons: Sequence[PeopleComparison]) -> Table:
+    """One row an annotator: the alternative annotator test."""
+    epsilon = comparisons[0].alternative.epsilon
+    table = Table(title=f"alternative annotator test, epsilon {epsilon:g}", title_justify="left")
+    table.add_column("annotator", overflow="fold")
+    for heading in ("wins against", "winning rate", "advantage probability", "passed"):
+        table.add_column(heading, justify="right")
+    for one in comparisons:
+        test = one.alternative
+        if test.winning_rate is None or test.advantage_probability is None:
+            table.add_row(one.annotator, "", "no test", "", "")
+            continue
+        won = sum(person.won for person in test.people)
+        table.add_row(
+            one.annotator,
+            f"{won} of {len(test.people)} people",
+            f"{test.winning_rate:.2f}",
+            f"{test.advantage_probability:.3f}",
+            "yes" if test.passed else "no",
+        )
+    return table
+
+
+def describe_people(result: Agreement) -> list[str]:
+    """What can be said about people, and what cannot."""
+    lines = [people_verdict(one) for one in result.against_people]
+    lines += list(
+        dict.fromkeys(
+            f"The alternative annotator test {one.alternative.reason}."
+            for one in result.against_people
+            if one.alternative.reason
+        )
+    )
+    lines += [
+        f"Only {one.unique} unique texts of {one.annotator} and two people: the intervals are too narrow."
+        for one in result.against_people
+        if one.few_clusters
+    ]
+    alone = [annotator.name for annotator in result.annotators if marked_alone(annotator.name)]
+    if len(alone) == 1 and any(annotator.kind != "person" for annotator in result.annotators):
+        lines.append(
+            f"{alone[0]} is the only person: how people agree with each other is not known here, so agreement with"
+            f" {alone[0]} tells how near an annotator comes to that person, and not whether as near as another would."
+        )
+    return lines
 
 
 def many_table(many: Many) -> Table:

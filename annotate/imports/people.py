@@ -12,7 +12,7 @@ from typing import Any
 from annotate.annotators.imported import ImportedAnnotator
 from annotate.benchmark import CARD, PARAGRAPHS, Benchmark, open_benchmark
 from annotate.dataset.card import FIELDS, front_matter, licence_table
-from annotate.errors import BenchmarkError, UnknownNameError
+from annotate.errors import BenchmarkError
 from annotate.files import write_atomic
 from annotate.gold import settle
 from annotate.imports import spans
@@ -24,7 +24,7 @@ from annotate.ledger.ledger import Ledger
 from annotate.manifest import write_manifest
 from annotate.overwriting import refuse_foreign
 from annotate.rationales.marked import MarkedText
-from annotate.rationales.sets import SETS, MarkedSet
+from annotate.rationales.sets import MarkedSet, marked_set
 from annotate.schema import Paragraph, Role, Segment, text_hash
 from annotate.words import rule_for, split_words
 
@@ -67,7 +67,7 @@ def import_people(name: str, path: Path, out: Path, command: str = "") -> People
     call on the same files again changes nothing.
 
     Args:
-        name: A key of `SETS`.
+        name: A key of `SETS`, with a subset after a slash where it has some (`eraser/movies`).
         path: A file of the set, or a folder of its files.
         out: The folder of the benchmark; made if missing.
         command: The command line, noted in the manifests.
@@ -76,29 +76,29 @@ def import_people(name: str, path: Path, out: Path, command: str = "") -> People
         What was made and what was left out.
 
     Raises:
-        UnknownNameError: There is no such set.
+        UnknownNameError: There is no such set or subset.
         RowsError: The files cannot be read, or no row of one can be used.
         BenchmarkError: ``out`` is a file, another benchmark, or holds what this project did not write.
         LabelError: Another process writes to the benchmark's ledger.
         OSError: Something cannot be read or written.
     """
-    if name not in SETS:
-        raise UnknownNameError("set of marked texts", name, list(SETS))
-    marked_set = SETS[name]
-    files = marked_set.files(path)
+    chosen, subset = marked_set(name)
+    files = chosen.files(path, subset)
     texts: dict[str, MarkedText] = {}
     paragraphs: list[Paragraph] = []
+    beside = path if path.is_dir() else path.parent
     left_out: dict[str, list[str]] = {}
     for file in files:
-        made, unusable = marked_set.read(file)
+        made, unusable = chosen.read(file, subset)
+        part = chosen.part(file)
         for text in made:
-            paragraph = _paragraph(text, name, file.stem)
+            paragraph = _paragraph(text, chosen.name, part)
             texts[paragraph.id] = text
             paragraphs.append(paragraph)
         for reason, places in unusable.items():
-            left_out.setdefault(reason, []).extend(f"{file.name} {place}" for place in places)
+            left_out.setdefault(reason, []).extend(f"{file.relative_to(beside)} {place}" for place in places)
     dropped = {reason: tuple(places) for reason, places in sorted(left_out.items())}
-    benchmark = _write_benchmark(marked_set, files, paragraphs, dropped, out, command)
+    benchmark = _write_benchmark(chosen, name, files, paragraphs, dropped, out, command)
     annotators = _write_labels(benchmark, paragraphs, texts, name, files, command)
     settled = settle(benchmark, RULE, list(annotators), command=command)
     return PeopleResult(
@@ -121,7 +121,8 @@ def _paragraph(text: MarkedText, source: str, split: str) -> Paragraph:
 
 
 def _write_benchmark(
-    marked_set: MarkedSet,
+    chosen: MarkedSet,
+    name: str,
     files: Sequence[Path],
     paragraphs: Sequence[Paragraph],
     left_out: Mapping[str, Sequence[str]],
@@ -134,25 +135,25 @@ def _write_benchmark(
     benchmark = Benchmark(out)
     content = {
         PARAGRAPHS: "".join(paragraph.model_dump_json() + "\n" for paragraph in paragraphs),
-        CARD: _card(marked_set, paragraphs, left_out, command),
+        CARD: _card(chosen, name, paragraphs, left_out, command),
     }
     if benchmark.manifest_path.exists():
         if benchmark.manifest().files.get(PARAGRAPHS) != text_hash(content[PARAGRAPHS]):
             raise BenchmarkError(f"{out} is a benchmark of other texts; name another folder with --out")
         return open_benchmark(out)
-    encoded = {out / name: text.encode("utf-8") for name, text in content.items()}
+    encoded = {out / part: text.encode("utf-8") for part, text in content.items()}
     refuse_foreign(encoded, benchmark.manifest_path)
     if benchmark.has_labels():
         raise BenchmarkError(f"{out} holds labels of no benchmark; name another folder with --out")
-    for name, text in content.items():
-        write_atomic(out / name, text)
+    for part, text in content.items():
+        write_atomic(out / part, text)
     write_manifest(
         benchmark.manifest_path,
         command=command,
         seed=0,
         config={
-            "source": marked_set.name,
-            "split": ", ".join(file.stem for file in files),
+            "source": name,
+            "split": ", ".join(chosen.part(file) for file in files),
             "size": len(paragraphs),
             "word_rule": max(paragraph.word_rule for paragraph in paragraphs),
         },
@@ -200,15 +201,16 @@ def _write_labels(
 
 
 def _card(
-    marked_set: MarkedSet,
+    chosen: MarkedSet,
+    name: str,
     paragraphs: Sequence[Paragraph],
     left_out: Mapping[str, Sequence[str]],
     command: str,
 ) -> str:
-    title = f"{marked_set.name} with people's marks"
+    title = f"{name} with people's marks"
     dropped = "\n".join(f"| {reason} | {len(places):,} |" for reason, places in left_out.items())
     return f"""\
-{front_matter(title, [marked_set.licence], len(paragraphs), "  data_files: paragraphs.jsonl")}
+{front_matter(title, [chosen.licence], len(paragraphs), "  data_files: paragraphs.jsonl")}
 # {title}
 
 {len(paragraphs):,} texts whose words people marked. The annotator `human:1` is the first person who marked a text,
@@ -222,7 +224,7 @@ def _card(
 
 ## Licences
 
-{licence_table([marked_set.licence])}
+{licence_table([chosen.licence])}
 
 ## Fields of `paragraphs.jsonl`
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from annotate.labelling.reparse import LabelChanges, ReparseResult
     from annotate.money.cost import Cost, Spending, Way
     from annotate.money.estimate import Band, Estimate
-    from annotate.pilot import Pilot
+    from annotate.pilot import Pilot, Trial
 
 
 def cost_tables(cost: Cost) -> list[Table]:
@@ -228,21 +228,23 @@ def describe_batches(states: Sequence[BatchState]) -> list[str]:
 
 
 def pilot_table(pilot: Pilot) -> Table:
-    """One row per annotator and format."""
+    """One row per annotator and format; where people were asked for, the best agreement with them first."""
+    by_people = bool(pilot.people)
     table = Table(title="pilot", title_justify="left")
     table.add_column("annotator", overflow="fold")
-    headings = ("ok", "not ok", "not placed at first", "at last", "retest F1", "marked", "USD / 1,000")
-    for heading in headings:
+    headings = ("ok", "not ok", "not placed at first", "at last", "marked", "USD / 1,000")
+    agreement = ("F1 with people", "behind the best") if by_people else ("retest F1",)
+    for heading in (*agreement, *headings):
         table.add_column(heading, justify="right")
-    for trial in pilot.trials:
+    for trial in sorted(pilot.trials, key=_by_people):
         ok = trial.statuses.get("ok", 0)
         table.add_row(
             trial.annotator,
+            *((_figure(trial.people), _figure(trial.behind)) if by_people else (_figure(trial.retest),)),
             f"{ok:,}",
             f"{sum(trial.statuses.values()) - ok:,}",
             _share(trial.unplaced_first),
             _share(trial.unresolved),
-            _retest(trial.retest),
             _share(trial.marked_share),
             "free"
             if trial.free
@@ -257,17 +259,46 @@ def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _retest(figure: Figure) -> str:
-    if figure.value is None:
+def _by_people(trial: Trial) -> float:
+    """Sort key that puts the best agreement with people first, and leaves alone who has none."""
+    return 0.0 if trial.people is None or trial.people.value is None else -trial.people.value
+
+
+def _figure(figure: Figure | None) -> str:
+    if figure is None or figure.value is None:
         return "-"
     if figure.low is None or figure.high is None:
         return f"{figure.value:.3f}"
     return f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
 
 
+def _describe_best(pilot: Pilot) -> list[str]:
+    """Which trial to take, by people, and which others cannot be told from it."""
+    if not pilot.people:
+        return []
+    among = (
+        f"the people agree with each other at {_figure(pilot.among_people)}"
+        if pilot.among_people
+        else f"{pilot.people[0]} is the only person"
+    )
+    if not pilot.best:
+        return [f"none can be chosen: nobody marked a word; {among}"]
+    near = [
+        trial.annotator
+        for trial in pilot.trials
+        if trial.behind and trial.behind.low is not None and trial.behind.low <= 0
+    ]
+    alike = f"; not told from it by these paragraphs: {' and '.join(near)}" if near else ""
+    return [f"best by agreement with people: {pilot.best}{alike} ({among})"]
+
+
 def describe_pilot(pilot: Pilot) -> list[str]:
     """How spans were placed, and what the figures rest on."""
-    lines = [f"{pilot.paragraphs:,} paragraphs, {pilot.repeats} times each, drawn with seed {pilot.seed}"]
+    times = "once each" if pilot.repeats == 1 else f"{pilot.repeats} times each"
+    lines = [
+        f"{pilot.paragraphs:,} paragraphs, {times}, drawn with seed {pilot.seed}",
+        *_describe_best(pilot),
+    ]
     for trial in pilot.trials:
         rungs = ", ".join(f"{count:,} {rung}" for rung, count in trial.rungs.items()) or "none"
         lines.append(f"{trial.annotator}: spans placed: {rungs}")

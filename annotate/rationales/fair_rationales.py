@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from annotate.errors import UnusableRowError
+from annotate.errors import RowsError, UnusableRowError
 from annotate.rationales.marked import MarkedText, Marking
 from annotate.rationales.marks import content_words, overlapping, token_spans
-from annotate.rationales.rows import Row, Rows, convert, list_of, text_of
+from annotate.rationales.rows import Row, Rows, convert, list_of, reasons_of, text_of
 from annotate.schema import Span
+
+T = TypeVar("T")
 
 NAME = "fair-rationales"
 SCHEMA = (
@@ -16,6 +20,7 @@ SCHEMA = (
     " white-space token), annotator_ID; a row a person"
 )
 
+SUBSETS = ("sst", "dynasent", "cose")
 SENTIMENTS = ("positive", "negative")
 CHOICES = ("A", "B", "C", "D", "E")
 
@@ -92,44 +97,71 @@ def read_people(rows: Rows, name: str = NAME) -> tuple[dict[str, list[Marks]], d
     return texts, left_out
 
 
-def marked_texts(rows: Rows) -> tuple[tuple[MarkedText, ...], dict[str, tuple[str, ...]]]:
-    """The texts with the marks of the people who count, by `why_not`.
+def marked_texts(
+    rows: Rows, make: Callable[[MarkedText], T], name: str = NAME, limit: int | None = None
+) -> tuple[tuple[T, ...], dict[str, tuple[str, ...]]]:
+    """Make something of every text with the marks of the people who count, by `why_not`.
 
     Hundreds of people marked a handful of texts each. What identifies a person here is therefore the person's place,
     in the order of their ids, among those who marked the text: people who marked the same texts keep their place.
 
+    Args:
+        rows: Rows of people; those of one text need not stand together.
+        make: Makes it, or raises `UnusableRowError` with the reason.
+        name: What the set is called, for errors.
+        limit: How many to make at most.
+
     Returns:
-        The texts, in the order of the rows, and the places of what was left out, by reason.
+        What was made, in the order of the rows, and the places of what was left out, by reason.
 
     Raises:
-        RowsError: There are no rows, or none of them can be used.
+        RowsError: There are no rows, or no text of them can be used.
     """
-    texts, left_out = read_people(rows)
+    texts, left_out = read_people(rows, name)
     places = {reason: list(found) for reason, found in left_out.items()}
-    made = []
+    made: list[T] = []
     for text_id, people in texts.items():
-        counted = {}
-        for number, marks in enumerate(sorted(people, key=_by_person), start=1):
+        for marks in people:
             if why := why_not(marks):
                 places.setdefault(why, []).append(marks.place)
-            else:
-                counted[number] = marks
-        if not counted:
-            places.setdefault(NOBODY, []).append(f"text {text_id}")
-            continue
-        first = next(iter(counted.values()))
-        sentiment = first.label in SENTIMENTS
-        made.append(
-            MarkedText(
-                id=text_id,
-                row=min(marks.row for marks in people),
-                text=first.text,
-                question=QUESTION if sentiment else "",
-                answer=first.label if sentiment else first.answer,
-                people={number: Marking(marks.person, marks.spans) for number, marks in counted.items()},
-            )
-        )
-    return tuple(made), {reason: tuple(found) for reason, found in sorted(places.items())}
+        try:
+            made.append(make(_marked_text(text_id, people)))
+        except UnusableRowError as error:
+            places.setdefault(str(error), []).append(f"text {text_id}")
+        if limit is not None and len(made) >= limit:
+            break
+    left_out = {reason: tuple(found) for reason, found in sorted(places.items())}
+    if not made:
+        raise RowsError(f"no text of {rows.source} can be used: {reasons_of(left_out)}")
+    return tuple(made), left_out
+
+
+def _marked_text(text_id: str, people: Sequence[Marks]) -> MarkedText:
+    places = {marks.person: number for number, marks in enumerate(sorted(people, key=_by_person), start=1)}
+    counted = {places[marks.person]: marks for marks in people if not why_not(marks)}
+    if not counted:
+        raise UnusableRowError(NOBODY)
+    first = next(iter(counted.values()))
+    sentiment = first.label in SENTIMENTS
+    return MarkedText(
+        id=text_id,
+        row=min(marks.row for marks in people),
+        text=first.text,
+        question=QUESTION if sentiment else "",
+        answer=first.label if sentiment else first.answer,
+        people={number: Marking(marks.person, marks.spans) for number, marks in counted.items()},
+        choices=SENTIMENTS if sentiment else (),
+        foil=SENTIMENTS[1 - SENTIMENTS.index(first.label)] if sentiment else _wrong_choice(people),
+    )
+
+
+def _wrong_choice(people: Iterable[Marks]) -> str:
+    """The wrong choice that most people chose, in their words; empty where nobody chose one."""
+    wrong: dict[str, list[str]] = {}
+    for marks in people:
+        if marks.chosen != marks.label:
+            wrong.setdefault(marks.chosen, []).append(marks.answer)
+    return max(sorted(wrong.items()), key=lambda entry: len(entry[1]))[1][0] if wrong else ""
 
 
 def _by_person(marks: Marks) -> tuple[int, str]:

@@ -31,6 +31,9 @@ class MarkedText:
         question: What is asked about it; empty where the text is itself the question.
         answer: The right answer.
         people: The marks of each person that count, by the person's place among all who marked the text, from 1.
+        distractor: ``(start, end)`` of what was marked as speaking for a wrong answer; empty where nobody marked that.
+        choices: The answers that are asked for by name, the right one among them; empty for any answer.
+        foil: A wrong answer that might have been given; empty where none is known.
     """
 
     id: str
@@ -39,3 +42,6 @@ class MarkedText:
     question: str
     answer: str
     people: dict[int, Marking]
+    distractor: tuple[Span, ...] = ()
+    choices: tuple[str, ...] = ()
+    foil: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from annotate.errors import UnusableRowError
@@ -37,14 +38,34 @@ def content_words(text: str) -> tuple[Span, ...]:
     return tuple((start, end) for start, end in split_words(text) if is_content(text[start:end]))
 
 
-def checked_gold(gold: tuple[int, ...], words: Sequence[Span]) -> tuple[int, ...]:
+def majority(words: Sequence[Span], people: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """Indices of the words that more than half of the people marked, where they tell words apart.
+
+    Args:
+        words: ``(start, end)`` of the words.
+        people: Indices of the words that each person marked, at least one person.
+
+    Raises:
+        UnusableRowError: More than half marked no word, or every one.
+    """
+    votes = Counter(index for marked in people for index in set(marked))
+    gold = tuple(index for index in range(len(words)) if 2 * votes[index] > len(people))
+    return checked_gold(gold, words, "marked by more than half" if len(people) > 1 else "marked")
+
+
+def checked_gold(gold: tuple[int, ...], words: Sequence[Span], what: str = "marked") -> tuple[int, ...]:
     """``gold`` as it is, where it tells words apart.
+
+    Args:
+        gold: Indices of the words.
+        words: ``(start, end)`` of all words.
+        what: What was done with the words, for the error.
 
     Raises:
         UnusableRowError: It holds no word, or every one.
     """
     if not gold:
-        raise UnusableRowError("the marks hold no word")
+        raise UnusableRowError(f"no word was {what}")
     if len(gold) == len(words):
-        raise UnusableRowError("the marks hold every word")
+        raise UnusableRowError(f"every word was {what}")
     return gold

@@ -85,14 +85,17 @@ def checked_source(path: Path, suffixes: tuple[str, ...]) -> str:
     """
     if not path.exists():
         raise RowsError(f"{path} does not exist; --source takes sample, hub, or the path of a file")
-    if not path.is_file() or path.suffix not in suffixes:
-        raise RowsError(f"{path} is no {', '.join(suffixes)} file; save the rows as one of them")
+    other = f"{path} is no {', '.join(suffixes)} file; save the rows as one of them"
+    if not path.is_file():
+        raise RowsError(other)
     try:
         if path.stat().st_size == 0:
             raise RowsError(f"{path} is empty; name a file that holds rows")
         found = signature(path)
         if found and not (path.suffix == ".parquet" and found.startswith("parquet")):
             raise RowsError(f"{path} is {found}")
+        if path.suffix not in suffixes:
+            raise RowsError(other)
         return f"{path} sha256:{file_hash(path)}"
     except OSError as error:
         raise RowsError(f"{path} cannot be read: {error.strerror}; mend its permissions") from error
@@ -158,7 +161,10 @@ def parts_of(value: Mapping[str, Any], *fields: str) -> Iterator[Mapping[str, An
 def _json_list(path: Path) -> Iterator[Row]:
     value = json_of(path)
     if not isinstance(value, list):
-        raise RowsError(f"{path} holds {type(value).__name__}, not a list of objects; wrap the rows in [ ]")
+        raise RowsError(
+            f"{path} holds {'one object' if isinstance(value, Mapping) else type(value).__name__}, not a list of"
+            " objects; wrap the rows in [ ], or name the set that a file of this shape is of"
+        )
     yield from (_object_row(number, f"row {number}", item) for number, item in enumerate(value, start=1))
 
 

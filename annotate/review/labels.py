@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from annotate.errors import UnknownNameError
+from annotate.kinds import marked_alone
 from annotate.label_files import read_labels
 from annotate.review.log import Review, last_reviews, read_log
 from annotate.schema import Label, Paragraph
@@ -73,3 +74,16 @@ def read_labels_and_reviews(
         if name not in by_annotator:
             raise UnknownNameError("annotator with labels or reviews", name, list(by_annotator))
     return {name: by_annotator[name] for name in annotators or by_annotator}
+
+
+def people_labels(benchmark: Benchmark, paragraphs: Sequence[Paragraph]) -> dict[str, list[Label]]:
+    """The labels of people who marked without seeing those of others, by name; empty where there are none.
+
+    Raises:
+        LabelError: A file belongs to another benchmark.
+        BenchmarkError: A file is damaged.
+    """
+    if not any(benchmark.labels_dir.glob("*.jsonl")) and not benchmark.reviews.exists():
+        return {}
+    labels = read_labels_and_reviews(benchmark, paragraphs)
+    return {name: rows for name, rows in labels.items() if marked_alone(name)}

@@ -12,9 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from evaluate.faithfulness.options import Options
+from evaluate.faithfulness.options import MetricGroup, Options
 from evaluate.faithfulness.perturb import Context, ask_softly, ask_without, ask_zero, context_of
 from evaluate.metrics.faithfulness import (
+    METRICS,
     comprehensiveness,
     curve_area,
     infidelity,
@@ -125,18 +126,21 @@ class Faithfulness:
             self._shared[key] = _shared(question, self.options)
         shared = self._shared[key]
         scores = attribution.scores[row, : len(question.context)].double().numpy()
-        soft = _soft(question, shared.zero, scores[None], self.options)
-        absolute = soft
-        if (scores < 0).any():
-            absolute = _soft(question, shared.zero, np.abs(scores)[None], self.options)
-        return {
-            **_whole_tokens(question, scores, self.options),
-            **soft,
-            **{f"{name}_abs": value for name, value in absolute.items()},
-            **_reagent(question, shared.zero_released, scores[None]),
-            "infidelity": infidelity(question.subsets @ scores, shared.drops),
-            **{f"random_{name}": value for name, value in shared.random.items()},
-        }
+        found = _whole_tokens(question, scores, self.options)
+        if self.options.computes(MetricGroup.MAS):
+            found |= _padded(question, scores, self.options)
+        if self.options.computes(MetricGroup.SOFT):
+            soft = _soft(question, shared.zero, scores[None], self.options)
+            absolute = soft
+            if (scores < 0).any():
+                absolute = _soft(question, shared.zero, np.abs(scores)[None], self.options)
+            found |= soft | {f"{name}_abs": value for name, value in absolute.items()}
+        if self.options.computes(MetricGroup.REAGENT):
+            found |= _reagent(question, shared.zero_released, scores[None])
+        if self.options.computes(MetricGroup.INFIDELITY):
+            found["infidelity"] = infidelity(question.subsets @ scores, shared.drops)
+        random = {f"random_{name}": value for name, value in shared.random.items()}
+        return {metric.name: math.nan for metric in METRICS} | found | random
 
 
 def _question(
@@ -162,58 +166,80 @@ def _question(
 
 
 def _shared(question: _Question, options: Options) -> _SharedAnswers:
-    keep = torch.from_numpy(np.concatenate([np.ones((1, len(question.context)), bool), ~question.subsets]))
-    answers = ask_without(question.context, keep, options.erase, question.of_target).numpy()
-    zero = ask_zero(question.context, question.hellinger)
-    released = ask_zero(question.context, question.released)
-    random = {
-        **_soft(question, zero, question.random, options),
-        **_reagent(question, released, question.random),
-    }
-    return _SharedAnswers(zero, released, answers[0] - answers[1:], random)
+    zero, released = math.nan, math.nan
+    drops: Values = np.empty(0)
+    random: dict[str, float] = {}
+    if options.computes(MetricGroup.INFIDELITY):
+        whole = np.ones((1, len(question.context)), bool)
+        keep = torch.from_numpy(np.concatenate([whole, ~question.subsets]))
+        answers = ask_without(question.context, keep, options.erase, question.of_target).numpy()
+        drops = answers[0] - answers[1:]
+    if options.computes(MetricGroup.SOFT):
+        zero = ask_zero(question.context, question.hellinger)
+        random |= _soft(question, zero, question.random, options)
+    if options.computes(MetricGroup.REAGENT):
+        released = ask_zero(question.context, question.released)
+        random |= _reagent(question, released, question.random)
+    return _SharedAnswers(zero, released, drops, random)
+
+
+def _best(best: NDArray[np.int64], counts: NDArray[np.int64], n: int) -> Tensor:
+    """Bool [K, n], True on the K[i] best tokens."""
+    chosen = np.zeros((len(counts), n), dtype=bool)
+    for row, count in zip(chosen, counts, strict=True):
+        row[best[:count]] = True
+    return torch.from_numpy(chosen)
+
+
+def _steps(best: NDArray[np.int64], options: Options) -> NDArray[np.int64]:
+    """How many tokens are gone after each step, from none to all."""
+    return np.rint(np.linspace(0, len(best), options.steps + 1)).astype(np.int64)
 
 
 def _whole_tokens(question: _Question, scores: Values, options: Options) -> dict[str, float]:
-    """AOPC, the drop at k, and the curves of insertion and deletion."""
+    """AOPC, the drop at k, and the curves of insertion and deletion; no context is asked twice."""
     best, n = question.best_first(scores), len(question.context)
-
-    def only(counts: NDArray[np.int64]) -> Tensor:
-        """Bool [K, n], True on the K best tokens."""
-        chosen = np.zeros((len(counts), n), dtype=bool)
-        for row, count in zip(chosen, counts, strict=True):
-            row[best[:count]] = True
-        return torch.from_numpy(chosen)
-
     shares = np.ceil(np.array(options.bins) * len(best) - 1e-9).astype(np.int64)
-    steps = np.rint(np.linspace(0, len(best), options.steps + 1)).astype(np.int64)
-    jobs = {
-        "without": ~only(shares),
-        "only": only(shares),
-        "drop": ~only(np.array([options.top_k])),
-        "deleted": ~only(steps),
-        "inserted": only(steps),
-    }
+    top = np.array([options.top_k])
+    steps = _steps(best, options) if options.computes(MetricGroup.CURVES) else np.empty(0, dtype=np.int64)
+    taken, kept = np.unique(np.concatenate([shares, top, steps])), np.unique(np.concatenate([shares, steps]))
     asked = ask_without(
-        question.context, torch.cat(list(jobs.values())), options.erase, question.of_target
+        question.context,
+        torch.cat([~_best(best, taken, n), _best(best, kept, n)]),
+        options.erase,
+        question.of_target,
     ).numpy()
-    ends = np.cumsum([len(job) for job in jobs.values()])[:-1]
-    by_job = dict(zip(jobs, np.split(asked, ends), strict=True))
+
+    def without(counts: NDArray[np.int64]) -> Values:
+        return asked[np.searchsorted(taken, counts)]
+
+    def only(counts: NDArray[np.int64]) -> Values:
+        return asked[len(taken) + np.searchsorted(kept, counts)]
+
     full = float(question.log_p[question.context.target_id])
-    padded = ask_without(question.context, jobs["deleted"], "pad", question.of_target).numpy()
+    found = {
+        "comprehensiveness": comprehensiveness(math.exp(full), np.exp(without(shares))),
+        "sufficiency": sufficiency(math.exp(full), np.exp(only(shares))),
+        "log_prob_drop": float(full - without(top)[0]),
+    }
+    if options.computes(MetricGroup.CURVES):
+        found["deletion"] = curve_area(np.exp(without(steps)))
+        found["insertion"] = curve_area(np.exp(only(steps)))
+    return found
+
+
+def _padded(question: _Question, scores: Values, options: Options) -> dict[str, float]:
+    """RISE and MAS, which pad whatever stands for a token elsewhere, as published."""
+    best = question.best_first(scores)
+    steps = _steps(best, options)
+    keep = ~_best(best, steps, len(question.context))
+    padded = ask_without(question.context, keep, "pad", question.of_target).numpy()
     mass = np.maximum(scores[best], 0.0)
     # Without any positive score every token counts as one.
     mass = mass / mass.sum() if mass.sum() > 0 else np.full(len(best), 1 / len(best))
     density = 1.0 - np.concatenate([[0.0], np.cumsum(mass)])[steps]
     rise, mas = rise_and_mas(padded, density)
-    return {
-        "comprehensiveness": comprehensiveness(math.exp(full), np.exp(by_job["without"])),
-        "sufficiency": sufficiency(math.exp(full), np.exp(by_job["only"])),
-        "log_prob_drop": float(full - by_job["drop"][0]),
-        "deletion": curve_area(np.exp(by_job["deleted"])),
-        "insertion": curve_area(np.exp(by_job["inserted"])),
-        "rise": rise,
-        "mas": mas,
-    }
+    return {"rise": rise, "mas": mas}
 
 
 def _soft(question: _Question, zero: float, scores: Values, options: Options) -> dict[str, float]:

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from annotate.schema import Record
 
 Erasure = Literal["delete", "pad", "mean", "zero", "attention"]
+
+
+class MetricGroup(StrEnum):
+    """Metrics that are asked for together; most of what faithfulness costs."""
+
+    CURVES = "curves"
+    MAS = "mas"
+    SOFT = "soft"
+    REAGENT = "reagent"
+    INFIDELITY = "infidelity"
 
 
 class Options(Record):
@@ -24,6 +35,8 @@ class Options(Record):
         random_draws: Random scores that the soft metrics are set beside.
         subsets: Random subsets of infidelity, each token in with probability a half.
         top_k: Tokens whose joint removal makes the log-probability drop.
+        without: Groups of metrics that are not computed: `curves` (insertion and deletion), `mas` (with RISE), `soft`,
+            `reagent`, `infidelity`. Comprehensiveness, sufficiency and the drop are always there, and cost least.
     """
 
     erase: Erasure = "delete"
@@ -34,3 +47,14 @@ class Options(Record):
     random_draws: Annotated[int, Field(ge=1)] = 10
     subsets: Annotated[int, Field(ge=2)] = 32
     top_k: Annotated[int, Field(ge=1)] = 5
+    without: tuple[MetricGroup, ...] = ()
+
+    @field_validator("without")
+    @classmethod
+    def _in_order(cls, groups: tuple[MetricGroup, ...]) -> tuple[MetricGroup, ...]:
+        """One order, so that the same choice is found again in a results folder."""
+        return tuple(group for group in MetricGroup if group in groups)
+
+    def computes(self, group: MetricGroup) -> bool:
+        """Whether a group of metrics is computed."""
+        return group not in self.without

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from evaluate.faithfulness.options import Options
+from evaluate.faithfulness.options import MetricGroup, Options
 from evaluate.metrics.faithfulness import METRICS
 from evaluate.pipeline.case import Case
 from evaluate.pipeline.measure import Measure, Scorer
@@ -39,14 +39,21 @@ def faithfulness_measure(options: Options, seed: int) -> Measure:
         metrics=METRICS,
         score=partial(_start, options=options, seed=seed),
         cache_key=partial(_cache_key, options=options),
-        ratios=("soft_nc", "soft_ns", "reagent_nc", "reagent_ns"),
+        ratios=tuple(
+            f"{group}_{name}"
+            for group in (MetricGroup.SOFT, MetricGroup.REAGENT)
+            if options.computes(group)
+            for name in ("nc", "ns")
+        ),
         options=options.model_dump(mode="json"),
     )
 
 
 def _cache_key(case: Case, options: Options) -> dict[str, Any]:
     """The options; model and seed are in the attribution's own key."""
-    return {"options": options.model_dump(), "version": VERSION}
+    # What is left out is named only where something is, so that older results are found again.
+    named = options.model_dump(exclude=None if options.without else {"without"})
+    return {"options": named, "version": VERSION}
 
 
 def _start(lm: LanguageModel, options: Options, seed: int) -> Scorer:

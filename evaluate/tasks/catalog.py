@@ -9,9 +9,13 @@ from pathlib import Path
 
 from annotate.benchmark import open_benchmark, prebuilt
 from annotate.files import canonical_hash, file_hash, shipped
+from annotate.rationales import eraser as eraser_set
 from annotate.rationales import expmrc as expmrc_set
 from annotate.rationales import fair_rationales as fair_set
+from annotate.rationales import onestopqa as onestopqa_set
+from annotate.rationales import qed as qed_set
 from annotate.rationales.rows import Rows, file_rows
+from annotate.rationales.sets import SETS
 from evaluate.tasks import (
     blimp_evidence,
     eraser,
@@ -152,25 +156,25 @@ TASKS: dict[str, TaskInfo] = {
         schema=fair_set.SCHEMA,
         sample="fair-rationales",
         gold_rule=fair_rationales.RULE,
-        subsets={"sst": "sst.csv", "dynasent": "dynasent.csv", "cose": "cose.csv"},
+        subsets=SETS[fair_set.NAME].subsets,
     ),
-    onestopqa.NAME: TaskInfo(
+    onestopqa_set.NAME: TaskInfo(
         summary="a question about a paragraph at one of three reading levels, with the span that answers it",
         hub="malmaud/onestop_qa",
         split="train",
         licence="CC BY-SA 4.0",
-        schema=onestopqa.SCHEMA,
+        schema=onestopqa_set.SCHEMA,
         sample="onestopqa",
         gold_rule=onestopqa.RULE,
-        subsets=dict.fromkeys(onestopqa.LEVELS, ""),
+        subsets=SETS[onestopqa_set.NAME].subsets,
         file="onestop_qa.json",
     ),
-    qed.NAME: TaskInfo(
+    qed_set.NAME: TaskInfo(
         summary="a question about a paragraph, with the noun phrases that tie the answer to it",
         hub="",
         split="",
         licence="unstated (annotation), CC BY-SA 3.0 (text of Wikipedia)",
-        schema=qed.SCHEMA,
+        schema=qed_set.SCHEMA,
         sample="qed",
         gold_rule=qed.RULE,
         file="qed-dev.jsonl",
@@ -185,15 +189,15 @@ TASKS: dict[str, TaskInfo] = {
         gold_rule=expmrc.RULE,
         file="expmrc-squad-dev.json",
     ),
-    eraser.NAME: TaskInfo(
+    eraser_set.NAME: TaskInfo(
         summary="a question about a document, a claim about it, or its sentiment, with evidence that people marked",
         hub="",
         split="",
         licence="unclear (research); FEVER's and BoolQ's text CC BY-SA 3.0",
-        schema=eraser.SCHEMA,
+        schema=eraser_set.SCHEMA,
         sample="eraser",
         gold_rule=eraser.RULE,
-        subsets={name: f"{name}/val.jsonl" for name in ("multirc", "movies", "fever", "boolq")},
+        subsets=SETS[eraser_set.NAME].subsets,
         file="val.jsonl",
     ),
     blimp_evidence.NAME: TaskInfo(
@@ -228,7 +232,7 @@ _LOADERS: dict[str, Loader] = {
             asked.name,
         )
     ),
-    onestopqa.NAME: Loader(
+    onestopqa_set.NAME: Loader(
         lambda rows, asked: onestopqa.onestopqa(
             rows,
             onestopqa.AUTHORS if asked.sample else onestopqa.PEOPLE,
@@ -236,9 +240,9 @@ _LOADERS: dict[str, Loader] = {
             asked.subset,
             asked.name,
         ),
-        onestopqa.question_rows,
+        onestopqa_set.question_rows,
     ),
-    qed.NAME: Loader(
+    qed_set.NAME: Loader(
         lambda rows, asked: qed.qed(rows, qed.AUTHORS if asked.sample else qed.PEOPLE, asked.limit)
     ),
     expmrc_set.NAME: Loader(
@@ -247,11 +251,11 @@ _LOADERS: dict[str, Loader] = {
         ),
         expmrc_set.squad_rows,
     ),
-    eraser.NAME: Loader(
+    eraser_set.NAME: Loader(
         lambda rows, asked: eraser.eraser(
             rows, eraser.AUTHORS if asked.sample else eraser.PEOPLE, asked.limit, asked.subset, asked.name
         ),
-        eraser.document_rows,
+        eraser_set.document_rows,
     ),
     blimp_evidence.NAME: Loader(
         lambda rows, asked: blimp_evidence.blimp_evidence(rows, asked.limit, asked.name)

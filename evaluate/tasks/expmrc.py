@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from annotate.rationales.expmrc import NAME, SCHEMA, marked_question
-from annotate.rationales.marks import checked_gold, content_words, overlapping
-from annotate.rationales.rows import Row, Rows, convert
-from evaluate.tasks.prompt import CUE
-from evaluate.tasks.task import Example, GoldSource, Task
+from annotate.rationales.rows import Rows, convert
+from evaluate.tasks.marked import example_of
+from evaluate.tasks.task import GoldSource, Task
 
 RULE = "evidence"
 PEOPLE = GoldSource(
@@ -41,24 +40,7 @@ def expmrc(rows: Rows, gold: GoldSource = PEOPLE, limit: int | None = None) -> T
     Raises:
         RowsError: No row can be used.
     """
-    examples, left_out = convert(NAME, rows, _example, SCHEMA, limit)
-    return Task(name=NAME, source=rows.source, examples=examples, gold=gold, left_out=left_out)
-
-
-def _example(row: Row) -> Example:
-    marked = marked_question(row)
-    words = content_words(marked.text)
-    people = tuple(overlapping(words, marking.spans) for marking in marked.people.values())
-    votes = [sum(index in each for each in people) for index in range(len(words))]
-    gold = checked_gold(tuple(i for i, count in enumerate(votes) if 2 * count > len(people)), words)
-    return Example(
-        id=f"{NAME}-{row.number}",
-        prompt=f"{marked.text}\n{marked.question}{CUE}",
-        target=f" {marked.answer}",
-        words=words,
-        gold=gold,
-        gold_rule=RULE,
-        body=(0, len(marked.text)),
-        question=marked.question,
-        people=people,
+    examples, left_out = convert(
+        NAME, rows, lambda row: example_of(marked_question(row), NAME, RULE), SCHEMA, limit
     )
+    return Task(name=NAME, source=rows.source, examples=examples, gold=gold, left_out=left_out)

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from annotate.errors import RowsError, UnusableRowError
-from annotate.rationales.fair_rationales import (
-    NAME,
-    NOBODY,
-    QUESTION,
-    SENTIMENTS,
-    Marks,
-    read_people,
-    why_not,
-)
-from annotate.rationales.rows import Rows, reasons_of
-from evaluate.tasks.prompt import CUE
-from evaluate.tasks.task import Example, GoldSource, Task
+from annotate.rationales.fair_rationales import NAME, marked_texts
+from annotate.rationales.rows import Rows
+from evaluate.tasks.marked import example_of
+from evaluate.tasks.task import GoldSource, Task
 
 RULE = "majority"
 PEOPLE = GoldSource(
@@ -32,10 +21,6 @@ AUTHORS = GoldSource(
     offline=False,
     note="words that more than half of the people marked whom the authors of the sample invented; nobody was asked.",
 )
-
-INSTRUCTION = "Answer with one word, positive or negative."
-NO_GOLD = "no word was marked by more than half"
-ALL_GOLD = "every word was marked by more than half"
 
 
 def fair_rationales(
@@ -65,69 +50,5 @@ def fair_rationales(
     Raises:
         RowsError: No text can be used.
     """
-    texts, left_out = read_people(rows, name)
-    places = {reason: list(ids) for reason, ids in left_out.items()}
-    examples: list[Example] = []
-    for text_id, of_text in texts.items():
-        counted = []
-        for marks in of_text:
-            why = why_not(marks)
-            if why:
-                places.setdefault(why, []).append(marks.place)
-            else:
-                counted.append(marks)
-        try:
-            examples.append(_example(f"{name.replace('/', '-')}-{text_id}", counted, of_text))
-        except UnusableRowError as error:
-            places.setdefault(str(error), []).append(f"text {text_id}")
-        if limit is not None and len(examples) >= limit:
-            break
-    left_out = {reason: tuple(ids) for reason, ids in sorted(places.items())}
-    if not examples:
-        raise RowsError(f"no text of {rows.source} can be used: {reasons_of(left_out)}")
-    return Task(name=name, source=rows.source, examples=tuple(examples), gold=gold, left_out=left_out)
-
-
-def _example(name: str, counted: list[Marks], everyone: list[Marks]) -> Example:
-    """The example of one text.
-
-    Args:
-        name: Its id.
-        counted: The people whose marks count.
-        everyone: All who marked the text.
-    """
-    if not counted:
-        raise UnusableRowError(NOBODY)
-    text, label, words = counted[0].text, counted[0].label, counted[0].words
-    people = tuple(person.marked for person in counted)
-    votes = [sum(index in marked for marked in people) for index in range(len(words))]
-    gold = tuple(index for index, count in enumerate(votes) if 2 * count > len(people))
-    if not gold:
-        raise UnusableRowError(NO_GOLD)
-    if len(gold) == len(words):
-        raise UnusableRowError(ALL_GOLD)
-    asked = label in SENTIMENTS
-    target = label if asked else counted[0].answer
-    foil = SENTIMENTS[1 - SENTIMENTS.index(label)] if asked else _wrong_choice(everyone)
-    return Example(
-        id=name,
-        prompt=f"{text}\n{QUESTION}{CUE}" if asked else text + CUE,
-        target=f" {target}",
-        words=words,
-        gold=gold,
-        gold_rule=RULE,
-        body=(0, len(text)),
-        question=QUESTION if asked else "",
-        instruction=INSTRUCTION if asked else "",
-        foil=f" {foil}" if foil else "",
-        people=people,
-    )
-
-
-def _wrong_choice(everyone: Iterable[Marks]) -> str:
-    """The wrong choice that most people chose, in their words; empty where nobody chose one."""
-    wrong: dict[str, list[str]] = {}
-    for marks in everyone:
-        if marks.chosen != marks.label:
-            wrong.setdefault(marks.chosen, []).append(marks.answer)
-    return max(sorted(wrong.items()), key=lambda entry: len(entry[1]))[1][0] if wrong else ""
+    examples, left_out = marked_texts(rows, lambda text: example_of(text, name, RULE), name, limit)
+    return Task(name=name, source=rows.source, examples=examples, gold=gold, left_out=left_out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,8 @@ from typer.testing import CliRunner
 from annotate.agreement import agreement
 from annotate.benchmark import Benchmark, open_benchmark
 from annotate.cli import app
-from annotate.errors import BenchmarkError, LabelError, RowsError
-from annotate.files import read_records
+from annotate.errors import BenchmarkError, LabelError, RowsError, UnknownNameError
+from annotate.files import read_records, shipped
 from annotate.gold import adjudicate
 from annotate.imports.people import import_people
 from annotate.imports.spans import place_spans
@@ -160,18 +161,86 @@ def test_a_crowd_is_numbered_by_its_ids_and_those_who_do_not_count_are_named(
     assert [each["person"] for each in said] == ["9", "9", "30", "30", "41"]
 
 
-@pytest.mark.parametrize("name", ["expmrc", "fair-rationales"])
-def test_gold_is_that_of_the_task_of_the_same_file(
-    name: str, squad: Path, crowd: Path, tmp_path: Path
-) -> None:
-    file = {"expmrc": squad, "fair-rationales": crowd}[name]
-    import_people(name, file, tmp_path / "out")
+SAMPLES = shipped("tasks")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "expmrc",
+        "fair-rationales/sst",
+        "fair-rationales/cose",
+        "onestopqa",
+        "onestopqa/Ele",
+        "qed",
+        "eraser/boolq",
+        "eraser/fever",
+        "eraser/movies",
+        "eraser/multirc",
+    ],
+)
+def test_gold_is_that_of_the_task_of_the_same_file(name: str, tmp_path: Path) -> None:
+    source = SAMPLES / name.partition("/")[0]
+    import_people(name, source, tmp_path / "out")
     folder = load_task(str(tmp_path / "out"))
-    task = load_task(name, source=str(file))
-    assert len(folder.examples) == len(task.examples) == 2
+    task = load_task(name, source=str(source))
+    assert len(folder.examples) == len(task.examples) > 0
     for here, there in zip(folder.examples, task.examples, strict=True):
         assert (here.prompt, here.target) == (there.prompt, there.target)
         assert [here.words[i] for i in here.gold or ()] == [there.words[i] for i in there.gold or ()]
+
+
+def test_a_level_or_a_subset_is_read_and_named(tmp_path: Path) -> None:
+    texts = {}
+    for level in ("Adv", "Ele"):
+        out = tmp_path / level
+        import_people(f"onestopqa/{level}", SAMPLES / "onestopqa" / "onestop_qa.json", out)
+        texts[level] = [paragraph.text for paragraph in open_benchmark(out).paragraphs()]
+        assert open_benchmark(out).manifest().config["source"] == f"onestopqa/{level}"
+    assert len(texts["Adv"]) == len(texts["Ele"])
+    assert not {*texts["Adv"]} & {*texts["Ele"]}
+    everything = import_people("eraser", SAMPLES / "eraser", tmp_path / "all")
+    parts = {paragraph.id.partition("-")[0] for paragraph in open_benchmark(tmp_path / "all").paragraphs()}
+    assert parts == {"boolq", "fever", "movies", "multirc"}
+    alone = [
+        import_people("eraser/movies", SAMPLES / "eraser" / each, tmp_path / f"alone {n}").paragraphs
+        for n, each in enumerate(("", "movies", "movies/val.jsonl"))
+    ]
+    assert alone[0] == alone[1] == alone[2] < everything.paragraphs
+    with pytest.raises(UnknownNameError, match="no subset of eraser is called 'move'"):
+        import_people("eraser/move", SAMPLES / "eraser", tmp_path / "out")
+    with pytest.raises(UnknownNameError, match="no subset of qed is called ''"):
+        import_people("qed/", SAMPLES / "qed", tmp_path / "out")
+    with pytest.raises(RowsError, match=r"holds no movies/val\.jsonl, which eraser/movies is read from"):
+        import_people("eraser/movies", SAMPLES / "eraser" / "fever", tmp_path / "out")
+
+
+def test_marks_that_do_not_fit_their_text_are_named_with_the_row(tmp_path: Path) -> None:
+    good = {
+        "paragraph": PASSAGE,
+        "level": "Adv",
+        "question": "Who ate?",
+        "answers": ["Ben"],
+        "a_span": [4, 5],
+        "d_span": [0, 0],
+    }
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(good | {"a_span": span}) for span in ([4, 5], [4, 11])))
+    out = str(tmp_path / "out")
+    done = RUNNER.invoke(app, ["import", "--format", "onestopqa", "--out", out, str(path)])
+    assert done.exit_code == 0, done.output
+    assert "Left out, a span lies outside the text: 1, such as rows.jsonl line 2." in done.stdout.splitlines()
+    assert "next: annotate label --annotator ..." in done.stderr
+
+
+def test_a_crowd_of_whom_nobody_counts_makes_no_benchmark(crowd: Path, tmp_path: Path) -> None:
+    lines = crowd.read_text().splitlines()
+    crowd.write_text("\n".join([lines[0], *lines[-2:]]))
+    with pytest.raises(
+        RowsError, match=r"no text of .* can be used: nobody's marks count \(1, such as text 9\)"
+    ):
+        import_people("fair-rationales", crowd, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_annotator_stands_beside_the_people_and_leaves_their_gold(
@@ -221,6 +290,12 @@ def test_files_that_are_not_there_or_of_another_kind_are_refused(squad: Path, tm
         import_people("expmrc", empty, tmp_path / "out")
     with pytest.raises(RowsError, match=r"no row of .* can be used"):
         import_people("fair-rationales", squad_as_csv(squad), tmp_path / "out")
+    packed = tmp_path / "squad.json.gz"
+    packed.write_bytes(gzip.compress(squad.read_bytes()))
+    with pytest.raises(RowsError, match=r"squad.json.gz is gzip data; unpack it first"):
+        import_people("expmrc", packed, tmp_path / "out")
+    with pytest.raises(RowsError, match="holds one object, not a list of objects"):
+        import_people("qed", squad, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

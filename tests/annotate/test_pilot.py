@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes.annotated import make_benchmark, make_paragraphs
+from fakes.annotated import make_benchmark, make_label, make_paragraphs
 from fakes.command_line import annotate, files
 
 from annotate.annotators import make_annotator
 from annotate.benchmark import Benchmark
 from annotate.errors import BudgetError, LabelError
+from annotate.label_files import write_labels
 from annotate.labelling.label import label_benchmark
+from annotate.money.tables import describe_pilot
 from annotate.online.limits import Limits
 from annotate.online.transport import Endpoint
 from annotate.pilot import draw, pilot_ledger, run_pilot, with_format
 from annotate.protocol import Annotator
+from annotate.schema import Label
 from tests.fakes.openai_server import FakeOpenAI
 
 COUNT = 30
@@ -121,6 +124,107 @@ class TestMoney:
         after = files(benchmark.path)
         assert {name for name in after if not name.startswith("pilot/")} == set(before)
         assert all(after[name] == content for name, content in before.items())
+
+
+def people_of(benchmark: Benchmark, *marked: str) -> dict[str, list[Label]]:
+    """Labels of people, of whom each marks one word everywhere; an empty word for none."""
+    people: dict[str, list[Label]] = {}
+    for number, word in enumerate(marked, start=1):
+        for paragraph in benchmark.paragraphs():
+            words = [i for i, text in enumerate(paragraph.word_texts()) if text == word]
+            people.setdefault(f"human:{number}", []).append(make_label(paragraph, f"human:{number}", words))
+    return people
+
+
+class TestPeople:
+    def test_the_best_is_who_agrees_with_people_and_not_with_itself(self, benchmark, fake) -> None:
+        """In quotes the model always marks `storms`, in tags what people mark, but for every second paragraph."""
+        asked = count()
+
+        def answer(body: dict[str, Any]) -> str:
+            if "JSON" in body["messages"][0]["content"]:
+                return quotes("storms")
+            text = body["messages"][-1]["content"].partition("<<<\n")[2].partition("\n>>>")[0]
+            return text if next(asked) % 2 else text.replace("plum", "<m>plum</m>")
+
+        fake.answer = answer
+        people = people_of(benchmark, "plum", "plum")
+        found = run_pilot(
+            benchmark, trials(fake, "quotes", "tags"), count=10, people=people, limits=ONE_AT_A_TIME
+        )
+        alone, tags = found.trials
+        # Five of ten plums: 2 * 5 / (5 + 10).
+        assert tags.people is not None
+        assert tags.people.value == pytest.approx(2 / 3)
+        assert alone.people is not None
+        assert alone.people.value == 0
+        assert (found.best, tags.behind) == (tags.annotator, None)
+        assert alone.behind is not None
+        assert alone.behind.value == pytest.approx(2 / 3)
+        assert (alone.behind.low or 0) > 0
+        assert found.among_people is not None
+        assert found.among_people.value == 1
+        assert (found.repeats, found.people, len(fake.log)) == (1, ("human:1", "human:2"), 20)
+        assert "best by agreement with people: openai:gpt-4o,format=tags" in describe_pilot(found)[1]
+        assert "not told" not in describe_pilot(found)[1]
+
+    def test_mean_over_people_by_hand(self, benchmark, fake) -> None:
+        fake.answer = lambda body: quotes("plum", "storms")
+        (trial,) = run_pilot(
+            benchmark, trials(fake, "quotes"), count=5, people=people_of(benchmark, "plum", "tiger")
+        ).trials
+        assert trial.people is not None
+        assert trial.people.value == pytest.approx((2 / 3 + 0) / 2)
+
+    def test_what_is_not_labelled_counts_as_missed(self, benchmark, fake) -> None:
+        """One answer of two cannot be placed; on the other the model marks what people mark."""
+        fake.answer = lambda body: quotes("plum" if "fox" in body["messages"][-1]["content"] else "quagga")
+        found = run_pilot(benchmark, trials(fake, "quotes"), count=COUNT, people=people_of(benchmark, "plum"))
+        (trial,) = found.trials
+        assert trial.statuses == {"unresolved": 27, "ok": 3}
+        assert trial.people is not None
+        assert trial.people.value == pytest.approx(2 * 3 / (3 + 30))
+        assert found.among_people is None
+        assert "human:1 is the only person" in describe_pilot(found)[1]
+
+    def test_only_paragraphs_that_people_labelled_are_asked_about(self, benchmark, fake) -> None:
+        people = {name: rows[20:] for name, rows in people_of(benchmark, "plum").items()}
+        found = run_pilot(benchmark, trials(fake, "quotes"), count=50, people=people)
+        assert (found.paragraphs, len(fake.log)) == (10, 10)
+
+    def test_equals_are_named_and_nothing_is_asked_again(self, benchmark, fake) -> None:
+        people = people_of(benchmark, "plum")
+        first = run_pilot(benchmark, trials(fake, "quotes", "tags"), count=5, people=people)
+        assert "not told from it by these paragraphs: openai:gpt-4o,format=tags" in describe_pilot(first)[1]
+        assert run_pilot(benchmark, trials(fake, "quotes", "tags"), count=5, people=people) == first
+        assert len(fake.log) == 10
+        # A pilot without people asks the second time only.
+        run_pilot(benchmark, trials(fake, "quotes"), count=5)
+        assert len(fake.log) == 15
+
+    def test_nobody_marks_anything(self, benchmark, fake) -> None:
+        fake.answer = lambda body: quotes()
+        found = run_pilot(benchmark, trials(fake, "quotes"), count=5, people=people_of(benchmark, ""))
+        assert found.best == ""
+        assert "none can be chosen: nobody marked a word" in describe_pilot(found)[1]
+
+    def test_the_command_reads_people_who_marked_alone(self, benchmark, fake) -> None:
+        asking = ("--annotator", "openai:gpt-4o", "--base-url", fake.url, "-n", "3", "--people")
+        refused = annotate(benchmark.path.parent, "pilot", *asking)
+        assert refused.returncode == 1
+        assert "curated holds no labels of people who marked by themselves" in refused.stderr
+        assert refused.stderr.count("error:") == 1
+        label_benchmark(benchmark, [make_annotator("clause")])
+        assert annotate(benchmark.path.parent, "pilot", *asking).returncode == 1
+        assert not pilot_ledger(benchmark).exists()
+        for name, rows in people_of(benchmark, "plum").items():
+            write_labels(benchmark.labels_dir, name, rows)
+        done = annotate(benchmark.path.parent, "pilot", *asking)
+        assert done.returncode == 0, done.stderr
+        assert "3 paragraphs, once each" in done.stdout
+        assert "best by agreement with people: openai:gpt-4o" in done.stdout
+        assert "F1 with" in done.stdout
+        assert "next: annotate label --annotator openai:gpt-4o,host=127.0.0.1" in done.stderr
 
 
 class TestDraw:

@@ -14,8 +14,9 @@ from fakes.tiny_models import tiny_lm
 from torch import Tensor
 
 import heat
+from evaluate.faithfulness import perturb
 from evaluate.faithfulness.measure import Faithfulness, _question
-from evaluate.faithfulness.options import Options
+from evaluate.faithfulness.options import MetricGroup, Options
 from evaluate.faithfulness.perturb import ask_without, context_of
 from evaluate.faithfulness.run import faithfulness
 from evaluate.metrics.faithfulness import METRICS, retention
@@ -312,3 +313,72 @@ def test_draws_are_seeded(model: LanguageModel) -> None:
         assert once[name] != other[name], name
     for name in ("comprehensiveness", "insertion"):
         assert once[name] == other[name], name
+
+
+GROUP_OF = {
+    "curves": {"insertion", "deletion"},
+    "mas": {"rise", "mas"},
+    "soft": {"soft_nc", "soft_ns", "soft_nc_abs", "soft_ns_abs"},
+    "reagent": {"reagent_nc", "reagent_ns"},
+    "infidelity": {"infidelity"},
+}
+
+
+@pytest.mark.parametrize("group", MetricGroup)
+def test_a_group_left_out_is_undefined_and_changes_nothing_else(group: MetricGroup) -> None:
+    lm = tiny_lm("llama")
+    attribution = heat.attribute(lm, PROMPT, " iron", "input-x-gradient", max_targets=1)
+    whole = Faithfulness(lm, OPTIONS).measure(attribution)
+    found = Faithfulness(lm, OPTIONS.model_copy(update={"without": (group,)})).measure(attribution)
+    undefined = {name for name, value in found.items() if math.isnan(value)}
+    assert undefined == GROUP_OF[group]
+    kept = found.keys() - undefined
+    assert {name: found[name] for name in kept} == pytest.approx(
+        {name: whole[name] for name in kept}, abs=1e-6
+    )
+    assert {name for name in whole if name.startswith("random_")} - found.keys() == {
+        f"random_{name}" for name in GROUP_OF[group] if f"random_{name}" in whole
+    }
+
+
+def test_what_is_left_out_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    lm, asked = tiny_lm("llama"), []
+    answer = perturb.log_probs
+
+    def counted(model: torch.nn.Module, embeddings: Tensor, *rest: Tensor) -> Tensor:
+        asked.append(len(embeddings))
+        return answer(model, embeddings, *rest)
+
+    monkeypatch.setattr(perturb, "log_probs", counted)
+    attribution = heat.attribute(lm, PROMPT, " iron", "gradient-norm", max_targets=1)
+    Faithfulness(lm, Options(without=tuple(MetricGroup))).measure(attribution)
+    # The whole context; then without its best tokens, five shares and the best five, and with the shares alone, where
+    # shares of so short a text may be the same.
+    n = attribution.target_span[0] - 1
+    shares = {math.ceil(share * n) for share in Options().bins}
+    assert sum(asked) == 1 + len(shares | {5}) + len(shares)
+
+
+def test_what_is_left_out_is_in_the_key_and_its_order_is_not(tmp_path: Path) -> None:
+    task = Task(
+        name="t",
+        source="by hand",
+        examples=(Example(id="e", prompt=PROMPT, target=" iron", words=((0, 3),)),),
+    )
+    lm, run = tiny_lm("llama"), RunConfig(tmp_path)
+    few = Options(
+        steps=2, retentions=(0.5,), random_draws=1, subsets=2, without=(MetricGroup.MAS, MetricGroup.REAGENT)
+    )
+    first = faithfulness(task, lm, ["gradient-norm"], run, options=few)
+    again = faithfulness(
+        task,
+        lm,
+        ["gradient-norm"],
+        run,
+        options=Options(**{**few.model_dump(), "without": ("reagent", "mas")}),
+    )
+    whole = faithfulness(task, lm, ["gradient-norm"], run, options=few.model_copy(update={"without": ()}))
+    assert again.methods[0].scores == first.methods[0].scores != whole.methods[0].scores
+    assert set(first.methods[0].ratios) == {"soft_nc", "soft_ns"}
+    assert first.methods[0].metrics["mas"].mean is None
+    assert whole.methods[0].metrics["mas"].mean is not None

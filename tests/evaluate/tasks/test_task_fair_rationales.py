@@ -77,7 +77,7 @@ def test_who_marks_everything_or_nothing_says_nothing() -> None:
         rows_of(person(1, "010000"), person(2, "111111"), person(3, "111101"), person(4, "000000"))
     )
     (example,) = task.examples
-    assert [words_of(example, each) for each in example.people] == [["dull"]]
+    assert example.people == ()  # one person agrees with nobody
     assert words_of(example, example.gold) == ["dull"]
     assert task.left_out == {
         "the person marked every word": ("row 2", "row 3"),  # the dash alone is no word
@@ -154,7 +154,7 @@ def test_a_question_with_choices_is_the_text_itself() -> None:
     assert (example.prompt, example.target, example.foil) == ("Where is milk?\nAnswer:", " fridge", " sink")
     assert (example.question, example.instruction, example.body) == ("", "", (0, len("Where is milk?")))
     assert words_of(example, example.gold) == ["milk"]
-    assert len(example.people) == 1
+    assert example.people == ()
     (alone,) = fair_rationales(rows_of(choice(2, "001", 2, "fridge"))).examples
     assert alone.foil == ""
 

@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from fakes.rows import rows_of, words_of
 
+from annotate.rationales.eraser import EXCERPT, document_rows
+from annotate.rationales.onestopqa import question_rows
 from annotate.rationales.rows import Rows, file_rows
 from evaluate.tasks.blimp_evidence import blimp_evidence
 from evaluate.tasks.catalog import load_task
-from evaluate.tasks.eraser import EXCERPT, document_rows, eraser
+from evaluate.tasks.eraser import eraser
 from evaluate.tasks.errors import TaskError
-from evaluate.tasks.onestopqa import onestopqa, question_rows
+from evaluate.tasks.onestopqa import onestopqa
 from evaluate.tasks.qed import qed
 from evaluate.tasks.task import Task
 
@@ -71,8 +73,8 @@ def test_four_numbers_are_two_pieces() -> None:
         (asked([4, 5, 6]), "a span is no pairs of whole numbers"),
         (asked([]), "a span is no pairs of whole numbers"),
         (asked([4, 5.0]), "a span is no pairs of whole numbers"),
-        (asked([8, 8]), "the marks hold no word"),
-        (asked([0, 9]), "the marks hold every word"),
+        (asked([8, 8]), "no word was marked"),
+        (asked([0, 9]), "every word was marked"),
         (asked([4, 5], level="Easy"), "field 'level' is none of Adv, Int, Ele"),
         (asked([4, 5], answers=[]), "field 'answers' is empty"),
         (asked(None), "field 'a_span' is missing"),
@@ -155,7 +157,7 @@ def test_gold_is_the_answer_and_the_phrases_of_the_question() -> None:
         (explained(reference("It", start=-1)), "a span lies outside the text"),
         (explained(reference("It", end=16)), "a span lies outside the text"),
         (explained(reference("It", end=17)), "a span does not match the text stored beside it"),
-        (explained(reference(TEXT)), "the marks hold every word"),
+        (explained(reference(TEXT)), "every word was marked"),
         (explained(referential_equalities=[3]), "field 'referential_equalities' is no list of references"),
         (explained(referential_equalities=None), "field 'referential_equalities' is no list of references"),
         ({"paragraph_text": TEXT, "question_text": "x"}, "field 'annotation' is missing or no object"),
@@ -233,8 +235,8 @@ def test_what_is_asked_follows_from_the_label(
             marked("POS", [evidence(0, 2, text="two ,")]),
             "an evidence span does not match the text stored beside it",
         ),
-        (marked("POS", [evidence(0, 7)]), "the marks hold every word"),
-        (marked("POS", [evidence(2, 3)]), "the marks hold no word"),
+        (marked("POS", [evidence(0, 7)]), "every word was marked"),
+        (marked("POS", [evidence(2, 3)]), "no word was marked"),
         (marked("NEUTRAL", [evidence(0, 1)]), "the label is none of the sets'"),
         (marked("True", [evidence(0, 1)], query=""), "field 'query' is empty"),
         (marked("POS", [3]), "an evidence is no object"),  # type: ignore[list-item]
@@ -308,7 +310,7 @@ def test_a_pair_is_continued_against_its_foil() -> None:
         (pair("Ann met Bob and", "a", "b", "NA"), "the rule found no word that decides"),
         (pair("Ann met Bob and", "a", "b", "Eve"), "the prompt holds the word that decides not"),
         (pair("Ann met Ann and", "a", "b", "Ann"), "the prompt holds the word that decides more than once"),
-        (pair("Cats", "are", "is", "Cats"), "the marks hold every word"),
+        (pair("Cats", "are", "is", "Cats"), "every word was marked"),
         (pair("Ann met Bob and", "a", "a", "Ann"), "the right next word is the wrong one"),
         (pair("Ann met Bob and", "", "a", "Ann"), "field 'one_prefix_word_good' is empty"),
     ],

@@ -69,7 +69,7 @@ def test_a_bad_row_is_told_and_reading_goes_on(
     ("name", "content", "message"),
     [
         ("r.jsonl", b"", "is empty; name a file that holds rows"),
-        ("r.json", b"{}", "holds dict, not a list of objects"),
+        ("r.json", b"{}", "holds one object, not a list of objects"),
         ("r.json", b'[{"a": 1}', "is not JSON .*belongs into a .jsonl file"),
         ("r.json", b'["\xff"]', r"is not UTF-8 \(byte 2\)"),
         ("r.parquet", b"PAR1 no", "cannot be read as parquet"),
