@@ -429,10 +429,11 @@ def export(
         str,
         typer.Option(
             help="jsonl, parquet: one row per paragraph. hf: a Hugging Face dataset folder with card. "
-            "label-studio: tasks with the labels as predictions."
+            "label-studio: tasks with the labels as predictions. potato: a project, with the labels of one annotator. "
+            "factgenie: its folders data and campaigns."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="File to write; for hf, the folder.")],
+    out: Annotated[Path, typer.Option(help="File to write; for hf, potato and factgenie the folder.")],
     benchmark: BenchmarkOption = None,
     annotator: AnnotatorsOption = None,
     force: ForceOption = False,
@@ -461,11 +462,14 @@ def export(
 )
 @bundled
 def import_(
-    file: Annotated[Path, typer.Argument(help="The file of labels; of a public set also a folder of files.")],
+    file: Annotated[
+        Path, typer.Argument(help="The file of labels; of a public set, Potato or factgenie also a folder.")
+    ],
     format: Annotated[
         str,
         typer.Option(
-            help="label-studio: annotations exported as JSON. word-list: JSONL with input and important_words. "
+            help="label-studio: annotations exported as JSON. potato: annotation_output, or a user_state.json. "
+            "factgenie: a campaign, or a JSONL file of it. word-list: JSONL with input and important_words. "
             "eraser, expmrc, fair-rationales, onestopqa, qed: public sets of texts that people marked, which become a "
             "benchmark; a subset stands after a slash (onestopqa/Ele)."
         ),
@@ -485,8 +489,8 @@ def import_(
     completed_by: Annotated[
         list[str] | None,
         typer.Option(
-            help="label-studio: read this person's annotations, by number or address; repeat for several who "
-            "shared the work. Needed where the file holds several people's."
+            help="Annotation tools: read this person's annotations, by the number, address or name that the tool "
+            "has; repeat for several who shared the work. Needed where the file holds several people's."
         ),
     ] = None,
     output: OutputOptions = OutputOptions(),

@@ -13,6 +13,7 @@ import json
 import re
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from annotate.annotators import make_annotator
 from annotate.benchmark import open_benchmark
@@ -38,7 +39,7 @@ def prompt_tokens(folder: Path, rows: list[Attempt], tokenizer: Path) -> tuple[i
     """
     from transformers import AutoTokenizer
 
-    count = AutoTokenizer.from_pretrained(tokenizer)
+    count: Any = AutoTokenizer.from_pretrained(tokenizer)
     attempts, paragraphs = read_ledger(folder / "ledger.jsonl"), open_benchmark(folder).paragraphs()
     billed = {row.request_sha256: row.usage.input_tokens for row in rows if row.usage}
     found: list[tuple[int, int]] = []

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotate.errors import LabelError
-from annotate.imports import label_studio, spans, word_list
+from annotate.imports import regions, spans, word_list
 from annotate.outside import read_json
 from annotate.protocol import Reading, Request, Response
 from annotate.schema import LabelSpan, Paragraph
@@ -67,7 +67,7 @@ def _spans(paragraph: Paragraph, content: dict[str, Any]) -> tuple[LabelSpan, ..
         return word_list.place_words(paragraph, content["words"])
     if content["format"] == spans.FORMAT:
         return spans.place_spans(paragraph, content["spans"])
-    return label_studio.read_regions(paragraph, content["result"])
+    return regions.read_regions(paragraph, content["result"])
 
 
 def build_imported(scheme: str, options: str) -> ImportedAnnotator:

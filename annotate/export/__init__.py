@@ -1,4 +1,4 @@
-"""A labelled benchmark for others to read: JSONL, Parquet, a Hugging Face dataset folder, Label Studio."""
+"""A labelled benchmark for others to read: JSONL, Parquet, a Hugging Face dataset folder, annotation tools."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotate.errors import BenchmarkError, UnknownNameError
+from annotate.export.factgenie import factgenie_files
 from annotate.export.hf import hf_files
 from annotate.export.label_studio import label_studio_files
 from annotate.export.parquet import parquet_files
+from annotate.export.potato import potato_files
 from annotate.export.rows import LabelledBenchmark, jsonl_files, labelled
 from annotate.files import write_atomic_bytes
 from annotate.manifest import write_manifest
@@ -25,8 +27,12 @@ FORMATS: dict[str, Callable[[LabelledBenchmark, Path], dict[Path, bytes]]] = {
     "parquet": parquet_files,
     "hf": hf_files,
     "label-studio": label_studio_files,
+    "potato": potato_files,
+    "factgenie": factgenie_files,
 }
 """What makes the files of a labelled benchmark at a path: each with its bytes."""
+FOLDERS = ("hf", "potato", "factgenie")
+"""The formats that are folders."""
 
 
 def export(
@@ -43,7 +49,7 @@ def export(
     Args:
         benchmark: The benchmark.
         name: A key of ``FORMATS``.
-        out: The file, or for ``hf`` the folder.
+        out: The file, or for one of ``FOLDERS`` the folder.
         annotators: Whose labels to write; all there are when empty.
         force: Write over files that no export wrote, or that were changed since.
         command: The command line, noted in the manifest.
@@ -65,7 +71,8 @@ def export(
             f"{out} lies in the benchmark folder, whose files stay as they are; use another --out"
         )
     files = FORMATS[name](labelled(benchmark, annotators), out)
-    manifest = out / "export.manifest.json" if name == "hf" else out.with_name(f"{out.name}.manifest.json")
+    folder = name in FOLDERS
+    manifest = out / "export.manifest.json" if folder else out.with_name(f"{out.name}.manifest.json")
     refuse_foreign(files, manifest, force=force)
     for path, content in files.items():
         write_atomic_bytes(path, content)

@@ -10,7 +10,7 @@ from typing import Any
 
 from annotate.errors import LabelError
 from annotate.export.rows import LabelledBenchmark
-from annotate.imports.label_studio import MARK
+from annotate.imports.regions import MARK
 from annotate.schema import Label, Paragraph
 from annotate.words import word_runs
 

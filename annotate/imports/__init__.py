@@ -1,1 +1,1 @@
-"""Labels made elsewhere: Label Studio's JSON, and released lists of important words."""
+"""Labels made elsewhere: annotation tools' files, and released lists of important words."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,19 +14,25 @@ from annotate.annotators.imported import SCHEMES
 from annotate.benchmark import DEFAULT, Benchmark, open_benchmark
 from annotate.errors import LabelError, UnknownNameError
 from annotate.files import write_records
-from annotate.imports import label_studio, word_list
-from annotate.imports.answers import Answer
+from annotate.imports import factgenie, label_studio, potato, word_list
+from annotate.imports.answers import Answer, ParseResult
 from annotate.label_files import check_texts, manifest_file, write_labels
 from annotate.ledger.derive import derive
 from annotate.ledger.ledger import Ledger, make_attempt, request_record
 from annotate.manifest import write_manifest
 from annotate.protocol import Response
-from annotate.schema import Rung, Status
+from annotate.schema import Paragraph, Rung, Status
 
 if TYPE_CHECKING:
     from annotate.protocol import Annotator
 
-FORMATS = (label_studio.FORMAT, word_list.FORMAT)
+_TOOLS: dict[str, Callable[[Path, Sequence[Paragraph], Sequence[str]], ParseResult]] = {
+    label_studio.FORMAT: label_studio.parse_label_studio,
+    potato.FORMAT: potato.parse_potato,
+    factgenie.FORMAT: factgenie.parse_factgenie,
+}
+"""What reads the annotations of people in an annotation tool."""
+FORMATS = (*_TOOLS, word_list.FORMAT)
 """The kinds of files of labels."""
 
 
@@ -74,10 +80,10 @@ def import_labels(
     Args:
         folder: The benchmark's folder; ``./curated`` if not given.
         name: One of ``FORMATS``.
-        path: The file.
+        path: The file, of Potato and factgenie also a folder.
         annotator: ``human:NAME`` or ``import:NAME``.
         command: The command line, noted in the manifests.
-        completed_by: Whose annotations to read, where the file is of Label Studio.
+        completed_by: Whose annotations to read, where the file is of an annotation tool.
 
     Raises:
         UnknownNameError: There is no such format.
@@ -94,8 +100,8 @@ def import_labels(
             f"labels are not imported as those of {annotator!r}; use human:NAME for a person, import:NAME for"
             " what a file holds"
         )
-    if completed_by and name != label_studio.FORMAT:
-        raise LabelError(f"--completed-by is for {label_studio.FORMAT}; a {name} does not tell who made it")
+    if completed_by and name not in _TOOLS:
+        raise LabelError(f"--completed-by is for {', '.join(_TOOLS)}; a {name} does not tell who made it")
     annotator = unicodedata.normalize("NFC", annotator)  # "é" is typed in two ways
     reader = make_annotator(annotator)
     chosen = DEFAULT if folder is None else folder
@@ -106,7 +112,7 @@ def import_labels(
     parsed = (
         word_list.parse_word_list(path, paragraphs)
         if name == word_list.FORMAT
-        else label_studio.parse_label_studio(path, paragraphs, completed_by)
+        else _TOOLS[name](path, paragraphs, completed_by)
     )
     with Ledger(benchmark.ledger) as ledger:
         rows = [(row.paragraph_id, row.text_sha256) for row in ledger.attempts.rows]
@@ -130,11 +136,16 @@ def import_labels(
         seed=0,
         config={"annotator": annotator, "format": name}
         | ({"completed_by": list(completed_by)} if completed_by else {}),
-        inputs=[benchmark.paragraphs_path, path],
+        inputs=[benchmark.paragraphs_path, *_files(path)],
         files=[file],
         report={key: value for key, value in imported.as_json().items() if key != "benchmark"},
     )
     return imported
+
+
+def _files(path: Path) -> list[Path]:
+    """A file, or those of a folder that hold labels."""
+    return sorted(each for each in path.rglob("*.json*") if each.is_file()) if path.is_dir() else [path]
 
 
 def record_answer(ledger: Ledger, annotator: Annotator, answer: Answer) -> bool:

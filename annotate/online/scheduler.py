@@ -31,6 +31,8 @@ GIVEN_UP_IN_A_ROW = 10
 """Requests given up in a row after which the endpoint is taken to be down."""
 UNREACHABLE_AT_FIRST = 3
 """Failed connections, before anything was answered, after which the address is taken to be wrong."""
+ASLEEP_S = 60.0
+"""Seconds by which a wait must be too long before this process is taken to have been stopped meanwhile."""
 
 
 @dataclass(eq=False)
@@ -43,7 +45,7 @@ class Job:
         worst_cost: The same in US dollars, or ``None`` when not known.
         waiting: The questions whose conversations go on with its answer.
         attempts: Attempts made in this run.
-        first_at: When the first was made.
+        first_at: When the first was made; later by the time in which this process was stopped.
         seconds: Time that is left for the attempt that was started last.
     """
 
@@ -112,7 +114,7 @@ class Scheduler:
         clock: Monotonic time in seconds; never the time of day, which may jump.
         rng: Draws the jitter of waits.
         show: Called whenever the tally changes.
-        tell: Called with a sentence once the run drains.
+        tell: Called with a sentence once the run drains, or was stopped for a while.
     """
 
     annotator: OnlineAnnotator
@@ -258,9 +260,11 @@ class Scheduler:
         if self._paused_until > self.clock():
             self.tally.waiting_s = self._paused_until - self.clock()
             self.show(self.tally)
-        timeout = None if wake_at is None else max(0.0, wake_at - self.clock())
+        began = self.clock()
+        timeout = None if wake_at is None else max(0.0, wake_at - began)
         ended = []
         result = self.pool.receive(timeout)
+        self._discount(self.clock() - began - (self.limits.timeout_s if timeout is None else timeout))
         while result is not None:
             ended.append(result)
             result = self.pool.receive(0)
@@ -273,6 +277,21 @@ class Scheduler:
         self.tally.waiting_s = 0.0
         for job, outcome in ended:
             self._settle(job, outcome)
+
+    def _discount(self, overslept: float) -> None:
+        """Leave time in which this process was stopped out of the time that requests may take.
+
+        A machine that is put to sleep, or `kill -STOP`, breaks the attempts in flight; without this all of them
+        would be given up at once, as if they had been tried all the while.
+
+        Args:
+            overslept: Seconds by which a wait was longer than it can be while this process runs.
+        """
+        if overslept <= ASLEEP_S:
+            return
+        self.tell(f"stopped for {overslept:,.0f} s, by sleep or a signal; going on")
+        for job in self._open.values():
+            job.first_at += overslept
 
     def _settle(self, job: Job, outcome: Outcome) -> None:
         response = outcome.response
@@ -363,7 +382,7 @@ def collect_online(
         limits: How fast and how long.
         budget: What may be spent.
         show: Called whenever the tally changes.
-        tell: Called with a sentence when the first Ctrl-C comes.
+        tell: Called with a sentence when the first Ctrl-C comes, or after a sleep.
 
     Returns:
         The tally, and why the run ended early, if it did.

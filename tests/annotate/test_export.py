@@ -22,6 +22,11 @@ from annotate.ledger.ledger import Attempt
 from annotate.schema import Gold, GoldWord, LabelSpan
 from annotate.sources import SOURCES, licences_of
 
+ONE = dict.fromkeys(FORMATS, ()) | {"potato": ("clause",)}
+"""Whose labels a format is asked for, where it takes those of one annotator."""
+FIRST = {"hf": "README.md", "potato": "config.yaml", "factgenie": "data/datasets.yml"}
+"""A file of each format that is a folder."""
+
 
 @pytest.fixture
 def benchmark(tmp_path: Path) -> Benchmark:
@@ -94,7 +99,7 @@ def test_parquet_holds_the_same(benchmark: Benchmark, tmp_path: Path) -> None:
 
 def test_same_bytes(benchmark: Benchmark, tmp_path: Path) -> None:
     for name in FORMATS:
-        once, again = (export(benchmark, name, tmp_path / f"{name}{n}" / "x.json") for n in (1, 2))
+        once, again = (export(benchmark, name, tmp_path / f"{name}{n}" / "x.json", ONE[name]) for n in (1, 2))
         assert [path.read_bytes() for path in once] == [path.read_bytes() for path in again]
 
 
@@ -207,29 +212,29 @@ class TestOverwriting:
     @pytest.mark.parametrize("name", list(FORMATS))
     def test_a_file_of_the_user_is_left_unless_forced(self, benchmark, tmp_path, name) -> None:
         out = tmp_path / "out"
-        theirs = out / "README.md" if name == "hf" else out
+        theirs = out / FIRST.get(name, "")
         write_atomic(theirs, "mine")
         with pytest.raises(
             BenchmarkError, match=r"is not as annotate wrote it, and would be lost; .* --force"
         ):
-            export(benchmark, name, out)
+            export(benchmark, name, out, ONE[name])
         assert theirs.read_text() == "mine"
         assert [
             path for path in tmp_path.rglob("*") if "manifest" in path.name and path.parent != benchmark.path
         ] == []
-        export(benchmark, name, out, force=True)
+        export(benchmark, name, out, ONE[name], force=True)
         assert theirs.read_bytes() != b"mine"
 
     @pytest.mark.parametrize("name", list(FORMATS))
     def test_an_export_of_ours_is_written_over_until_it_is_edited(self, benchmark, tmp_path, name) -> None:
         out = tmp_path / "out"
-        export(benchmark, name, out)
+        export(benchmark, name, out, ONE[name])
         written = export(benchmark, name, out, ["clause"])
         for path in written:
             before = path.read_bytes()
             path.write_bytes(before + b" ")
             with pytest.raises(BenchmarkError, match="would be lost"):
-                export(benchmark, name, out)
+                export(benchmark, name, out, ONE[name])
             path.write_bytes(before)
 
     def test_the_interface_beside_tasks_is_no_exception(self, benchmark, tmp_path) -> None:

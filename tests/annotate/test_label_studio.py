@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from annotate.errors import AnnotateError, LabelError
 from annotate.export.label_studio import tasks
 from annotate.files import write_records
-from annotate.imports.label_studio import parse_label_studio, read_regions
+from annotate.imports.label_studio import parse_label_studio
+from annotate.imports.regions import read_regions
 from annotate.imports.run import import_labels
 from annotate.label_files import read_labels, write_labels
 from annotate.ledger.ledger import read_ledger
@@ -107,6 +108,71 @@ class TestRoundTrip:
         (span,) = read_regions(double, [region])
         assert span.rung == "ambiguous"
         assert double.words[span.words[0]][0] == at
+
+
+class TestAsItsReleasesExport:
+    """What Label Studio 1.23.2 wrote after people had worked on an export of ours, in its fields."""
+
+    def exported(self, paragraph: Paragraph, number: int, result: list[Any], **fields: Any) -> dict[str, Any]:
+        annotation = {
+            "id": 40 + number,
+            "completed_by": 1,
+            "result": result,
+            "was_cancelled": False,
+            "ground_truth": False,
+            "created_at": "2026-11-30T10:33:36.556753Z",
+            "updated_at": "2026-11-30T10:33:36.556791Z",
+            "draft_created_at": None,
+            "lead_time": 16.456,
+            "prediction": {"id": number, "result": [], "model_version": "clause", "model_run": None},
+            "result_count": len(result),
+            "unique_id": "70cd7bef-febe-4f34-b700-51179831c127",
+            "import_id": None,
+            "last_action": None,
+            "parent_prediction": number,
+            "parent_annotation": None,
+        }
+        return {
+            "id": number,
+            "annotations": [annotation | fields],
+            "drafts": [],
+            "predictions": [number],  # by their numbers alone
+            "data": {"text": paragraph.text, "question": paragraph.question, "paragraph_id": paragraph.id},
+            "meta": {},
+            "allow_skip": True,
+            "inner_id": number,
+            "cancelled_annotations": 0,
+            "comment_authors": [],
+        }
+
+    def region(self, paragraph: Paragraph, word: int, origin: str) -> dict[str, Any]:
+        return region_of(paragraph, word, "IMPORTANT") | {
+            "id": "9uqguGIZ88",
+            "from_name": "label",
+            "to_name": "text",
+            "origin": origin,
+        }
+
+    def test_offsets_count_code_points_and_skipped_tasks_are_none(self, tmp_path: Path) -> None:
+        words = {text: i for i, text in enumerate(EMOJI.word_texts())}
+        rtl = make_paragraph("rtl", "قال المعلم إن النحاس 😀 ينقل الحرارة. המורה אמר.", "ماذا؟", "x")
+        heat = rtl.word_texts().index("الحرارة")
+        others = make_paragraphs(2)
+        tasks_there = [
+            self.exported(
+                EMOJI,
+                1,
+                [
+                    self.region(EMOJI, words["and"], "prediction"),
+                    self.region(EMOJI, words["twice"], "manual"),
+                ],
+            ),
+            self.exported(rtl, 2, [self.region(rtl, heat, "manual")]),
+            self.exported(others[0], 3, []),
+            self.exported(others[1], 4, [], was_cancelled=True),
+        ]
+        found = imported(tmp_path, [EMOJI, rtl, *others], tasks_there)
+        assert found == {"e": (words["and"], words["twice"]), "rtl": (heat,), "p00000": ()}
 
 
 class TestExport:
@@ -346,7 +412,9 @@ class TestSeveralPeople:
             import_labels(folder, "label-studio", file, "human:team", completed_by=["1", "2"])
 
     def test_a_word_list_knows_none(self, tmp_path: Path) -> None:
-        with pytest.raises(LabelError, match="--completed-by is for label-studio"):
+        with pytest.raises(
+            LabelError, match="--completed-by is for label-studio, potato, factgenie; a word-list"
+        ):
             import_labels(tmp_path, "word-list", tmp_path / "x", "import:x", completed_by=["1"])
 
 
@@ -445,7 +513,7 @@ class TestRefused:
         [
             ("label-studio", "openai:gpt", "not imported as those of 'openai:gpt'"),
             ("label-studio", "human", "say whose labels"),
-            ("brat", "human:ada", "no import format is called 'brat'; there are: label-studio, word-list"),
+            ("brat", "human:ada", "no import format is called 'brat'; there are: label-studio, potato"),
         ],
     )
     def test_names(self, tmp_path: Path, name: str, annotator: str, message: str) -> None:

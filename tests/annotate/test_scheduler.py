@@ -29,6 +29,7 @@ class Run:
     ):
         self.annotator = annotator or ScriptedOnline()
         self.clock = Clock()
+        self.told: list[str] = []
         self.seconds: list[tuple[float, float]] = []  # when attempts began, and what was left for each
 
         def make(job):
@@ -46,6 +47,7 @@ class Run:
                 self.pool,
                 clock=self.clock,
                 rng=random.Random(0),
+                tell=self.told.append,
             )
             self.tally = self.scheduler.run(Questions(paragraphs, repeats, **options))
             self.rows = list(ledger.attempts.rows)
@@ -297,6 +299,65 @@ def test_a_time_of_day_that_jumps_is_not_looked_at(tmp_path, monkeypatch) -> Non
             Questions(PARAGRAPHS), ScriptedOnline(), ledger, Limits(rpm=60000), Budget(None)
         )
     assert (tally.done, stop) == (6, None)
+
+
+class TestLeftAlone:
+    """What happens to a run that nobody watches for hours."""
+
+    PARAGRAPHS = make_paragraphs(24)
+
+    def run(self, path, outcome, limits) -> Run:
+        """A run in which ``outcome`` says what the attempt at a time comes to; it may move the clock."""
+        run = Run.__new__(Run)
+        annotator = ScriptedOnline()
+        annotator.attempt = lambda request, seconds: outcome(run.clock)
+        run.__init__(path, annotator, limits, self.PARAGRAPHS)
+        return run
+
+    def test_a_machine_that_sleeps_for_hours_asks_again_what_the_sleep_broke(self, tmp_path) -> None:
+        slept = []
+
+        def outcome(clock) -> Outcome:
+            if clock() > 1001.0 and len(slept) < 12:
+                clock.now += 0.0 if slept else 8 * 3600.0
+                slept.append(clock())
+                return failed(code="timeout", http=None)
+            clock.now += 0.5
+            return answered()
+
+        run = self.run(tmp_path / "l", outcome, Limits(concurrency=12))
+        assert len(slept) == 12
+        assert run.scheduler.stop is None
+        assert (run.tally.done, run.tally.failed, run.tally.attempts) == (24, 0, 36)
+        assert run.told == ["stopped for 28,680 s, by sleep or a signal; going on"]
+        assert run.clock() - 1000.0 < 8 * 3600.0 + 60.0
+
+    def test_a_slow_answer_is_no_sleep(self, tmp_path) -> None:
+        def outcome(clock) -> Outcome:
+            clock.now += 119.0
+            return answered()
+
+        assert self.run(tmp_path / "l", outcome, Limits()).told == []
+
+    def out_of_order(self, clock) -> Outcome:
+        """A server that answers for a while, then says 503 for ten minutes."""
+        clock.now += 1.0
+        return failed(http=503) if 1012.0 < clock() < 1612.0 else answered()
+
+    def test_ten_minutes_of_503_stop_the_run_in_one_line_and_the_next_one_finishes(self, tmp_path) -> None:
+        run = self.run(tmp_path / "l", self.out_of_order, Limits())
+        assert isinstance(run.scheduler.stop, IncompleteError)
+        assert str(run.scheduler.stop) == "10 requests in a row failed, the last one so: as scripted"
+        kept = sum(row.status == "ok" for row in run.rows)
+        assert kept == 12
+        again = self.run(tmp_path / "l", lambda clock: answered(), Limits())
+        assert (again.scheduler.stop, again.tally.done, again.tally.attempts) == (None, 24, 24 - kept)
+
+    def test_more_attempts_wait_for_the_server(self, tmp_path) -> None:
+        run = self.run(tmp_path / "l", self.out_of_order, Limits(max_attempts=30))
+        assert (run.scheduler.stop, run.tally.done, run.tally.failed) == (None, 24, 0)
+        answers = [row.paragraph_id for row in run.rows if row.status == "ok"]
+        assert sorted(answers) == [paragraph.id for paragraph in self.PARAGRAPHS]
 
 
 def test_another_version_of_the_prompt_is_another_request(tmp_path) -> None:
