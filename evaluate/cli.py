@@ -20,6 +20,7 @@ from evaluate.options import (
     AnswerOptions,
     BenchmarkOption,
     EndpointOptions,
+    EndpointPromptOptions,
     EngineOptions,
     HardwareOptions,
     ModelOptions,
@@ -27,6 +28,7 @@ from evaluate.options import (
     ProbeOptions,
     PromptOption,
     SeedOption,
+    ServerOptions,
     SourceOption,
     TaskOptions,
     TimingOptions,
@@ -36,18 +38,22 @@ from evaluate.reader.cli import app as reader
 from evaluate.tasks.task import Target
 from heat.bundles import bundled
 from heat.errors import HeatError
+from heat.options import MethodOptions
+from heat.options import OutputOptions as ExplainOutput
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
     from rich.table import Table
 
+    from evaluate.endpoint.plan import RequestPlan
+    from evaluate.endpoint.server import EndpointServer
     from evaluate.engine import Engine
     from evaluate.metrics.metric import Metric
     from evaluate.pipeline.records import Evaluation
     from evaluate.pipeline.run import RunConfig
     from evaluate.planning.run_plan import MethodPlan
     from evaluate.tasks.task import Task
-    from heat import LanguageModel
+    from heat import LanguageModel, Method
 
 # A report, with PyTorch, SciPy and Matplotlib, takes 2.1 GiB on two cores.
 ADDRESS_SPACE = 3 << 30
@@ -338,6 +344,74 @@ def sanity_command(
         print_json([row.model_dump(mode="json") for row in rows])
         return
     _print(sanity_table(rows), [])
+
+
+@app.command(
+    "explain",
+    epilog="\b\nExamples:\n"
+    "  evaluate explain --endpoint http://127.0.0.1:8000/v1 --model smollm2 --server vllm \\\n"
+    "    'The fern absorbs the copper. What absorbs the copper? Answer:'\n"
+    "  evaluate explain --endpoint URL --model NAME --method owen --method kl-top-k --plan PROMPT",
+)
+@bundled
+def explain_command(
+    prompt: EndpointPromptOptions = EndpointPromptOptions(),
+    server: ServerOptions = ServerOptions(),
+    model: Annotated[
+        str | None, typer.Option(help="The model's name at the endpoint.", show_default=False)
+    ] = None,
+    method: MethodOptions = MethodOptions(),
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say how many requests it takes and what they cost; compute nothing."),
+    ] = False,
+    output: ExplainOutput = ExplainOutput(),
+) -> None:
+    """Explain a prompt by a model behind an endpoint, as `heat explain` does by one on this machine.
+
+    For methods that need the target's log-probabilities alone; tokens are deleted. Every answer
+    is kept in a ledger, and a command that was stopped goes on where it was. Default: occlusion.
+    """
+    if sum(source is not None for source in (prompt.prompt, prompt.prompt_file)) != 1:
+        raise typer.BadParameter("give a prompt, or --prompt-file FILE, and only one of them")
+    if server.endpoint is None or model is None:
+        raise typer.BadParameter(
+            "give --endpoint URL and --model NAME; for a model on this machine: heat explain"
+        )
+    from heat.endpoint.attribute import attribute, through_endpoint
+    from heat.endpoint.text import encode
+    from heat.files import read_prompt
+    from heat.registry import configured
+    from heat.show.explained import as_json, check_files, print_all, saved_paths, write_pictures
+
+    names = method.method or ["occlusion"]
+    check_files(output, names)
+    # What an endpoint cannot do is refused before anything is asked.
+    methods = [through_endpoint(one) for one in configured(names, method.chosen_settings)]
+    if prompt.prompt is None or prompt.prompt == "-":
+        text = read_prompt(prompt.prompt_file or "-")
+    else:
+        text = prompt.prompt
+    silent = output.as_json or output.quiet
+    say = _speaker(silent)
+    with _asked(server, model, None, silent) as asked:
+        encoded = encode(asked, text, prompt.target, foil=prompt.foil, max_targets=prompt.max_targets)
+        if plan:
+            from evaluate.endpoint.plan import request_plans
+
+            _print_requests(request_plans(encoded, methods, model), as_json=output.as_json)
+            return
+        attributions = [attribute(asked, encoded, one, seed=method.seed) for one in methods]
+    for line in _endpoint_notes(asked, methods):
+        say(f"note: {line}")
+    for path, attribution in zip(saved_paths(output.out, names), attributions, strict=False):
+        attribution.save(path)
+    shown = [one.without_first() if output.skip_first else one for one in attributions]
+    write_pictures(shown, output, None, group=False)
+    if output.as_json:
+        typer.echo(as_json(attributions, output, None))
+    else:
+        print_all(shown, output, names, None, group=False)
 
 
 @app.command(
@@ -646,6 +720,57 @@ def _print_plan(rows: Sequence[MethodPlan], *, as_json: bool) -> None:
         print_json([asdict(row) for row in rows])
         return
     _print(plan_table(rows), [], ["of these"])
+
+
+@contextmanager
+def _asked(options: ServerOptions, model: str, folder: Path | None, silent: bool) -> Iterator[EndpointServer]:
+    """The server that is asked, its ledger open."""
+    from datetime import date
+
+    from annotate.online.limits import Limits
+    from annotate.online.transport import Endpoint
+    from evaluate.endpoint.server import LEDGER, EndpointServer
+
+    ledger = options.ledger or (folder or Path()) / LEDGER
+    limits = Limits(options.concurrency, max_cost=options.max_cost)
+    endpoint = Endpoint(str(options.endpoint))
+    with (
+        _bars(silent) as on_progress,
+        EndpointServer(model, endpoint, options.server, ledger, limits, on_progress=on_progress) as server,
+    ):
+        for line in server.who.warnings(date.today()):
+            print(f"warning: {line}", file=sys.stderr)
+        yield server
+
+
+def _endpoint_notes(server: EndpointServer, methods: Sequence[Method]) -> Iterator[str]:
+    """What must be known of scores that a server's log-probabilities gave."""
+    from heat.deletion import ByDeletion
+
+    notes: dict[str, list[str]] = {}
+    for method in methods:
+        if isinstance(method, ByDeletion) and method.deletion_note:
+            notes.setdefault(method.deletion_note, []).append(method.name)
+    for note, names in notes.items():
+        yield f"{', '.join(names)}: {note}"
+    if not server.takes_ids:
+        yield "the server takes text alone, so what is left of a prompt is tokenised anew"
+
+
+def _print_requests(plans: Sequence[RequestPlan], *, as_json: bool) -> None:
+    if as_json:
+        print_json([asdict(one) for one in plans])
+        return
+    from rich.table import Table
+
+    table = Table(box=None)
+    table.add_column("method")
+    for heading in ("requests, at most", "tokens, at most", "US dollars, at most"):
+        table.add_column(heading, justify="right")
+    for one in plans:
+        dollars = "not known" if one.usd is None else f"{one.usd:,.4f}"
+        table.add_row(one.method, f"{one.requests:,}", f"{one.tokens:,}", dollars)
+    _print(table, ["the prompt's tokens were asked for, and nothing else yet"])
 
 
 def _speaker(silent: bool) -> Callable[[str], None]:

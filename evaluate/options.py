@@ -11,6 +11,7 @@ import typer
 from annotate.online import DEFAULT_URL
 from annotate.online.limits import DEFAULT_LIMITS
 from annotate.options import ConcurrencyOption, MaxCostOption
+from evaluate.endpoint import ServerKind
 from evaluate.robustness.options import Options as RobustnessOptions
 from evaluate.robustness.options import Probe
 from evaluate.tasks.task import Answer, Target
@@ -180,6 +181,56 @@ class EndpointOptions:
     ] = DEFAULT_URL
     concurrency: ConcurrencyOption = DEFAULT_LIMITS.concurrency
     max_cost: MaxCostOption = None
+
+
+@dataclass(frozen=True)
+class ServerOptions:
+    """Which server is asked for log-probabilities, and how much."""
+
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of the server, up to and with /v1. The key is OPENAI_API_KEY's.", show_default=False
+        ),
+    ] = None
+    server: Annotated[
+        ServerKind,
+        typer.Option(
+            help="Which kind it is. openai: completions with echo (also vLLM's, llama-cpp-python's); vllm: "
+            "prompt_logprobs; llama.cpp: its own server. The last two take token ids, so nothing is tokenised anew."
+        ),
+    ] = "openai"
+    ledger: Annotated[
+        Path | None,
+        typer.Option(
+            help="File of every request and answer; what it holds is not asked again. Default: "
+            "endpoint-ledger.jsonl, in the results folder if there is one."
+        ),
+    ] = None
+    concurrency: ConcurrencyOption = DEFAULT_LIMITS.concurrency
+    max_cost: MaxCostOption = None
+
+
+@dataclass(frozen=True)
+class EndpointPromptOptions:
+    """What a server's model is asked to explain."""
+
+    prompt: Annotated[
+        str | None, typer.Argument(help="The prompt; '-' reads it from standard input.", show_default=False)
+    ] = None
+    target: Annotated[
+        str | None, typer.Option(help="What to explain. Default: what the model says next.")
+    ] = None
+    prompt_file: Annotated[
+        str | None, typer.Option(help="Read the prompt from this UTF-8 file, less one newline at its end.")
+    ] = None
+    max_targets: Annotated[
+        int | None,
+        typer.Option(min=1, help="Explain the first N tokens of the target, or of what the model says."),
+    ] = None
+    foil: Annotated[
+        str | None, typer.Option(help="What might have been said instead: explain the target against it.")
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The command `heat`: explain one answer, serve a page, list the methods, learn for one, unpack a model file."""
 
 import json
-import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -69,14 +68,10 @@ def explain(
     if sum(source is not None for source in (prompt.prompt, prompt.prompt_file, prompt.chat)) != 1:
         raise typer.BadParameter("give a prompt, or --prompt-file FILE, or --chat FILE, and only one of them")
     _check_answer(prompt)
-    from heat.files import check_writable
+    from heat.show.explained import as_json, check_files, print_all, print_json, saved_paths, write_pictures
 
     names = method.method or ["heat"]
-    files = [*output.files, *_saved(output.out, names)]
-    for path in files:
-        check_writable(path)
-    if len({path.resolve() for path in output.files}) < len(output.files):
-        raise ConfigError("two of --out, --html and --png name the same file; give each its own")
+    check_files(output, names)
     text = _read_prompt(prompt)
     from heat.api import check_precision, check_seed
     from heat.comparison import attribute_each
@@ -84,9 +79,7 @@ def explain(
     from heat.model import load
     from heat.registry import configured
 
-    settings = [_setting(text) for text in method.settings or []]
-    settings += [] if method.mask_unit is None else [("mask_unit", method.mask_unit)]
-    methods = configured(names, settings)
+    methods = configured(names, method.chosen_settings)
     # What is out of reach is refused before anything is loaded.
     for chosen in methods:
         check_precision(chosen, model.dtype)
@@ -107,15 +100,15 @@ def explain(
     if not (output.as_json or output.quiet):
         for line in _advice(lm, text, prompt, encoded, methods, attributions):
             print(f"note: {line}", file=sys.stderr)
-    for path, attribution in zip(_saved(output.out, names), attributions, strict=False):
+    for path, attribution in zip(saved_paths(output.out, names), attributions, strict=False):
         attribution.save(path)
     shown = [one.without_first() if output.skip_first else one for one in attributions]
     if shown:
-        _write_pictures(shown, output, answer, group=prompt.group)
+        write_pictures(shown, output, answer, group=prompt.group)
     if output.as_json:
-        _print_json(_as_json(attributions, output, answer))
+        print_json(as_json(attributions, output, answer))
     else:
-        _show(shown, output, names, answer, group=prompt.group)
+        print_all(shown, output, names, answer, group=prompt.group)
     if output.files and not shown:
         raise EmptyTargetError(
             "no token of the answer depends on the text, so no file was written; lower --threshold to explain it "
@@ -127,6 +120,7 @@ def explain(
 def methods(as_json: JsonOption = False) -> None:
     """List every attribution method with what it needs, what it costs and where it comes from."""
     from heat.registry import methods as registered
+    from heat.show.explained import print_json
 
     if as_json:
         rows = [
@@ -141,7 +135,7 @@ def methods(as_json: JsonOption = False) -> None:
             }
             for name, method in registered().items()
         ]
-        _print_json(json.dumps(rows, indent=2, ensure_ascii=False), indent=2)
+        print_json(json.dumps(rows, indent=2, ensure_ascii=False), indent=2)
         return
     from rich.console import Console
     from rich.table import Table
@@ -227,13 +221,6 @@ def _answer(lm: "LanguageModel", text: "str | Messages", prompt: PromptOptions, 
     )
 
 
-def _saved(out: Path | None, names: list[str]) -> list[Path]:
-    """Where the attributions go: with several methods each to a file that ends with its name."""
-    if out is None or len(names) == 1:
-        return [] if out is None else [out]
-    return [out.with_name(f"{out.stem}.{name}{out.suffix}") for name in names]
-
-
 def _advice(
     lm: "LanguageModel",
     text: "str | Messages",
@@ -284,14 +271,6 @@ def _show_plan(estimate: "Plan") -> None:
     )
 
 
-def _setting(text: str) -> tuple[str, str]:
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise ConfigError(f"--set {text} is not name=value, for example --set n_steps=20")
-    method, dot, option = name.strip().rpartition(".")
-    return method + dot + option.replace("-", "_"), value.strip()
-
-
 def _read_prompt(options: PromptOptions) -> "str | Messages":
     from heat.files import read_chat, read_prompt
 
@@ -300,93 +279,6 @@ def _read_prompt(options: PromptOptions) -> "str | Messages":
     if options.prompt is None or options.prompt == "-":
         return read_prompt(options.prompt_file or "-")
     return options.prompt
-
-
-def _write_pictures(
-    attributions: "list[Attribution]", output: OutputOptions, answer: "Answer | None", *, group: bool
-) -> None:
-    from heat.files import write_whole
-
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
-    if output.html is not None:
-        from heat.show.page import page
-
-        content = page(
-            attributions[0] if len(attributions) == 1 else attributions,
-            command,
-            unit=output.unit,
-            aggregation=output.aggregation,
-            answer=answer,
-            group=group,
-        )
-        write_whole(output.html, content.encode())
-    if output.png is not None:
-        from heat.show.picture import picture
-
-        write_whole(
-            output.png,
-            picture(
-                attributions[0] if len(attributions) == 1 else attributions,
-                unit=output.unit,
-                aggregation=output.aggregation,
-            ),
-        )
-
-
-def _as_json(attributions: "list[Attribution]", output: OutputOptions, answer: "Answer | None") -> str:
-    from heat.show.document import document
-
-    if answer is None and len(attributions) == 1:
-        return attributions[0].to_json()
-    return document(attributions, output.unit, output.aggregation, answer)
-
-
-def _print_json(text: str, indent: int | None = None) -> None:
-    """JSON, with escapes where the terminal cannot show a character."""
-    try:
-        text.encode(sys.stdout.encoding or "utf-8")
-    except UnicodeEncodeError:
-        text = json.dumps(json.loads(text), indent=indent)
-    print(text)
-
-
-def _show(
-    attributions: "list[Attribution]",
-    output: OutputOptions,
-    names: list[str],
-    answer: "Answer | None",
-    *,
-    group: bool,
-) -> None:
-    from rich.console import Console
-
-    from heat.comparison import compare
-    from heat.show.answer import show_answer
-    from heat.show.display import show
-    from heat.show.methods import show_methods
-    from heat.show.words import one_line, read
-
-    if output.quiet:
-        for place, attribution in enumerate(attributions):
-            reading = read(attribution, output.unit, output.aggregation)
-            print("\n" if place else "", end="")
-            for index in reading.strongest(output.top):
-                print(one_line(reading.prompt[index].text))
-        return
-    console = Console(highlight=False)
-    if answer is not None:
-        show_answer(answer, attributions, console, output.unit, output.aggregation, words=not group)
-    if len(attributions) == 1:
-        show(attributions[0], output.top, console, output.unit, output.aggregation)
-    elif attributions:
-        show_methods(compare(attributions, output.unit, output.aggregation), output.top, console)
-    if attributions:
-        written = [
-            *_saved(output.out, names),
-            *(path for path in (output.html, output.png) if path is not None),
-        ]
-        for path in written:
-            print(f"wrote {path}")
 
 
 if __name__ == "__main__":

@@ -238,7 +238,7 @@ def _encode_text(
         if not target.strip():
             raise EmptyTargetError("the target is blank; give a text with at least one visible character")
         together = _tokenized(tokenizer, prompt + target, add_special_tokens=add_special_tokens)
-        return _split_at_target(together, prompt, target) or _encode_apart(
+        return split_at_target(together, prompt, target) or _encode_apart(
             tokenizer, prompt, target, add_special_tokens=add_special_tokens
         )
     head = _tokenized(tokenizer, prompt, add_special_tokens=add_special_tokens)
@@ -330,8 +330,17 @@ def check_length(lm: LanguageModel, n_tokens: int) -> None:
         )
 
 
-def _split_at_target(tokens: Tokenized, prompt: str, target: str) -> Encoded | None:
-    """Cut where the target's first visible character is; None where a token holds visible prompt text too."""
+def split_at_target(tokens: Tokenized, prompt: str, target: str) -> Encoded | None:
+    """Cut a text where the target's first visible character is.
+
+    Args:
+        tokens: Of prompt and target together.
+        prompt: The prompt.
+        target: The target, with a visible character.
+
+    Returns:
+        The encoding, up to the target's last visible character; None where a token holds visible prompt text too.
+    """
     text = prompt + target
     visible = [index for index in range(len(prompt), len(text)) if not text[index].isspace()]
     inside = [

@@ -91,3 +91,23 @@ class ProjectionError(HeatError):
 
 class UnitError(HeatError):
     """A prompt cannot be divided into the units that were asked for."""
+
+
+class LogProbsError(HeatError):
+    """What a server says of a text is not what was asked of it."""
+
+
+class NoLogProbsError(LogProbsError):
+    """The server gives no log-probabilities of the prompt's tokens."""
+
+
+class OtherTokensError(LogProbsError):
+    """The server gives log-probabilities of other tokens than it was asked for."""
+
+
+class TruncatedPromptError(LogProbsError):
+    """The server left out a part of the prompt without a word."""
+
+
+class ModelChangedError(LogProbsError):
+    """Another model answered than before."""

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from heat.errors import ConfigError
 from heat.projection import Aggregation
 from heat.units import Unit
 
@@ -91,7 +92,8 @@ class MethodOptions:
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="Method; see `heat methods`. May be repeated, to compare several. Default: heat.",
+            help="Method; see `heat methods`. May be repeated, to compare several. Default: heat, or through an "
+            "endpoint occlusion.",
             show_default=False,
         ),
     ] = None
@@ -113,6 +115,16 @@ class MethodOptions:
     seed: Annotated[
         int, typer.Option(min=0, max=(1 << 63) - 1, help="Seed of whatever the method draws.")
     ] = 0
+
+    @property
+    def chosen_settings(self) -> list[tuple[str, str]]:
+        """Option and value of each, as `heat.registry.configured` takes them.
+
+        Raises:
+            ConfigError: One has no value.
+        """
+        settings = [_setting(text) for text in self.settings or []]
+        return settings + ([] if self.mask_unit is None else [("mask_unit", self.mask_unit)])
 
 
 @dataclass(frozen=True)
@@ -143,3 +155,11 @@ class OutputOptions:
     def files(self) -> list[Path]:
         """The files to be written."""
         return [path for path in (self.out, self.html, self.png) if path is not None]
+
+
+def _setting(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ConfigError(f"--set {text} is not name=value, for example --set n_steps=20")
+    method, dot, option = name.strip().rpartition(".")
+    return method + dot + option.replace("-", "_"), value.strip()

@@ -1,5 +1,6 @@
 """The parts of a prompt that are taken away together: its words or its sentences."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from heat.model import LanguageModel
@@ -30,6 +31,17 @@ def sources_of(lm: LanguageModel, token_ids: list[int], kind: Sources) -> list[i
     tokenizer = lm.tokenizer
     text = decode(tokenizer, text_ids)
     spans = spans_by_decoding(lambda ids: decode(tokenizer, ids), text_ids, text)
+    return [-1] * n_bos + sources_in(text, spans, kind)
+
+
+def sources_in(text: str, spans: Sequence[tuple[int, int]], kind: Sources) -> list[int]:
+    """Which source each token of a text belongs to; see `sources_of`.
+
+    Args:
+        text: The text.
+        spans: `[start, end)` of each token.
+        kind: `words` or `sentences`.
+    """
     parts = split_words(text) if kind == "words" else split_sentences(text)
     at = [-1] * len(text)
     for index, (start, end) in enumerate(parts):
@@ -40,4 +52,4 @@ def sources_of(lm: LanguageModel, token_ids: list[int], kind: Sources) -> list[i
         latest = next((part for part in at[start:end] if part >= 0), latest)
         # Counted by the tokens that open them: a part whose tokens all belong to the one before has no number.
         sources.append(numbers.setdefault(latest, len(numbers)))
-    return [-1] * n_bos + sources
+    return sources

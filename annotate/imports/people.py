@@ -14,11 +14,12 @@ from annotate.benchmark import CARD, PARAGRAPHS, Benchmark, open_benchmark
 from annotate.dataset.card import FIELDS, front_matter, licence_table
 from annotate.errors import BenchmarkError
 from annotate.files import write_atomic
-from annotate.gold import settle
+from annotate.gold import gold_annotators, settle
 from annotate.imports import spans
 from annotate.imports.answers import Answer
 from annotate.imports.run import record_answer
 from annotate.label_files import manifest_file, write_labels
+from annotate.labelling.label import chosen_rule
 from annotate.ledger.derive import derive
 from annotate.ledger.ledger import Ledger
 from annotate.manifest import write_manifest
@@ -41,7 +42,7 @@ class PeopleResult:
         paragraphs: Number of its paragraphs.
         annotators: How many of them each person labelled.
         rule: The rule of the gold.
-        gold: Number of paragraphs with gold.
+        kept: Whether the gold is left as somebody settled it since an earlier import.
         left_out: What the files hold and nothing is made of: places by reason.
     """
 
@@ -50,7 +51,7 @@ class PeopleResult:
     paragraphs: int
     annotators: dict[str, int]
     rule: str
-    gold: int
+    kept: bool
     left_out: dict[str, tuple[str, ...]]
 
     def as_json(self) -> dict[str, Any]:
@@ -64,7 +65,7 @@ def import_people(name: str, path: Path, out: Path, command: str = "") -> People
     A paragraph is a text of the set; its question is read beside it and is no part of what is marked. The annotator
     ``human:1`` is the first person who marked a text, ``human:2`` the second; the ledger holds what the set calls
     them. Gold are the words that more than half of a text's people marked; `annotate label` leaves it alone. The same
-    call on the same files again changes nothing.
+    call on the same files again changes nothing, nor gold that was settled otherwise since.
 
     Args:
         name: A key of `SETS`, with a subset after a slash where it has some (`eraser/movies`).
@@ -100,10 +101,19 @@ def import_people(name: str, path: Path, out: Path, command: str = "") -> People
     dropped = {reason: tuple(places) for reason, places in sorted(left_out.items())}
     benchmark = _write_benchmark(chosen, name, files, paragraphs, dropped, out, command)
     annotators = _write_labels(benchmark, paragraphs, texts, name, files, command)
-    settled = settle(benchmark, RULE, list(annotators), command=command)
+    rule = _kept_rule(benchmark, list(annotators))
+    if not rule:
+        settle(benchmark, RULE, list(annotators), command=command)
     return PeopleResult(
-        str(benchmark.path), name, len(paragraphs), annotators, settled.rule, len(settled.gold), dropped
+        str(benchmark.path), name, len(paragraphs), annotators, rule or RULE, bool(rule), dropped
     )
+
+
+def _kept_rule(benchmark: Benchmark, people: Sequence[str]) -> str:
+    """The rule of gold that somebody settled otherwise since an earlier import; empty where nobody did."""
+    rule = chosen_rule(benchmark)
+    rests_on = gold_annotators(benchmark)
+    return "" if rule == RULE and rests_on is not None and set(rests_on) == {*people} else rule
 
 
 def _paragraph(text: MarkedText, source: str, split: str) -> Paragraph:

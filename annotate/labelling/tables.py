@@ -103,7 +103,9 @@ def describe_people(done: PeopleResult) -> list[str]:
     who = ", ".join(f"{name} {count:,}" for name, count in done.annotators.items())
     return [
         f"{done.paragraphs:,} texts; labelled by {who}.",
-        f"Gold ({done.rule}): {done.gold:,} texts.",
+        f"Gold: left as it was settled since ({done.rule})."
+        if done.kept
+        else f"Gold: by {done.rule} of these people.",
         *(
             f"Left out, {reason}: {len(places):,}, such as {places[0]}."
             for reason, places in done.left_out.items()

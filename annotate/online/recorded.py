@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from annotate.online.completion import CompletionError, read_completion
+from collections.abc import Callable
+
+from annotate.online.completion import Completion, CompletionError, read_completion
 from annotate.online.faults import Fault, read_fault
 from annotate.outside import read_json, whole_characters
 from annotate.protocol import Outcome, Response
 
 
-def read_body(http: int, raw: str, request_id: str, model: str) -> Outcome:
-    """Read the body of a response to a request for a chat completion.
+def read_body(
+    http: int,
+    raw: str,
+    request_id: str,
+    model: str,
+    read: Callable[[str], Completion] = read_completion,
+) -> Outcome:
+    """Read the body of a response to a request for a completion.
 
     Args:
         http: HTTP status.
         raw: The body, as received but for the key.
         request_id: The server's id of the request.
         model: The model asked, to be named in errors.
+        read: Reads a body without an error; raises `CompletionError` where it is something else.
 
     Returns:
         What is recorded, without a price, and what to do. A body that holds an error is one whatever its status.
@@ -28,7 +37,7 @@ def read_body(http: int, raw: str, request_id: str, model: str) -> Outcome:
         billed = http < 400 and fault.action == "retry"
         return Outcome(response.model_copy(update=changes), fault.action, maybe_billed=billed)
     try:
-        said = read_completion(raw)
+        said = read(raw)
     except CompletionError as error:
         broken = {"code": "no_completion", "detail": str(error)}
         return Outcome(response.model_copy(update=broken), "retry", maybe_billed=True)

@@ -14,14 +14,14 @@ from urllib.parse import urlsplit
 
 from annotate.errors import EndpointError, LabelError
 from annotate.online import DEFAULT_URL
-from annotate.online.completion import shorten
+from annotate.online.completion import Completion, read_completion, shorten
 from annotate.online.faults import UNREACHABLE, retry_after
 from annotate.online.limits import DEFAULT_LIMITS
 from annotate.online.recorded import read_body
 from annotate.protocol import Outcome, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from openai import OpenAI
     from openai._legacy_response import LegacyAPIResponse
@@ -109,12 +109,21 @@ class Endpoint:
         key = os.environ.get(KEY, "").strip()
         return text.replace(key, "[key]") if key else text
 
-    def attempt(self, body: dict[str, Any], seconds: float = math.inf) -> Outcome:
-        """Send ``body`` to ``/chat/completions`` once. Every failure is an outcome; nothing is raised.
+    def attempt(
+        self,
+        body: dict[str, Any],
+        seconds: float = math.inf,
+        *,
+        path: str = "",
+        read: Callable[[str], Completion] = read_completion,
+    ) -> Outcome:
+        """Send ``body`` once. Every failure is an outcome; nothing is raised.
 
         Args:
             body: The body of the request.
             seconds: Time that is left for it, if less than ``timeout_s``.
+            path: Where it goes, below ``base_url`` or as a whole address; chat completions where empty.
+            read: Reads the body that comes back.
 
         Returns:
             The raw body and what to do about it; cost and price are left to the caller.
@@ -127,11 +136,14 @@ class Endpoint:
         start = time.monotonic()
         model = str(body.get("model", ""))
         try:
-            answer = within(min(self.timeout_s + _GRACE_S, seconds), partial(self._send, body))
-            outcome = self._read(200, answer.text, answer.headers, model)
+            send: Callable[[], LegacyAPIResponse[Any]] = partial(self._send, body)
+            if path:
+                send = partial(self._post, path, body)
+            answer = within(min(self.timeout_s + _GRACE_S, seconds), send)
+            outcome = self._read(200, answer.text, answer.headers, model, read)
         except openai.APIStatusError as error:
             answered = error.response
-            outcome = self._read(answered.status_code, answered.text, answered.headers, model)
+            outcome = self._read(answered.status_code, answered.text, answered.headers, model, read)
         except Exception as error:  # the SDK itself stumbles over some bodies; a paid run must not
             outcome = self._unanswered(error, seconds)
         times = {"asked_at": asked_at, "latency_s": round(time.monotonic() - start, 3)}
@@ -143,8 +155,20 @@ class Endpoint:
         create = self.client.chat.completions.with_raw_response.create
         return create(model=body["model"], messages=body["messages"], extra_body=rest)
 
-    def _read(self, http: int, text: str, headers: Mapping[str, str], model: str) -> Outcome:
-        outcome = read_body(http, self.without_key(text), headers.get("x-request-id") or "", model)
+    def _post(self, path: str, body: dict[str, Any]) -> LegacyAPIResponse[object]:
+        """Send ``body`` to another path than that of chat completions."""
+        from openai._constants import RAW_RESPONSE_HEADER
+
+        raw: Any = self.client.post(
+            path, cast_to=object, body=body, options={"headers": {RAW_RESPONSE_HEADER: "true"}}
+        )
+        answer: LegacyAPIResponse[object] = raw
+        return answer
+
+    def _read(
+        self, http: int, text: str, headers: Mapping[str, str], model: str, read: Callable[[str], Completion]
+    ) -> Outcome:
+        outcome = read_body(http, self.without_key(text), headers.get("x-request-id") or "", model, read)
         wait = retry_after(headers) if outcome.response.status == "error" and http >= 400 else None
         return replace(outcome, wait_s=wait)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -94,7 +94,9 @@ def one_by_one(
     with frozen(lm.model), torch.enable_grad():
         for index, inside in enumerate(batch.context):
             text = _text(lm.model, batch, index, batch_tokens)
-            values = _with_less_memory(text, explain, _seed(text, seed)).detach()
+            values = _with_less_memory(
+                text, explain, seed_of(text.batch.token_ids[0].tolist(), seed)
+            ).detach()
             scores = scores.to(values.dtype)
             scores[index, inside.cpu()] = values
     return scores
@@ -120,7 +122,7 @@ def _with_less_memory(text: Text, explain: Callable[[Text], Tensor], seed: int) 
     """Begin again with half as many copies a pass when memory runs out, and with the same draws."""
     while True:
         try:
-            with _seeded(seed):
+            with seeded(seed):
                 return explain(text)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -134,14 +136,19 @@ def _with_less_memory(text: Text, explain: Callable[[Text], Tensor], seed: int) 
             torch.cuda.empty_cache()
 
 
-def _seed(text: Text, seed: int) -> int:
-    token_ids = text.batch.token_ids[0].tolist()
-    digest = hashlib.sha256(f"{seed}:{token_ids}".encode()).digest()
+def seed_of(token_ids: Sequence[int], seed: int) -> int:
+    """Where the random states begin for a text.
+
+    Args:
+        token_ids: Up to and with its target.
+        seed: Seed of the run.
+    """
+    digest = hashlib.sha256(f"{seed}:{list(token_ids)}".encode()).digest()
     return int.from_bytes(digest[:4], "big")
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """The CPU's global random states of torch, numpy and Python begin at a seed, and are restored afterwards."""
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()
     try:

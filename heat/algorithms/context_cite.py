@@ -11,20 +11,18 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from heat.algorithms.draws import generator_of
+from heat.algorithms.draws import generator_for
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
-from heat.internals.forward import at_targets, explained_values, token_vectors
-from heat.internals.memory import in_parts
-from heat.internals.state import frozen
+from heat.deletion import ByDeletion, Deletions, score_by_deletion
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
-from heat.sources import Sources, sources_of
+from heat.sources import Sources
 
 
 @register("context-cite")
 @dataclass(frozen=True)
-class ContextCite(Method):
+class ContextCite(ByDeletion, Method):
     """Weights of a Lasso that predicts the target's log-odds from which sources of the prompt are left in.
 
     Sources are deleted at random, each kept with probability `keep`, and g(v) = log p - log(1 - p) of the target is
@@ -58,26 +56,27 @@ class ContextCite(Method):
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
-        scores = torch.zeros(batch.context.shape)
-        for target, inside in enumerate(batch.context.cpu()):
-            token_ids = batch.token_ids[batch.rows[target]].cpu()[inside]
-            source_of = torch.tensor(sources_of(lm, token_ids.tolist(), self.sources))
-            n_sources = int(source_of.max()) + 1
-            if n_sources == 0:
-                continue
-            drawn = torch.rand(self.n_ablations, n_sources, generator=generator_of(batch, target, seed))
-            masks = drawn < self.keep
-            if bool((source_of >= 0).all()):
-                masks[~masks.any(-1), -1] = True
-            left_in = masks[:, source_of.clamp_min(0)] | (source_of < 0)
-            outcomes = _log_odds(
-                lm, batch.of_targets(torch.tensor([target])), token_ids, left_in, batch_tokens
-            )
-            weights = fit(masks.numpy(), outcomes.cpu().double().numpy(), self.alpha)
-            sizes = torch.bincount(source_of[source_of >= 0])
-            shared = torch.from_numpy(weights).float() / sizes
-            scores[target, inside] = torch.where(source_of >= 0, shared[source_of.clamp_min(0)], 0.0)
-        return Scores(scores)
+        return score_by_deletion(self, lm, batch, seed=seed, batch_tokens=batch_tokens)
+
+    @override
+    def by_deletion(self, text: Deletions, *, seed: int) -> Tensor:
+        source_of = torch.tensor(text.sources(self.sources))
+        n_sources = int(source_of.max()) + 1
+        if n_sources == 0:
+            return torch.zeros(text.n_tokens)
+        generator = generator_for(text.token_ids, text.target_id, seed)
+        masks = torch.rand(self.n_ablations, n_sources, generator=generator) < self.keep
+        if bool((source_of >= 0).all()):
+            masks[~masks.any(-1), -1] = True
+        left_in = masks[:, source_of.clamp_min(0)] | (source_of < 0)
+        weights = fit(masks.numpy(), text.log_odds(left_in).numpy(), self.alpha)
+        sizes = torch.bincount(source_of[source_of >= 0])
+        shared = torch.from_numpy(weights).float() / sizes
+        return torch.where(source_of >= 0, shared[source_of.clamp_min(0)], 0.0)
+
+    @override
+    def deletions(self, n_tokens: int) -> int:
+        return self.n_ablations
 
     @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
@@ -115,41 +114,3 @@ def fit(masks: np.ndarray, outcomes: np.ndarray, alpha: float) -> np.ndarray:
         model.fit(scaler.transform(masks.astype(float)), outcomes)
     coefficients: np.ndarray = model.coef_ / scaler.scale_
     return coefficients
-
-
-def _log_odds(lm: LanguageModel, one: Batch, token_ids: Tensor, left_in: Tensor, batch_tokens: int) -> Tensor:
-    """G of one target when some tokens are deleted.
-
-    Args:
-        lm: The model.
-        one: The target alone.
-        token_ids: int64 [n], its context.
-        left_in: Bool [J, n], at least one in each row.
-        batch_tokens: Tokens that one pass may hold.
-
-    Returns:
-        [J], float32 (float64 for a float64 model).
-    """
-
-    def work(masks: Tensor) -> Tensor:
-        # A stable sort brings what is left to the front, in order.
-        order = (~masks).long().argsort(dim=-1, stable=True)[:, : int(masks.sum(-1).max())]
-        rows = torch.arange(len(masks))
-        foils = None if one.foil_ids is None else one.foil_ids.expand(len(masks))
-        part = Batch(
-            token_ids=token_ids[order].to(lm.device),
-            attention_mask=masks.gather(1, order).long().to(lm.device),
-            rows=rows.to(lm.device),
-            positions=(masks.sum(-1) - 1).to(lm.device),
-            target_ids=one.target_ids.expand(len(masks)),
-            foil_ids=foils,
-        )
-        values = at_targets(lm.model, part, token_vectors(lm.model, part))
-        g = explained_values(part, values)
-        if foils is not None:
-            return g
-        others = values.scatter(1, part.target_ids.to(values.device)[:, None], -torch.inf)
-        return g - others.logsumexp(-1)
-
-    with frozen(lm.model), torch.no_grad():
-        return torch.cat(list(in_parts(left_in, rows_within(batch_tokens, len(token_ids)), work)))

@@ -1,6 +1,7 @@
 """Random numbers that depend on a target's own text and the seed, and on nobody's global state."""
 
 import hashlib
+from collections.abc import Sequence
 
 import torch
 
@@ -19,5 +20,16 @@ def generator_of(batch: Batch, target: int, seed: int) -> torch.Generator:
         A CPU generator seeded by the seed, the target's context and the target.
     """
     token_ids = batch.token_ids[batch.rows[target]].cpu()[batch.context[target].cpu()].tolist()
-    digest = hashlib.sha256(f"{seed}:{token_ids}:{int(batch.target_ids[target])}".encode()).digest()
+    return generator_for(token_ids, int(batch.target_ids[target]), seed)
+
+
+def generator_for(token_ids: Sequence[int], target_id: int, seed: int) -> torch.Generator:
+    """The same for a target whose context is at hand.
+
+    Args:
+        token_ids: The context.
+        target_id: The target.
+        seed: Seed of the run.
+    """
+    digest = hashlib.sha256(f"{seed}:{list(token_ids)}:{target_id}".encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)

@@ -2,10 +2,10 @@
 
 import heapq
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, groupby
 from math import factorial
-from typing import Annotated
+from typing import Annotated, Self
 
 import torch
 from pydantic import Field
@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from heat.algorithms.captum_bridge import Text, one_by_one
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
-from heat.internals.forward import Replacement
+from heat.deletion import ByDeletion, Deletions, Missing, score_by_deletion
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
@@ -45,7 +45,7 @@ class Block:
 
 @register("owen")
 @dataclass(frozen=True)
-class Owen(Method):
+class Owen(ByDeletion, Method):
     """Shapley values under a hierarchy: sentences share g(E) - g(b), words share their sentence's part, tokens theirs.
 
     They are the mean, over all orders in which every block's tokens follow each other, of what a token adds to g when
@@ -58,7 +58,8 @@ class Owen(Method):
 
     Attributes:
         budget: Most coalitions that are evaluated, a pass each.
-        baseline: What stands in a missing token's place: `zero`, `pad` or `mean` (as `replacement` says).
+        baseline: What stands in a missing token's place: `zero`, `pad` or `mean` (as `replacement` says), or nothing,
+            `delete`: what is left moves up, and a beginning-of-text token, which always stays, has 0.
     """
 
     summary = "Shapley values of sentences, words and tokens within a budget (PartitionSHAP)"
@@ -66,16 +67,21 @@ class Owen(Method):
     needs = ("forward", "tokenizer")
     signed = True
     completeness = True
+    deletion_note = "a missing token is deleted (baseline=delete), not replaced by the zero embedding"
 
     budget: Annotated[int, Field(ge=2)] = 200
-    baseline: Replacement = "zero"
+    baseline: Missing = "zero"
 
     @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
+        if self.baseline == "delete":
+            return score_by_deletion(self, lm, batch, seed=seed, batch_tokens=batch_tokens)
+        in_place = self.baseline
+
         def explain(text: Text) -> Tensor:
-            baseline = text.baseline(self.baseline)
+            baseline = text.baseline(in_place)
 
             def game(coalitions: Tensor) -> Tensor:
                 parts = [
@@ -86,11 +92,33 @@ class Owen(Method):
 
             n_tokens = text.embeddings.shape[1]
             with torch.no_grad():
-                return owen_values(
-                    hierarchy(lm, text.batch.token_ids[0, :n_tokens].tolist()), game, self.budget
-                )
+                token_ids = text.batch.token_ids[0, :n_tokens].tolist()
+                sentences, words = (sources_of(lm, token_ids, kind) for kind in ("sentences", "words"))
+                return owen_values(hierarchy(sentences, words), game, self.budget)
 
         return Scores(one_by_one(lm, batch, explain, seed=seed, batch_tokens=batch_tokens))
+
+    @override
+    def deleting(self) -> Self:
+        return replace(self, baseline="delete")
+
+    @override
+    def by_deletion(self, text: Deletions, *, seed: int) -> Tensor:
+        first = text.n_fixed
+        scores = torch.zeros(text.n_tokens)
+        if first == text.n_tokens:
+            return scores
+        sentences, words = (text.sources(kind)[first:] for kind in ("sentences", "words"))
+
+        def game(coalitions: Tensor) -> Tensor:
+            return text.g(torch.cat([torch.ones(len(coalitions), first, dtype=torch.bool), coalitions], 1))
+
+        scores[first:] = owen_values(hierarchy(sentences, words), game, self.budget).float()
+        return scores
+
+    @override
+    def deletions(self, n_tokens: int) -> int:
+        return self.budget
 
     @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
@@ -99,16 +127,16 @@ class Owen(Method):
         return {"coalitions": min(float(self.budget), exact) * n_targets}
 
 
-def hierarchy(lm: LanguageModel, token_ids: list[int]) -> Block:
-    """The blocks of a text: sentences of words of tokens, by the rules of `heat.sources`.
+def hierarchy(sentences: Sequence[int], words: Sequence[int]) -> Block:
+    """The blocks of a text: sentences of words of tokens.
 
     Args:
-        lm: Model and tokenizer.
-        token_ids: The context; a beginning-of-text token is a block beside the sentences.
+        sentences: Which sentence each token belongs to, by the rules of `heat.sources`; a beginning-of-text token is a
+            block beside the sentences.
+        words: Which word each token belongs to.
     """
-    sentences, words = (sources_of(lm, token_ids, kind) for kind in ("sentences", "words"))
     blocks = []
-    for _, sentence in groupby(range(len(token_ids)), key=sentences.__getitem__):
+    for _, sentence in groupby(range(len(sentences)), key=sentences.__getitem__):
         runs = groupby(sentence, key=words.__getitem__)
         blocks.append(grouped([grouped([Block((token,)) for token in word], True) for _, word in runs]))
     return grouped(blocks)

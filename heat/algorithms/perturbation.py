@@ -1,11 +1,11 @@
-"""Baselines that take tokens away and watch the target, computed by captum on the input embeddings."""
+"""Baselines that take tokens away and watch the target, computed by captum: on the embeddings, or on who is there."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from math import exp, sqrt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, exp, sqrt
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
 from captum.attr import FeatureAblation, KernelShap, Lime, Occlusion, ShapleyValueSampling
@@ -13,10 +13,10 @@ from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
-from heat.algorithms.captum_bridge import Text, one_by_one
+from heat.algorithms.captum_bridge import Text, one_by_one, seed_of, seeded
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
+from heat.deletion import ByDeletion, Deletions, Missing, score_by_deletion
 from heat.errors import ConfigError, UnitError
-from heat.internals.forward import Replacement
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
@@ -24,38 +24,103 @@ from heat.units import Unit
 
 
 @dataclass(frozen=True)
-class _Perturbation(Method):
+class _Perturbation(ByDeletion, Method):
     """What these methods share: g is the target's log-probability (less the foil's), a player is a token.
 
-    captum spreads a token's score over all entries of its embedding, so the first is read.
+    captum spreads a token's score over all entries of its embedding, so the first is read. Where missing tokens are
+    deleted it works on a vector that says which are there; a beginning-of-text token is then no player and has 0.
 
     Attributes:
-        baseline: What stands in a missing token's place: `zero`, `pad` or `mean` (as `replacement` says).
+        baseline: What stands in a missing token's place: `zero`, `pad` or `mean` (as `replacement` says), or nothing,
+            `delete`: what is left moves up (see `heat.deletion.Deletions`).
     """
 
     needs = ("forward",)
     signed = True
+    deletion_note = "a missing token is deleted (baseline=delete), not replaced by the zero embedding"
 
-    baseline: Replacement = "zero"
+    baseline: Missing = "zero"
 
     @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
+        if self.baseline == "delete":
+            return score_by_deletion(self, lm, batch, seed=seed, batch_tokens=batch_tokens)
+        baseline = self.baseline
+
         def explain(text: Text) -> Tensor:
             with torch.no_grad():
-                return self._explain(text)[0, :, 0]
+                units = None if text.batch.units is None else text.batch.units[0].tolist()
+                game = _Game(
+                    text.forward, text.embeddings, text.tokens, text.baseline(baseline), units, text.at_once
+                )
+                return self._explain(game)[0, :, 0]
 
         return Scores(one_by_one(lm, batch, explain, seed=seed, batch_tokens=batch_tokens))
 
-    @abstractmethod
-    def _explain(self, text: Text) -> Tensor:
-        """Captum's attribution, [1, n, d]."""
+    @override
+    def deleting(self) -> Self:
+        return replace(self, baseline="delete")
 
-    def _arguments(self, text: Text) -> dict[str, Any]:
+    @override
+    def by_deletion(self, text: Deletions, *, seed: int) -> Tensor:
+        scores = torch.zeros(text.n_tokens)
+        if text.n_fixed == text.n_tokens:
+            return scores
+        fixed = torch.ones(text.n_fixed, dtype=torch.bool)
+
+        def forward(there: Tensor) -> Tensor:
+            return text.g(torch.cat([fixed.expand(len(there), -1), there > 0], 1))
+
+        there = torch.ones(1, text.n_tokens - text.n_fixed)
+        players = torch.arange(there.shape[1])[None]
+        units = None if text.units is None else text.units[text.n_fixed :]
+        game = _Game(forward, there, players, torch.zeros_like(there), units, text.at_once)
+        with torch.no_grad(), seeded(seed_of((*text.token_ids, text.target_id), seed)):
+            scores[text.n_fixed :] = self._explain(game)[0].float()
+        return scores
+
+    @override
+    def deletions(self, n_tokens: int) -> int:
+        return ceil(self.costs(n_tokens, 1)["perturbations"])
+
+    @abstractmethod
+    def _explain(self, game: "_Game") -> Tensor:
+        """Captum's attribution, [1, n, ...]."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Game:
+    """What captum is given.
+
+    Attributes:
+        forward: Gives g of B copies of the input, [B, n, ...] to [B].
+        whole: Nobody missing, [1, n, ...].
+        players: int64, whose token each entry of `whole` is.
+        nobody: What stands in the place of a missing token's entries, the shape of `whole`.
+        units: The unit that each token is masked with, -1 for none; None where tokens are masked alone.
+        at_once: How many copies `forward` takes.
+    """
+
+    forward: Callable[[Tensor], Tensor]
+    whole: Tensor
+    players: Tensor
+    nobody: Tensor
+    units: Sequence[int] | None
+    at_once: int
+
+    @property
+    def n_tokens(self) -> int:
+        """Number of players."""
+        return self.whole.shape[1]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What every method of captum's takes."""
         return {
-            "baselines": text.baseline(self.baseline),
-            "perturbations_per_eval": text.at_once,
+            "baselines": self.nobody,
+            "perturbations_per_eval": self.at_once,
             "show_progress": False,
         }
 
@@ -84,15 +149,15 @@ class OcclusionMethod(_Perturbation):
             raise ConfigError("occlusion replaces windows of tokens or units, not both; leave window at 1")
 
     @override
-    def _explain(self, text: Text) -> Tensor:
-        _, n_tokens, width = text.embeddings.shape
+    def _explain(self, game: _Game) -> Tensor:
         if self.mask_unit != "token":
-            return self._by_unit(text)
-        result: Tensor = Occlusion(text.forward).attribute(
-            text.embeddings,
-            sliding_window_shapes=(min(self.window, n_tokens), width),
-            strides=(1, width),
-            **self._arguments(text),
+            return self._by_unit(game)
+        _, n_tokens, *width = game.whole.shape
+        result: Tensor = Occlusion(game.forward).attribute(
+            game.whole,
+            sliding_window_shapes=(min(self.window, n_tokens), *width),
+            strides=(1, *width),
+            **game.arguments,
         )
         return result
 
@@ -101,22 +166,18 @@ class OcclusionMethod(_Perturbation):
     def masks(self) -> Unit:
         return self.mask_unit
 
-    def _by_unit(self, text: Text) -> Tensor:
+    def _by_unit(self, game: _Game) -> Tensor:
         """Loss of each unit, shared evenly by its tokens; tokens of no unit are never replaced, and have 0."""
-        units = text.batch.units
-        if units is None:
+        if game.units is None:
             raise UnitError("a unit can be masked at once in a text alone; attribute with heat.attribute")
-        n_tokens = text.embeddings.shape[1]
-        own = units[0, :n_tokens].cpu()
+        own = torch.tensor(game.units[: game.n_tokens])
         features = torch.unique(own, return_inverse=True)[1]
-        sizes = (own[:, None] == own).sum(-1)
         # Tokens of no unit are a feature too, as captum wants every entry in one; it is not read.
-        loss = FeatureAblation(text.forward).attribute(
-            text.embeddings,
-            feature_mask=features[None, :, None].expand(text.embeddings.shape).contiguous(),
-            **self._arguments(text),
+        loss = FeatureAblation(game.forward).attribute(
+            game.whole, feature_mask=features[game.players].contiguous(), **game.arguments
         )
-        shared: Tensor = loss / sizes[None, :, None] * (own >= 0)[None, :, None]
+        sizes = (own[:, None] == own).sum(-1)
+        shared: Tensor = loss / sizes[game.players] * (own >= 0)[game.players]
         return shared
 
     @override
@@ -147,9 +208,9 @@ class ShapleySampling(_Perturbation):
     n_samples: Annotated[int, Field(ge=1)] = 25
 
     @override
-    def _explain(self, text: Text) -> Tensor:
-        result: Tensor = ShapleyValueSampling(text.forward).attribute(
-            text.embeddings, feature_mask=text.tokens, n_samples=self.n_samples, **self._arguments(text)
+    def _explain(self, game: _Game) -> Tensor:
+        result: Tensor = ShapleyValueSampling(game.forward).attribute(
+            game.whole, feature_mask=game.players, n_samples=self.n_samples, **game.arguments
         )
         return result
 
@@ -177,14 +238,16 @@ class KernelShapMethod(_Perturbation):
     n_samples: Literal["auto"] | Annotated[int, Field(ge=3)] = "auto"
 
     @override
-    def _explain(self, text: Text) -> Tensor:
-        arguments, n_tokens = self._arguments(text), text.embeddings.shape[1]
-        if n_tokens == 1:
+    def _explain(self, game: _Game) -> Tensor:
+        if game.n_tokens == 1:
             # captum has no size to draw where only the empty and the full coalition exist.
-            ends = text.forward(torch.cat([text.embeddings, arguments["baselines"]]))
-            return (ends[0] - ends[1]).expand_as(text.embeddings)
-        result: Tensor = KernelShap(text.forward).attribute(
-            text.embeddings, feature_mask=text.tokens, n_samples=self._samples(n_tokens), **arguments
+            ends = game.forward(torch.cat([game.whole, game.nobody]))
+            return (ends[0] - ends[1]).expand_as(game.whole)
+        result: Tensor = KernelShap(game.forward).attribute(
+            game.whole,
+            feature_mask=game.players,
+            n_samples=self._samples(game.n_tokens),
+            **game.arguments,
         )
         return result
 
@@ -219,14 +282,14 @@ class LimeMethod(_Perturbation):
     width: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.25
 
     @override
-    def _explain(self, text: Text) -> Tensor:
+    def _explain(self, game: _Game) -> Tensor:
         method = Lime(
-            text.forward,
+            game.forward,
             interpretable_model=_Ridge(self.alpha),
             similarity_func=_cosine_kernel(self.width),
         )
         result: Tensor = method.attribute(
-            text.embeddings, feature_mask=text.tokens, n_samples=self.n_samples, **self._arguments(text)
+            game.whole, feature_mask=game.players, n_samples=self.n_samples, **game.arguments
         )
         return result
 

@@ -1,15 +1,28 @@
 """Baselines that watch a prediction as the text in view grows from its end; TDD also looks from its beginning."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Annotated, Self
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from typing_extensions import override
 
 from heat.algorithms.progressive import NUMBERS_AT_ONCE, along, first, forward_steps, preference
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch
 from heat.components.prefix import suffix_cost, suffix_parts
+from heat.deletion import (
+    TOP_K,
+    ByDeletion,
+    Deletions,
+    contrast_kl,
+    score_by_deletion,
+    suffixes,
+    top_k_kl,
+)
+from heat.errors import ConfigError
 from heat.internals.forward import log_probs, token_vectors
 from heat.internals.memory import in_parts
 from heat.internals.state import frozen
@@ -124,6 +137,14 @@ class _Backward(Method):
         later = whole.roll(-1, dims=1).scatter(1, batch.positions.to(whole.device)[:, None], before[:, None])
         return whole - later + in_front * before[:, None]
 
+    def _deleting(self) -> None:
+        """What deletions cannot serve: a beginning-of-text token always stays there."""
+        if not self.keep_bos:
+            raise ConfigError(
+                f"method '{self.name}' with keep_bos=False takes the beginning-of-text token away, which a server puts "
+                "in front of every text; leave it out"
+            )
+
     def _preference_of(self, batch: Batch) -> ReadOut:
         def read(values: Tensor, targets: Tensor) -> Tensor:
             of = batch.of_targets(targets)
@@ -167,7 +188,7 @@ class TddForward(Method):
 
 @register("tdd-backward")
 @dataclass(frozen=True)
-class TddBackward(_Backward):
+class TddBackward(ByDeletion, _Backward):
     """What each token adds to the preference for the target when it comes into view in front of the ones behind it.
 
     a_i = D(x_{i..t}) - D(x_{i+1..t}), D as in `tdd-forward` at the last position, and D = 0 of no text at all.
@@ -184,6 +205,23 @@ class TddBackward(_Backward):
     ) -> Scores:
         with frozen(lm.model), torch.no_grad():
             return Scores(self._steps(lm, batch, self._preference_of(batch), batch_tokens))
+
+    @override
+    def deleting(self) -> Self:
+        self._deleting()
+        return self
+
+    @override
+    def by_deletion(self, text: Deletions, *, seed: int) -> Tensor:
+        def read(kept: Tensor) -> Tensor:
+            g = text.g(kept)
+            return g.exp() if text.foil_id is None else (g / 2).tanh()
+
+        return _steps_of(text, read)
+
+    @override
+    def deletions(self, n_tokens: int) -> int:
+        return n_tokens + 1
 
     @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
@@ -218,7 +256,7 @@ class TddBidirectional(_Backward):
 
 @register("context-length-probing")
 @dataclass(frozen=True)
-class ContextLengthProbing(_Backward):
+class ContextLengthProbing(ByDeletion, _Backward):
     """How much nearer the prediction comes to that of the whole context when a token comes into view.
 
     a_i = KL(P ‖ P_{i+1}) - KL(P ‖ P_i) in nats, P_i being the next-token distribution behind x_{i..t} and P that behind
@@ -226,17 +264,30 @@ class ContextLengthProbing(_Backward):
 
     The paper leaves the nearest token without a score, as no shorter context is there to compare with; ours is the
     uniform distribution, so the scores sum to KL(P ‖ uniform). The paper divides by the largest |a_i|; we do not.
+
+    With `top_k` the divergences are those of `heat.deletion.top_k_kl` over the k most probable tokens, all that a
+    server shows; the vocabulary's size is not known then, and what comes into view first has 0, as in the paper.
+
+    Attributes:
+        top_k: Compare the k most probable tokens and the rest as one; None for the whole distributions.
     """
 
     summary = "how much the prediction changes as the context is made longer"
     source = "Cífka & Liutkus 2023; the score of the nearest token ours"
     needs = ("forward",)
     signed = True
+    neutral = MappingProxyType({"top_k": None})
+    deletion_note = "a lower bound of the KL, over the most probable tokens and the rest as one (top_k)"
+
+    top_k: Annotated[int, Field(ge=1)] | None = None
 
     @override
     def score(
         self, lm: LanguageModel, batch: Batch, *, seed: int = 0, batch_tokens: int = DEFAULT_BATCH_TOKENS
     ) -> Scores:
+        if self.top_k is not None:
+            self._deleting()
+            return score_by_deletion(self, lm, batch, seed=seed, batch_tokens=batch_tokens)
         with frozen(lm.model), torch.no_grad():
             full = log_probs(
                 lm.model,
@@ -259,6 +310,50 @@ class ContextLengthProbing(_Backward):
             return Scores(self._steps(lm, batch, read, batch_tokens))
 
     @override
+    def deleting(self) -> Self:
+        self._deleting()
+        return replace(self, top_k=TOP_K if self.top_k is None else self.top_k)
+
+    @override
+    def by_deletion(self, text: Deletions, *, seed: int) -> Tensor:
+        whole = torch.ones(1, text.n_tokens, dtype=torch.bool)
+        if text.foil_id is not None:
+            g = text.g(whole)[0]
+            uniform = contrast_kl(g, torch.zeros(1))
+
+            def read_contrast(kept: Tensor) -> Tensor:
+                return uniform - contrast_kl(g, text.g(kept))
+
+            return _steps_of(text, read_contrast)
+        k = self.top_k or TOP_K
+        (full,) = text.top(whole, k)
+
+        def read(kept: Tensor) -> Tensor:
+            return -torch.tensor([top_k_kl(full, one) for one in text.top(kept, k)], dtype=torch.float64)
+
+        steps = _steps_of(text, read)
+        # What comes into view first is compared with nothing.
+        steps[text.n_tokens - 1 if text.n_fixed == 0 else 0] = 0.0
+        return steps
+
+    @override
+    def deletions(self, n_tokens: int) -> int:
+        return n_tokens + 1
+
+    @override
     def costs(self, n_tokens: int, n_targets: int) -> dict[str, float]:
         """Forward-equivalents; a suffix serves all targets behind it."""
         return {"suffixes": 1.0 + self._sweep_cost(n_tokens, n_targets)}
+
+
+def _steps_of(text: Deletions, read: Callable[[Tensor], Tensor]) -> Tensor:
+    """What each token adds to a read-out when it comes into view, float64 [n]; see `_Backward._steps`."""
+    first = text.n_fixed
+    steps = torch.zeros(text.n_tokens, dtype=torch.float64)
+    values = read(suffixes(text.n_tokens, first))
+    before = torch.zeros(1, dtype=torch.float64)
+    if first:
+        before = read(torch.zeros(1, text.n_tokens, dtype=torch.bool))
+        steps[0] = before[0]
+    steps[first:] = values - torch.cat([values[1:], before])
+    return steps

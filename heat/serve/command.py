@@ -66,8 +66,8 @@ def serve(
             session = Session(
                 load(model, dtype=dtype, device=device),
                 opened,
-                model=model or "",
-                restart=_again(model, dtype, device, history, own_port, secret),
+                model=tuple(_named(model, dtype, device)),
+                restart=_again(_named(model, dtype, device), history, own_port, secret),
             )
             address = f"http://{HOST}:{own_port}/{secret}/"
             tell(f"live page: {address}")
@@ -83,12 +83,14 @@ def serve(
     tell(f"stopped; the history is in {history}")
 
 
-def _again(
-    model: str | None, dtype: str | None, device: str | None, history: Path, port: int, token: str
-) -> str:
+def _named(model: str | None, dtype: str | None, device: str | None) -> list[str]:
+    """The options that name the model."""
+    given = (("--model", model), ("--dtype", dtype), ("--device", device))
+    return [word for name, value in given if value for word in (name, value)]
+
+
+def _again(model: list[str], history: Path, port: int, token: str) -> str:
     """The command that serves open pages again."""
-    words = ["heat", "serve"]
-    for name, value in (("--model", model), ("--dtype", dtype), ("--device", device)):
-        words += [name, value] if value else []
+    words = ["heat", "serve", *model]
     words += ["--history", str(history), "--port", str(port), "--token", token, "--no-browser"]
     return shlex.join(words)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from heat.advice import of_completeness, of_text
-from heat.answers import answer
+from heat.answers import Answer, answer
 from heat.api import attribute, check_precision
 from heat.attribution import Attribution
 from heat.cost.plan import costs_of
@@ -16,6 +16,7 @@ from heat.errors import ConfigError
 from heat.internals.passes import Passes, counted_passes
 from heat.method import Method
 from heat.model import LanguageModel
+from heat.offsets import decode
 from heat.registry import build
 from heat.serve.wire import ExplainRequest
 
@@ -31,15 +32,15 @@ class Explained:
         index: Position of the method in the request.
         attribution: What it found.
         notes: What to say beside it.
-        divergences: How far each token of the answer depends on the text, in nats; empty where that was not asked.
-        threshold: Least divergence of a token that depends on it.
+        answer: Which tokens of the answer depend on the text; None where that was not asked.
+        foils: What each token of the answer is contrasted with, empty for nothing; none where there is no foil.
     """
 
     index: int
     attribution: Attribution
     notes: tuple[str, ...]
-    divergences: tuple[float, ...]
-    threshold: float
+    answer: Answer | None
+    foils: tuple[str, ...]
 
 
 def methods_of(request: ExplainRequest, lm: LanguageModel) -> list[Method]:
@@ -100,7 +101,7 @@ def explain(lm: LanguageModel, request: ExplainRequest, progress: Progress) -> I
         with counted_passes(lm.model, advanced):
             attribution = attribute(lm, encoded, None, method, seed=request.seed)
             notes = of_completeness(lm, encoded, method, attribution)
-        yield Explained(index, attribution, (*asked.notes, *notes), asked.divergences, asked.threshold)
+        yield Explained(index, attribution, (*asked.notes, *notes), asked.answer, asked.foils)
 
 
 @dataclass(frozen=True)
@@ -109,27 +110,43 @@ class _Asked:
 
     encoded: Encoded
     notes: tuple[str, ...]
-    divergences: tuple[float, ...] = ()
-    threshold: float = 0.0
+    answer: Answer | None = None
+    foils: tuple[str, ...] = ()
 
 
 def _asked(lm: LanguageModel, request: ExplainRequest) -> _Asked:
     """Let the model answer, or read the answer, and find which of its tokens depend on the text."""
-    if request.threshold is None or request.foil is not None:
-        encoded = encode(
-            lm, request.asked, request.target, foil=request.foil, max_targets=request.max_targets
+    whole_foil = request.foil if request.foil_at is None else None
+    if whole_foil is not None or (request.threshold is None and request.foil is None):
+        encoded = encode(lm, request.asked, request.target, foil=whole_foil, max_targets=request.max_targets)
+        found = None
+        if request.threshold is not None:
+            # All tokens are explained against the foil; which of them depend on the text is said beside them.
+            said = encoded.token_ids[encoded.n_prompt :]
+            found = answer(
+                lm, request.asked, said, threshold=request.threshold, max_tokens=request.max_targets
+            )
+    else:
+        found = answer(
+            lm,
+            request.asked,
+            request.target,
+            foils=None if request.foil_at is None else {request.foil_at - 1: request.foil or ""},
+            threshold=request.threshold or 0.0,
+            max_tokens=request.max_targets,
         )
-        notes = of_text(lm, request.asked, request.target, request.foil, encoded)
-        return _Asked(encoded, tuple(notes))
-    found = answer(
-        lm, request.asked, request.target, threshold=request.threshold, max_tokens=request.max_targets
-    )
-    notes = of_text(lm, request.asked, request.target, None, found.encoded)
-    encoded = found.encoded
-    if not found.depending:
+        encoded = found.encoded
+    notes = of_text(lm, request.asked, request.target, whole_foil, encoded)
+    if not encoded.wanted:
         notes.append(
             f"no token of the answer depends on the text by {request.threshold:g} nats or more; all are explained"
         )
         encoded = replace(encoded, explained=None)
-    divergences = tuple(token.divergence for token in found.tokens)
-    return _Asked(encoded, tuple(notes), divergences, request.threshold)
+    return _Asked(encoded, tuple(notes), found, _texts(lm, encoded.foil_ids))
+
+
+def _texts(lm: LanguageModel, foil_ids: tuple[int, ...] | None) -> tuple[str, ...]:
+    """Each foil's text; empty for none."""
+    if foil_ids is None or lm.tokenizer is None:
+        return ()
+    return tuple(decode(lm.tokenizer, [foil]) if foil >= 0 else "" for foil in foil_ids)

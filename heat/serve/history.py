@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from heat.answers import Answer, AnswerToken
 from heat.attribution import Attribution
+from heat.encoding import Encoded
 from heat.errors import AttributionFileError, HeatError
 from heat.serve.wire import ExplainRequest
 
@@ -51,6 +53,54 @@ class Asked(_Event):
     revision: str
 
 
+class KeptAnswer(BaseModel):
+    """An answer as `heat.answer` found it, but for what the attribution beside it holds.
+
+    Attributes:
+        tokens: Its tokens, with their divergences.
+        text: It as text.
+        threshold: Least divergence of a token that depends on the text, in nats.
+        without: What was taken away to see what depends on it.
+        ended: Whether the model ended it by itself; None for one that was given.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tokens: tuple[AnswerToken, ...]
+    text: str
+    threshold: float
+    without: tuple[tuple[int, int], ...]
+    ended: bool | None
+
+    @classmethod
+    def of(cls, answer: Answer) -> Self:
+        """What is kept of an answer."""
+        return cls(
+            tokens=answer.tokens,
+            text=answer.text,
+            threshold=answer.threshold,
+            without=answer.without,
+            ended=answer.ended,
+        )
+
+    def restored(self, attribution: Attribution) -> Answer:
+        """The answer again.
+
+        Args:
+            attribution: One of its attributions.
+        """
+        encoded = Encoded(
+            token_ids=attribution.token_ids,
+            n_prompt=attribution.target_span[0],
+            text=attribution.text,
+            offsets=attribution.offsets,
+            foil_ids=attribution.foil_ids,
+            segments=attribution.segments,
+            explained=attribution.explained,
+        )
+        return Answer(encoded, self.tokens, self.text, self.threshold, self.without, self.ended)
+
+
 class Attributed(_Event):
     """One method of a request is done; its file was written before this line.
 
@@ -58,16 +108,16 @@ class Attributed(_Event):
         index: Position of the method in the request.
         file: Name in the folder of attributions.
         notes: What to say beside it.
-        divergences: How far each token of the answer depends on the text, in nats; empty where that was not asked.
-        threshold: Least divergence of a token that depends on it.
+        answer: Which tokens of the answer depend on the text; None where that was not asked.
+        foils: What each token of the answer is contrasted with, empty for nothing; none where there is no foil.
     """
 
     event: Literal["attributed"] = "attributed"
     index: int
     file: str
     notes: tuple[str, ...] = ()
-    divergences: tuple[float, ...] = ()
-    threshold: float = 0.0
+    answer: KeptAnswer | None = None
+    foils: tuple[str, ...] = ()
 
 
 class Ended(_Event):

@@ -18,9 +18,10 @@ from starlette.routing import Route
 
 from heat.console import describe
 from heat.errors import ConfigError, HeatError
+from heat.serve.downloads import KINDS
 from heat.serve.guard import HOST, Guard, refusal
 from heat.serve.runs import NoSuchRunError
-from heat.serve.wire import WireError, read_recombination, read_request, read_submission
+from heat.serve.wire import WireError, read_download, read_request, read_submission
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -35,7 +36,9 @@ MODULES = (
     "comparison.js",
     "controls.js",
     "dom.js",
+    "downloads.js",
     "history.js",
+    "layer.js",
     "messages.js",
     "methods.js",
     "numbers.js",
@@ -91,21 +94,20 @@ def create_app(session: Session, token: str, port: int) -> ASGIApp:
     async def asked(request: Request) -> Response:
         return JSONResponse(session.request(request.path_params["run"]))
 
-    async def view(request: Request) -> Response:
+    async def text(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(session.text, request.path_params["run"]))
+
+    async def layer(request: Request) -> Response:
         run, index = request.path_params["run"], _number(request.path_params["index"])
-        return JSONResponse(await run_in_threadpool(session.view, run, index))
+        return JSONResponse(await run_in_threadpool(session.layer, run, index))
 
     async def download(request: Request) -> Response:
-        run, index = request.path_params["run"], _number(request.path_params["index"])
-        kind, query = request.path_params["kind"], request.query_params
-        recombination = read_recombination(query["as"]) if "as" in query else None
-        found = await run_in_threadpool(
-            session.download, run, index, kind, recombination, skip_first=query.get("skip_first") == "1"
-        )
+        kind, wanted = request.path_params["kind"], read_download(request.query_params.get("of", ""))
+        content = await run_in_threadpool(session.download, kind, wanted)
         # Never shown in this origin: the page of an attribution is a file to take along.
-        name = f"heat-{run}-{index}.{kind}"
+        name = f"heat-{'-'.join(dict.fromkeys(item.run for item in wanted.items))}.{kind}"
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-        return Response(found.content, media_type=found.media_type, headers=headers)
+        return Response(content, media_type=KINDS[kind], headers=headers)
 
     root = f"/{token}"
     routes = [
@@ -116,8 +118,9 @@ def create_app(session: Session, token: str, port: int) -> ASGIApp:
         Route(f"{root}/api/runs", submit, methods=["POST"]),
         Route(f"{root}/api/runs/{{run}}", asked),
         Route(f"{root}/api/runs/{{run}}/cancel", cancel, methods=["POST"]),
-        Route(f"{root}/api/runs/{{run}}/{{index}}", view),
-        Route(f"{root}/api/runs/{{run}}/{{index}}/{{kind}}", download),
+        Route(f"{root}/api/runs/{{run}}/text", text),
+        Route(f"{root}/api/runs/{{run}}/{{index}}", layer),
+        Route(f"{root}/api/download/{{kind}}", download),
         Route(f"{root}/{{name}}", static),
     ]
     app = Starlette(routes=routes, exception_handlers=_HANDLERS)

@@ -11,12 +11,12 @@ from typing import Any
 from heat.attribution import Attribution
 from heat.model import LanguageModel
 from heat.serve.catalog import catalog
-from heat.serve.downloads import KINDS, Download, download
+from heat.serve.downloads import KINDS, Found, download
 from heat.serve.history import Attributed, History
 from heat.serve.planning import Planner
 from heat.serve.runs import NoSuchRunError, Run
-from heat.serve.view import view
-from heat.serve.wire import ExplainRequest, Recombination, Submission
+from heat.serve.view import layer, text
+from heat.serve.wire import DownloadRequest, ExplainRequest, Item, Submission
 from heat.serve.worker import Worker
 
 # Attributions of the history that stay in memory.
@@ -29,11 +29,13 @@ class Session:
     Args:
         lm: The model.
         history: The open history.
-        model: How the model was named; empty for the embedded reader.
+        model: The options of `heat explain` that name the model; none for the embedded reader.
         restart: The command that serves open pages again, shown when the server is gone.
     """
 
-    def __init__(self, lm: LanguageModel, history: History, *, model: str = "", restart: str = "") -> None:
+    def __init__(
+        self, lm: LanguageModel, history: History, *, model: tuple[str, ...] = (), restart: str = ""
+    ) -> None:
         running = threading.Lock()
         self.worker = Worker(lm, history, running)
         self._planner = Planner(lm, running, self.worker.awaits_the_model)
@@ -85,36 +87,45 @@ class Session:
         asked = self.worker.runs.get(run).asked
         return {"id": asked.run, "model": asked.model, "request": asked.request.model_dump()}
 
-    def view(self, run: str, index: int) -> dict[str, Any]:
+    def text(self, run: str) -> dict[str, Any]:
+        """The text of a run with its answer, which all of its methods share, for the page.
+
+        Raises:
+            NoSuchRunError: No method of it is done.
+        """
+        index = min(self.worker.runs.get(run).results, default=0)
+        found = self._result(self.worker.runs.get(run), index)
+        return text(self._attribution(run, index), found.answer, found.foils)
+
+    def layer(self, run: str, index: int) -> dict[str, Any]:
         """What one method of a run found, for the page."""
         found = self._result(self.worker.runs.get(run), index)
-        return view(
-            self._attribution(run, index),
-            found.notes,
-            divergences=found.divergences,
-            threshold=found.threshold,
-        )
+        return layer(self._attribution(run, index), found.notes)
 
-    def download(
-        self, run: str, index: int, kind: str, recombination: Recombination | None, *, skip_first: bool
-    ) -> Download:
-        """What one method of a run found, as a file.
+    def download(self, kind: str, wanted: DownloadRequest) -> bytes:
+        """What methods of one or two runs found, as one file.
 
         Raises:
             NoSuchRunError: There is no such file.
         """
         if kind not in KINDS:
             raise NoSuchRunError(f"there are downloads as {', '.join(KINDS)}")
-        found = self.worker.runs.get(run)
+        found = [self._found(item) for item in wanted.items]
         with self._drawing:
-            return download(
-                kind,
-                self._attribution(run, index),
-                found.asked.request,
-                model=self._model if found.asked.model == self._lm.name else found.asked.model,
-                recombination=recombination,
-                skip_first=skip_first,
-            )
+            return download(kind, found, wanted)
+
+    def _found(self, item: Item) -> Found:
+        run = self.worker.runs.get(item.run)
+        kept = self._result(run, item.index)
+        attribution = self._attribution(item.run, item.index)
+        own = run.asked.model == self._lm.name
+        return Found(
+            attribution,
+            run.asked.request,
+            self._model if own else ("--model", run.asked.model),
+            None if kept.answer is None else kept.answer.restored(attribution),
+            item.parts,
+        )
 
     def _load(self, run: str, index: int) -> Attribution:
         return self._history.attribution(self._result(self.worker.runs.get(run), index))

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from heat.answers import THRESHOLD
 from heat.errors import HeatError
 from heat.files import MOST_BYTES
+from heat.projection import Aggregation
+from heat.units import Unit
 
 if TYPE_CHECKING:
     from typing import Self
@@ -51,6 +53,8 @@ class ExplainRequest(_Record):
         messages: The chat; None for a text.
         target: What to explain; None for what the model says.
         foil: What might have been said instead.
+        foil_at: Which token of the answer, from 1, it might have been said instead of; None: it stands against the
+            whole answer, token for token.
         max_targets: The most tokens that the model says, or that are kept of a given answer.
         threshold: Least divergence (nats) of a token that depends on the text and is explained, see `heat.answers`;
             None: all of them are explained.
@@ -61,7 +65,8 @@ class ExplainRequest(_Record):
     prompt: Annotated[str, Field(max_length=MOST_BYTES)] | None = None
     messages: Annotated[tuple[Message, ...], Field(min_length=1, max_length=200)] | None = None
     target: Annotated[str, Field(max_length=MOST_BYTES)] | None = None
-    foil: Annotated[str, Field(max_length=MOST_BYTES)] | None = None
+    foil: Annotated[str, Field(min_length=1, max_length=MOST_BYTES)] | None = None
+    foil_at: Annotated[int, Field(ge=1, le=1024)] | None = None
     max_targets: Annotated[int, Field(ge=1, le=1024)] = 8
     threshold: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] | None = THRESHOLD
     methods: Annotated[tuple[MethodChoice, ...], Field(min_length=1, max_length=MOST_METHODS)]
@@ -71,6 +76,8 @@ class ExplainRequest(_Record):
     def _one_prompt(self) -> Self:
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("give a prompt or chat messages, one of them")
+        if self.foil_at is not None and self.foil is None:
+            raise ValueError("a token is to be contrasted, but not with what: give a foil")
         return self
 
     @property
@@ -96,6 +103,36 @@ class Recombination(_Record):
     options: dict[str, Any] = {}
 
 
+class Item(_Record):
+    """What one method of a run found.
+
+    Attributes:
+        run: The run.
+        index: Position of the method in it.
+        parts: How its parts are put together; None as it was computed.
+    """
+
+    run: Annotated[str, Field(min_length=1, max_length=80)]
+    index: Annotated[int, Field(ge=0, lt=MOST_METHODS)]
+    parts: Recombination | None = None
+
+
+class DownloadRequest(_Record):
+    """What goes into a file, and how it is shown there.
+
+    Attributes:
+        items: Methods of one run or of two.
+        unit: What the prompts are divided into.
+        aggregation: How a unit's number is made of its tokens'.
+        skip_first: Leave special tokens and the first token out of pages and pictures.
+    """
+
+    items: Annotated[tuple[Item, ...], Field(min_length=1, max_length=2 * MOST_METHODS)]
+    unit: Unit = "word"
+    aggregation: Aggregation = "mean"
+    skip_first: bool = False
+
+
 def read_submission(body: bytes) -> Submission:
     """Read a request that is to be run.
 
@@ -114,13 +151,13 @@ def read_request(body: bytes) -> ExplainRequest:
     return _read(ExplainRequest, body)
 
 
-def read_recombination(text: str) -> Recombination:
-    """Read which method and options stored parts are to be put together for.
+def read_download(text: str) -> DownloadRequest:
+    """Read what is to go into a file.
 
     Raises:
         WireError: It is not JSON, or does not fit.
     """
-    return _read(Recombination, text.encode())
+    return _read(DownloadRequest, text.encode())
 
 
 def _read(kind: type[Kind], body: bytes) -> Kind:

@@ -12,7 +12,7 @@ from heat.errors import HeatError
 from heat.internals.memory import is_out_of_memory
 from heat.model import LanguageModel
 from heat.serve.explain import explain, methods_of
-from heat.serve.history import Asked, Ended, Ending, History
+from heat.serve.history import Asked, Ended, Ending, History, KeptAnswer
 from heat.serve.runs import Run, Runs
 from heat.serve.wire import ExplainRequest
 
@@ -158,8 +158,8 @@ class Worker:
                 found.index,
                 found.attribution,
                 notes=found.notes,
-                divergences=found.divergences,
-                threshold=found.threshold,
+                answer=None if found.answer is None else KeptAnswer.of(found.answer),
+                foils=found.foils,
             )
             self.runs.take(kept)
 

@@ -257,6 +257,8 @@ def visible(text: str, keep: str = "") -> str:
 
 def visible_lines(text: str) -> str:
     """As `visible`, for places that can show lines, other spaces and the joiners inside emoji and Persian."""
+    if text.isprintable():  # nearly all: a long text is asked word by word
+        return text
     spaces = "".join({c for c in text if regex.match(r"\p{Zs}", c)})
     return visible(text, "\n\t" + _JOINERS + spaces)
 

@@ -17,10 +17,11 @@ from annotate.benchmark import Benchmark, open_benchmark
 from annotate.cli import app
 from annotate.errors import BenchmarkError, LabelError, RowsError, UnknownNameError
 from annotate.files import read_records, shipped
-from annotate.gold import adjudicate
+from annotate.gold import adjudicate, settle
 from annotate.imports.people import import_people
 from annotate.imports.spans import place_spans
 from annotate.label_files import read_labels
+from annotate.labelling.tables import describe_people
 from annotate.schema import Gold, Paragraph, Segment, text_hash
 from annotate.words import rule_for, split_words
 from evaluate.tasks.catalog import load_task
@@ -269,6 +270,12 @@ def test_the_same_import_again_changes_nothing_and_others_are_refused(
     before = {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     import_people("expmrc", squad, out, "one")
     assert {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    settle(open_benchmark(out), "union", ["human:1", "human:2"])
+    union = (out / "gold.jsonl").read_bytes()
+    done = import_people("expmrc", squad, out, "one")
+    assert (done.rule, done.kept) == ("union", True)
+    assert (out / "gold.jsonl").read_bytes() == union
+    assert "Gold: left as it was settled since (union)." in describe_people(done)
     with pytest.raises(BenchmarkError, match="is a benchmark of other texts"):
         import_people("fair-rationales", crowd, out)
     with pytest.raises(BenchmarkError, match="is a file; name a folder"):

@@ -12,10 +12,10 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from .truthful import answer_request
@@ -99,6 +99,7 @@ class FakeOpenAI:
         key: The only key accepted; any if empty.
         batch: How batches end: completed, expired, cancelled, failed or all_failed.
         edit: What becomes of the body of every answer before it is sent.
+        others: What is answered on other paths, by path; faults and bill are those of chat requests.
     """
 
     def __init__(
@@ -110,7 +111,9 @@ class FakeOpenAI:
         key: str = "",
         batch: str = "completed",
         edit: Callable[[Body], Body] = lambda body: body,
+        others: Mapping[str, Callable[[Body], Body]] = MappingProxyType({}),
     ) -> None:
+        self.others = others
         self.plan = plan
         self.answer = answer
         self.latency = latency
@@ -279,6 +282,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._error("auth")
         elif self.path == "/v1/chat/completions":
             self._chat(json.loads(data))
+        elif self.path in self.fake.others:
+            self._chat(json.loads(data), self.fake.others[self.path])
         elif self.path == "/v1/files":
             self._upload(data)
         elif self.path == "/v1/batches":
@@ -293,13 +298,20 @@ class _Handler(BaseHTTPRequestHandler):
     def _authorized(self) -> bool:
         return self.fake.key in ("", self.headers.get("Authorization", "").removeprefix("Bearer "))
 
-    def _chat(self, body: Body) -> None:
+    def _chat(self, body: Body, other: Callable[[Body], Body] | None = None) -> None:
         fake = self.fake
         digest, fault, attempt = fake.next_fault(body)
         kind, _, argument = fault.partition(":")
         time.sleep(fake.latency + (float(argument) if kind in ("slow", "stall") else 0))
         answer, usage = None, {}
-        if kind in ("ok", "slow", *ANSWER_FAULTS):
+        if other is not None and kind in ("ok", "slow"):
+            answer = other(body)
+            billed = answer.get("usage", {})
+            usage = {
+                "input_tokens": billed.get("prompt_tokens", 0),
+                "output_tokens": billed.get("completion_tokens", 0),
+            }
+        elif kind in ("ok", "slow", *ANSWER_FAULTS):
             wanted = {"duplicate": "duplicate", "wrong": "wrong"}.get(kind, "")
             content = fake.answer(body | {"fake": wanted} if wanted else body)
             answer, usage = completion(body, kind, content, digest)

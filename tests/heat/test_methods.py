@@ -39,6 +39,7 @@ FEWER = {
 # a few. A method that stands in no row, as a new one does, runs on every family.
 SAME_PASSES = {
     "attention-rollout": ["attention-flow", "attention-last"],
+    "context-cite": ["kl-top-k"],
     "gradient-shap": ["smoothgrad"],
     "heat": ["heat-adaptive", "hessian-only", "kl-only", "no-gate", "transition-only", "uniform-transition"],
     "heat-windowed": ["heat-lr-win"],

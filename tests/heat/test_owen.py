@@ -11,6 +11,7 @@ from torch import Tensor
 import heat
 from heat.algorithms.captum_bridge import Text
 from heat.algorithms.owen import Block, grouped, hierarchy, owen_values
+from heat.sources import sources_of
 
 Game = Callable[[Tensor], Tensor]
 
@@ -144,7 +145,7 @@ def test_the_hierarchy_is_sentences_of_words_of_tokens() -> None:
     assert lm.tokenizer is not None
     token_ids = lm.tokenizer("The gate is iron. Question: What? Answer:")["input_ids"]
     names = lm.tokenizer.convert_ids_to_tokens(token_ids)
-    text = hierarchy(lm, token_ids)
+    text = hierarchy(sources_of(lm, token_ids, "sentences"), sources_of(lm, token_ids, "words"))
     # `<s>` and three sentences, in halves.
     assert text.tokens == tuple(range(len(token_ids)))
     left, right = text.parts
@@ -174,7 +175,8 @@ def test_scores_of_a_model_are_those_of_its_game(baseline: str) -> None:
             said = lm.model(inputs_embeds=masked).logits[:, -1].log_softmax(-1)
         return said[:, encoded.token_ids[n_tokens]].double()
 
-    tree = hierarchy(lm, list(encoded.token_ids[:n_tokens]))
+    token_ids = list(encoded.token_ids[:n_tokens])
+    tree = hierarchy(sources_of(lm, token_ids, "sentences"), sources_of(lm, token_ids, "words"))
     assert len(orders(tree)) < 500
     found = heat.attribute(lm, encoded, None, "owen", baseline=baseline, budget=1000).scores[0, :n_tokens]
     torch.testing.assert_close(found.double(), by_all_orders(tree, game), atol=1e-5, rtol=1e-4)

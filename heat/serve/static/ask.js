@@ -36,6 +36,7 @@ export function readRequest() {
     messages: isChat ? messages : null,
     target: chosen("answer") === "text" ? element("target").value : null,
     foil: element("foil").value || null,
+    foil_at: (element("foil").value && Number(element("foil-at").value)) || null,
     threshold: element("depending").checked ? Number(element("threshold").value) || 0 : null,
     max_targets: Number(element("max-targets").value) || 1,
     methods: readMethods(),
@@ -53,6 +54,7 @@ export function fill(request) {
   element(request.target === null ? "answer-model" : "answer-text").checked = true;
   element("target").value = request.target ?? "";
   element("foil").value = request.foil ?? "";
+  element("foil-at").value = request.foil_at ?? "";
   element("depending").checked = request.threshold !== null;
   element("threshold").value = request.threshold ?? element("threshold").value;
   element("max-targets").value = request.max_targets;

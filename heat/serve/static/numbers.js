@@ -1,27 +1,37 @@
-// From tokens' numbers to those of words, and what is said of them.
+// From tokens' numbers to those of units, and what is said of them: the rules of heat/units.py and heat/comparison.py.
+
+/** A token's share of a unit's number, added up: the mean and the sum of heat.projection.word_scores. */
+function reduced(values, from, { starts, tokens, shares }, unit, aggregation, out) {
+  const [first, last] = [starts[unit], starts[unit + 1]];
+  if (first === last) return 0; // what the tokenizer drops
+  let [sum, weight, most] = [0, 0, -Infinity];
+  for (let at = first; at < last; at++) {
+    const value = out[tokens[at]] ? 0 : values[from + tokens[at]];
+    sum += value * shares[at];
+    weight += shares[at];
+    most = Math.max(most, value);
+  }
+  return { mean: sum / weight, sum, max: most }[aggregation];
+}
 
 /**
- * A row of numbers for each target: those of the prompt's words, then those of the answer's tokens.
+ * A row of numbers for each target: those of the prompt's units, then those of the answer's tokens.
  *
  * @param values float32, a row of n_tokens for each target
- * @param view what the server says of an attribution
- * @param skipFirst whether special tokens and the first one count nothing
+ * @param text what the server says of a text
+ * @param looks unit, aggregation, and skipFirst: whether special tokens and the first one count nothing
  */
-export function wordRows(values, view, skipFirst) {
-  const { starts, tokens, weights } = view.words;
-  const [nWords, nTargets, width] = [view.prompt.length, view.answer.length, view.n_tokens];
+export function unitRows(values, text, { unit, aggregation, skipFirst }) {
+  const division = text.units[unit];
+  const [nUnits, nTargets, width] = [division.pieces.length, text.answer.length, text.n_tokens];
   const out = new Uint8Array(width);
-  if (skipFirst) for (const token of view.left_out) out[token] = 1;
+  if (skipFirst) for (const token of text.left_out) out[token] = 1;
   const rows = [];
   for (let target = 0; target < nTargets; target++) {
-    const row = new Float64Array(nWords + nTargets);
+    const row = new Float64Array(nUnits + nTargets);
     const from = target * width;
-    for (let word = 0; word < nWords; word++) {
-      let sum = 0;
-      for (let at = starts[word]; at < starts[word + 1]; at++) if (!out[tokens[at]]) sum += weights[at] * values[from + tokens[at]];
-      row[word] = sum;
-    }
-    for (let token = 0; token < nTargets; token++) row[nWords + token] = values[from + view.n_prompt + token];
+    for (let at = 0; at < nUnits; at++) row[at] = reduced(values, from, division, at, aggregation, out);
+    for (let token = 0; token < nTargets; token++) row[nUnits + token] = values[from + text.n_prompt + token];
     rows.push(row);
   }
   return rows;
@@ -41,15 +51,31 @@ export function largest(row, count) {
   return most;
 }
 
-/** Indices of the first `count` numbers, the largest absolute ones first. */
-export function strongest(row, count) {
-  const order = Array.from({ length: count }, (_, at) => at);
-  return order.sort((a, b) => Math.abs(row[b]) - Math.abs(row[a]) || a - b);
+/** Indices of the `most` largest absolute ones of the first `count` numbers, the largest first. */
+export function strongest(row, count, most) {
+  const found = [];
+  for (let at = 0; at < count; at++) {
+    const size = Math.abs(row[at]);
+    if (found.length === most && size <= Math.abs(row[found[most - 1]])) continue;
+    let place = found.length;
+    while (place && Math.abs(row[found[place - 1]]) < size) place--;
+    found.splice(place, 0, at);
+    if (found.length > most) found.pop();
+  }
+  return found;
 }
 
-/** Ranks from 1, equal numbers sharing the mean of theirs. */
+/** The place of one of the first `count` numbers by its absolute size, from 1. */
+export function placeOf(row, count, which) {
+  const size = Math.abs(row[which]);
+  let place = 1;
+  for (let at = 0; at < count; at++) if (Math.abs(row[at]) > size || (Math.abs(row[at]) === size && at < which)) place++;
+  return place;
+}
+
+/** Ranks: 1 for the largest number, equal numbers sharing the mean of theirs. */
 export function ranks(numbers) {
-  const order = Array.from(numbers.keys()).sort((a, b) => numbers[a] - numbers[b]);
+  const order = Array.from(numbers.keys()).sort((a, b) => numbers[b] - numbers[a]);
   const result = new Float64Array(numbers.length);
   for (let at = 0; at < order.length; ) {
     let end = at;
@@ -60,27 +86,27 @@ export function ranks(numbers) {
   return result;
 }
 
-/** Spearman's rank correlation; NaN where one of the two is constant. */
-export function rankCorrelation(one, other) {
-  const [a, b] = [ranks(one), ranks(other)];
-  const mean = (one.length + 1) / 2;
+/** Pearson's correlation of two rows of ranks, which is Spearman's; NaN where one of the two is constant. */
+export function rankCorrelation(a, b) {
+  const mean = (a.length + 1) / 2;
   let [ab, aa, bb] = [0, 0, 0];
   for (let at = 0; at < a.length; at++) {
     ab += (a[at] - mean) * (b[at] - mean);
     aa += (a[at] - mean) ** 2;
     bb += (b[at] - mean) ** 2;
   }
-  return ab / Math.sqrt(aa * bb);
+  return Math.max(-1, Math.min(1, ab / Math.sqrt(aa * bb)));
 }
 
-/** Words whose ranks differ most: index and the place (1 is the strongest) in each. */
-export function disagreements(one, other, count) {
-  const places = [one, other].map((numbers) => ranks(Array.from(numbers, (x) => -Math.abs(x))));
-  return Array.from(one.keys())
-    .map((word) => ({ word, places: places.map((of) => of[word]) }))
-    .sort((a, b) => Math.abs(b.places[0] - b.places[1]) - Math.abs(a.places[0] - a.places[1]) || a.word - b.word)
-    .slice(0, count)
-    .filter(({ places: [a, b] }) => a !== b);
+/** Units that rows of ranks place differently, those with the largest gap first: index and the rank in each. */
+export function disagreements(rows, count) {
+  const found = [];
+  for (let at = 0; at < rows[0].length; at++) {
+    const places = rows.map((row) => row[at]);
+    const gap = Math.max(...places) - Math.min(...places);
+    if (gap > 0) found.push({ index: at, ranks: places, gap });
+  }
+  return found.sort((a, b) => b.gap - a.gap || a.index - b.index).slice(0, count);
 }
 
 /** Four significant digits. */

@@ -114,6 +114,10 @@ async function start() {
     fill((await call(`api/runs/${id}`)).request);
     element("prompt").focus();
   };
+  actions.contrast = async (id, token) => {
+    fill({ ...(await call(`api/runs/${id}`)).request, foil: null, foil_at: token + 1 });
+    element("foil").focus();
+  };
   listenToBoard();
   listenToForm(took);
   document.addEventListener("keydown", onKey);

@@ -10,11 +10,21 @@ import torch
 from fakes.attributions import made
 from fakes.serving import asked
 
-from heat.serve.history import LOG, Asked, Attributed, Ended, History, HistoryError
+from heat.answers import Answer, AnswerToken
+from heat.encoding import Encoded
+from heat.serve.history import LOG, Asked, Attributed, Ended, History, HistoryError, KeptAnswer
 from heat.serve.runs import NoSuchRunError, Runs
 from heat.serve.wire import ExplainRequest
 
 ATTRIBUTION = made("iron gate", [(0, 4), (4, 9)], [[1.5, 0.0]])
+ANSWER = Answer(
+    Encoded(ATTRIBUTION.token_ids, 1, "iron gate", ATTRIBUTION.offsets),
+    (AnswerToken(7, " gate", -0.7, -1.4, 0.25, depends=True),),
+    "gate",
+    0.1,
+    ((0, 4),),
+    ended=True,
+)
 
 
 def ask(run: str = "r1", key: str = "key-of-r1") -> Asked:
@@ -25,14 +35,16 @@ def ask(run: str = "r1", key: str = "key-of-r1") -> Asked:
 def test_what_is_written_is_read_again(tmp_path) -> None:
     with History(tmp_path / "h") as history:
         history.add(ask())
-        kept = history.keep("r1", 1, ATTRIBUTION, notes=("a note",), divergences=(0.25,))
+        kept = history.keep("r1", 1, ATTRIBUTION, notes=("a note",), answer=KeptAnswer.of(ANSWER))
         history.add(Ended(run="r1", time=1.0, status="done"))
     with History(tmp_path / "h") as again:
         first, second, third = again.events
         assert isinstance(first, Asked)
         assert first.request.methods[1].name == "kl-only"
         assert second == kept
-        assert (second.notes, second.divergences) == (("a note",), (0.25,))
+        assert second.notes == ("a note",)
+        assert second.answer is not None
+        assert second.answer.restored(ATTRIBUTION) == ANSWER
         assert isinstance(third, Ended)
         assert torch.equal(again.attribution(kept).scores, ATTRIBUTION.scores)
     run = Runs(again.events).get("r1")

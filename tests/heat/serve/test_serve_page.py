@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -88,6 +89,16 @@ def word(page, at: int, panel: int = 0):
     return page.locator(".panel").nth(panel).locator(f"[data-at='{at}']")
 
 
+def reading_of(server: Serving, index: int = 0):
+    """What a method of the only run says, in words."""
+    (run,) = server.json("GET", "state")["runs"]
+    return read(server.session._attribution(run["id"], index))
+
+
+def cell(page, at: int, row: int):
+    return word(page, at).locator(".r").nth(row)
+
+
 def shade(made) -> float:
     """How much colour a word has, from 0 to 1."""
     step = re.search(r"\bfor-(\d+)", made.get_attribute("class"))
@@ -104,15 +115,17 @@ class TestAsking:
         expect(page.locator("#plan tr")).to_have_count(2)
         expect(page.locator("#plan")).to_contain_text("tokens for up to 3 of answer")
         page.get_by_role("button", name="Explain").click()
-        expect(page.locator(".panel")).to_have_count(2)
-        assert page.locator(".panel .map").first.text_content() == PROMPT
-        assert page.locator(".panel").first.locator(".of-answer").count() == 3
+        expect(page.locator(".layer")).to_have_count(2)
+        for row in range(2):
+            cells = page.locator(f".map .u > .r:nth-child({row + 1})").all_text_contents()
+            assert cells == [piece.text for piece in reading_of(server).prompt]
+        assert page.locator(".of-answer").count() == 3
         expect(page.locator(".comparison")).to_contain_text("heat and kl-only")
         expect(page.locator("#activity")).to_have_text("idle")
         (run,) = server.json("GET", "state")["runs"]
         assert f"run={run['id']}" in page.url
         page.reload()
-        expect(page.locator(".panel")).to_have_count(2)
+        expect(page.locator(".layer")).to_have_count(2)
 
     def test_by_keyboard_alone(self, server, visit) -> None:
         page = visit(server.url)
@@ -230,6 +243,126 @@ class TestLooking:
         page.get_by_role("button", name="Reset").click()
         expect(page.get_by_label("M transition")).to_be_checked()
 
+    def test_methods_stand_in_rows_of_the_same_words(self, server, visit) -> None:
+        names = ("heat", "kl-only", "input-x-gradient")
+        run = done(server, *names)
+        page = visit(f"{server.url}#run={run}")
+        expect(page.locator(".layer")).to_have_count(3)
+        found = [server.session._attribution(run, index) for index in range(3)]
+        readings = [read(one) for one in found]
+        n_words = len(readings[0].prompt)
+
+        def shades(row: int) -> list[float]:
+            steps = [
+                re.search(r"\b(for|against)-(\d+)", cell(page, at, row).get_attribute("class") or "")
+                for at in range(n_words)
+            ]
+            return [
+                0.0 if each is None else int(each[2]) / 20 * (1 if each[1] == "for" else -1) for each in steps
+            ]
+
+        for target in (None, 1):
+            if target is not None:
+                word(page, n_words + target).hover()
+            for row, reading in enumerate(readings):
+                expected = reading.shares(target=target)[:n_words]
+                until(lambda row=row, expected=expected: shades(row) == pytest.approx(expected, abs=0.026))
+        compared = page.locator(".comparison")
+        figures = compared.locator("table").first.locator("tbody td").all_text_contents()
+        values = heat.compare(found).correlation.ravel()
+        assert [float(text.replace("−", "-")) for text in figures] == pytest.approx(values, abs=0.0051)
+        rows = compared.locator("table").last.locator("tbody tr")
+        disagreements = heat.compare(found).disagreements[:10]
+        assert rows.locator("th").all_text_contents() == [one.text for one in disagreements]
+        ranks = rows.locator("td").all_text_contents()
+        assert [float(rank) for rank in ranks] == [rank for one in disagreements for rank in one.ranks]
+        # The names stand before each line of the text.
+        labels = page.locator(".map .label")
+        tops = {round(cell(page, at, 0).bounding_box()["y"]) for at in range(n_words)}
+        assert labels.count() == 3 * len(tops)
+        assert labels.first.text_content() == "A heat"
+        for row in range(3):
+            gap = labels.nth(row).bounding_box()["y"] - cell(page, 0, row).bounding_box()["y"]
+            assert abs(gap) < 3
+
+    def test_parts_move_one_method_of_several(self, server, visit) -> None:
+        run = done(server, "heat", "kl-only")
+        page = visit(f"{server.url}#run={run}")
+        expect(page.locator(".layer")).to_have_count(2)
+        page.get_by_label("M transition").uncheck()
+        found = [server.session._attribution(run, index) for index in range(2)]
+        value = heat.compare([recombine(found[0], "no-gate"), found[1]]).correlation[0, 1]
+        expect(page.locator(".correlation strong")).to_have_text(f"{value:.2f}".replace("-", "−"))
+        with page.expect_download() as loaded:
+            page.locator(".files").get_by_role("link", name="JSON").first.click()
+        document = json.loads(Path(loaded.value.path()).read_text())
+        assert document["comparison"]["spearman"]["no-gate"]["kl-only"] == pytest.approx(value)
+        assert "--method no-gate --method kl-only" in document["command"]
+
+    def test_units(self, server, visit) -> None:
+        run = done(server, "heat", prompt=PROMPT + "\nIron.")
+        page = visit(f"{server.url}#run={run}")
+        page.locator(".panel").wait_for()
+        assert page.locator("#look-unit option[value=message]").is_disabled()
+        found = server.session._attribution(run, 0)
+        page.locator("#look-aggregation").select_option("sum")
+        for unit in ("token", "sentence", "line"):
+            page.locator("#look-unit").select_option(unit)
+            expected = found.by(unit, "sum")
+            shown = page.locator(".of-prompt").all_text_contents()
+            assert [text.strip() for text in shown] == [piece.text for piece in read(found, unit).prompt]
+            rows = page.locator(".strongest tbody tr")
+            numbers = [abs(float(text)) for text in rows.locator("td:nth-child(2)").all_text_contents()]
+            total = sorted(map(abs, expected.scores.sum(0)), reverse=True)[: len(numbers)]
+            assert numbers == pytest.approx(total, rel=1e-3)
+        word(page, 1).hover()
+        expect(page.locator(".readout")).to_contain_text(" of 2")
+        with page.expect_download() as loaded:
+            page.locator(".files").get_by_role("link", name="HTML").click()
+        assert "--unit line --aggregation sum" in Path(loaded.value.path()).read_text()
+
+    def test_a_token_is_contrasted(self, server, visit) -> None:
+        page = visit(server.url)
+        page.get_by_label("Prompt", exact=True).fill(PROMPT)
+        page.get_by_label("The answer").fill(" iron gate made of copper")
+        page.locator("#max-targets").fill("64")
+        page.get_by_role("button", name="Explain").click()
+        page.locator(".panel").wait_for()
+        expect(page.get_by_role("button", name="Contrast")).to_be_disabled()
+        page.locator(".of-answer").nth(1).click()
+        page.get_by_role("button", name="Contrast").click()
+        assert page.evaluate("document.activeElement.id") == "foil"
+        page.keyboard.type(" copper")
+        expect(page.locator("#foil-at")).to_have_value("2")
+        page.keyboard.press("Control+Enter")
+        until(lambda: len(server.json("GET", "state")["runs"]) == 2)
+        expect(page.locator(".note").nth(1)).to_contain_text("Tokens with a foil are explained against it")
+        expect(page.locator(".note").first).to_contain_text("on the text: without it")
+        page.locator(".of-answer").nth(1).hover()
+        expect(page.locator(".readout")).to_contain_text("rather than")
+        expect(page.locator(".readout")).to_contain_text("divergence")
+
+    def test_both_prompts_in_one_file(self, server, visit, browser) -> None:
+        first, second = (
+            done(server, "kl-only"),
+            done(server, "kl-only", prompt=PROMPT.replace("iron", "zinc")),
+        )
+        page = visit(f"{server.url}#run={first}&with={second}")
+        expect(page.locator(".comparison")).to_contain_text("ranks are not compared")
+        with page.expect_download() as loaded:
+            page.locator(".comparison").get_by_role("link", name="HTML").click()
+        context = browser.new_context()
+        alone, said = context.new_page(), []
+        alone.on("console", lambda message: said.append(message.text))
+        alone.set_content(Path(loaded.value.path()).read_text())
+        for at, metal in enumerate(("iron", "zinc")):
+            frame = alone.frame_locator("iframe").nth(at)
+            expect(frame.locator(".map")).to_contain_text(metal)
+            style = "element => getComputedStyle(element).whiteSpaceCollapse"
+            assert frame.locator(".map").evaluate(style) == "preserve"
+        assert said == []
+        context.close()
+
     def test_two_prompts_beside_each_other(self, server, visit) -> None:
         first, second = (
             done(server, "kl-only"),
@@ -280,7 +413,7 @@ class TestLooking:
             done(server, "kl-only", prompt=PROMPT + " It is." * 3),
         )
         page = visit(f"{server.url}#run={first}&with={second}", viewport={"width": width, "height": 860})
-        expect(page.locator(".panel")).to_have_count(3)
+        expect(page.locator(".layer")).to_have_count(3)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.locator(".run").first.get_by_role("button", name="Close").click()
         expect(page.locator(".run")).to_have_count(1)
@@ -354,6 +487,29 @@ class TestLongTexts:
         # Far above the 60 ms seen on a busy machine of two cores.
         assert spent["ScriptDuration"] + spent["LayoutDuration"] + spent["RecalcStyleDuration"] < 0.5
 
+    def test_what_is_out_of_sight_is_coloured_when_it_is_seen_or_one_rests(self, long, visit) -> None:
+        server, run = long
+        page = visit(f"{server.url}#run={run}")
+        expect(page.locator(".of-prompt")).to_have_count(self.N)
+        expected = read(server.session._attribution(run, 0)).shares(target=3)[: self.N]
+        steps = [f"for-{round(20 * share)}" if share >= 0.025 else "" for share in expected]
+        script = """elements => elements.map(({ className }) => className.match(/for-\\d+/)?.[0] ?? "")"""
+
+        def shown() -> list[str]:
+            return page.locator(".of-prompt").evaluate_all(script)
+
+        word(page, self.N + 3).hover()
+        until(lambda: shown() == steps)
+        word(page, self.N + 4).click()
+        page.mouse.move(5, 5)
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        last = read(server.session._attribution(run, 0)).shares(target=4)[: self.N]
+        until(
+            lambda: (
+                shown()[-3:] == [f"for-{round(20 * share)}" if share >= 0.025 else "" for share in last[-3:]]
+            )
+        )
+
 
 class TestNothingIsLost:
     def test_a_server_killed_in_the_middle(self, tmp_path, visit) -> None:
@@ -402,7 +558,7 @@ class TestAccessibility:
         context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         page.goto(f"{server.url}#run={run}&with={other}")
-        expect(page.locator(".panel")).to_have_count(2)
+        expect(page.locator(".layer")).to_have_count(2)
         expect(page.locator("progress[value]")).to_be_visible()
         page.add_script_tag(path=str(AXE))
         for state in ("plain", "options", "pinned", "refused", "help"):

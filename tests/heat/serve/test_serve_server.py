@@ -262,35 +262,64 @@ class TestRuns:
     def test_the_same_key_gives_the_same_run(self, server, done) -> None:
         assert server.submit(asked("heat"), "key-of-done") == done
 
-    def test_files_to_take_along(self, server, ask, done) -> None:
-        kinds = {"html": b"<!DOCTYPE html>", "json": b'{"metadata"', "png": b"\x89PNG"}
+    def test_files_to_take_along(self, ask, done) -> None:
+        kinds = {"html": b"<!DOCTYPE html>", "json": b'{"command"', "png": b"\x89PNG"}
         for kind, beginning in kinds.items():
-            response, content = ask("GET", f"{ROOT}api/runs/{done}/0/{kind}")
+            response, content = ask("GET", of(kind, [{"run": done, "index": 0}, {"run": done, "index": 1}]))
             assert response.status == 200
             assert content.startswith(beginning)
             # A page with a prompt in it is never shown in the origin that may ask the server.
-            named = f'attachment; filename="heat-{done}-0.{kind}"'
-            assert response.getheader("content-disposition") == named
+            assert response.getheader("content-disposition") == f'attachment; filename="heat-{done}.{kind}"'
             assert response.getheader("x-content-type-options") == "nosniff"
-        refused(ask("GET", f"{ROOT}api/runs/{done}/0/exe"), 404, "html, json, png")
-        refused(ask("GET", f"{ROOT}api/runs/{done}/7/json"), 404, "no result")
+        refused(ask("GET", of("exe", [{"run": done, "index": 0}])), 404, "html, json, png")
+        refused(ask("GET", of("json", [{"run": done, "index": 5}])), 404, "no result")
+        refused(ask("GET", of("json", [{"run": "../../etc/passwd", "index": 0}])), 404, "no such run")
 
-    def test_the_command_in_the_page_makes_the_same(self, server, ask, done) -> None:
-        page = ask("GET", f"{ROOT}api/runs/{done}/1/html")[1].decode()
+    def test_the_command_in_the_page_makes_the_same(self, ask, done) -> None:
+        page = ask("GET", of("html", [{"run": done, "index": 1}]))[1].decode()
         assert "&lt;b&gt;" in page
         assert "<b>" not in page
         assert "--method kl-only" in page
-        assert "--target &#39; iron&#39;" in page
+        assert "&#39;--answer= iron&#39;" in page
 
     def test_recombined_files(self, server, ask, done) -> None:
-        view = server.json("GET", f"runs/{done}/0")
-        wanted = json.dumps(view["combinations"]["SI"] | {"options": {"beta": 0.2}})
-        content = ask("GET", f"{ROOT}api/runs/{done}/0/json?as={urllib.request.quote(wanted)}")[1]
-        found = Attribution.from_json(content.decode())
+        layer = server.json("GET", f"runs/{done}/0")
+        parts = layer["combinations"]["SI"] | {"options": {"beta": 0.2}}
+        content = json.loads(ask("GET", of("json", [{"run": done, "index": 0, "parts": parts}]))[1])
+        found = Attribution.from_json(json.dumps(content["attributions"][0]))
         assert (found.method, found.config["beta"]) == ("no-gate", 0.2)
-        for odd in ("x", '{"method": "owen"}', '{"method": "heat", "options": {"n_probes": 99}}'):
-            path = f"{ROOT}api/runs/{done}/0/json?as={urllib.request.quote(odd)}"
-            assert ask("GET", path)[0].status == 400
+        for odd in ({"method": "owen"}, {"method": "heat", "options": {"n_probes": 99}}):
+            assert ask("GET", of("json", [{"run": done, "index": 0, "parts": odd}]))[0].status == 400
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "",
+            "?of=x",
+            "?of=[]",
+            '?of={"items":[]}',
+            '?of={"items":[{"run":"x","index":-1}]}',
+            '?of={"items":[{"run":"x","index":0}],"unit":"book"}',
+            '?of={"items":[{"run":"x","index":0}],"path":"/etc/passwd"}',
+        ],
+    )
+    def test_downloads_of_something_else(self, ask, query) -> None:
+        path = urllib.request.quote(query, safe="?=")
+        refused(ask("GET", f"{ROOT}api/download/json{path}"), 400, "cannot be read")
+
+    def test_what_methods_share_is_sent_once(self, server, done) -> None:
+        text, layers = (
+            server.json("GET", f"runs/{done}/text"),
+            [server.json("GET", f"runs/{done}/{n}") for n in (0, 1)],
+        )
+        assert "pieces" in text["units"]["word"]
+        assert [layer["method"] for layer in layers] == ["heat", "kl-only"]
+        assert not {"units", "answer"} & set(layers[0])
+
+
+def of(kind: str, items: list[dict]) -> str:
+    """The address of a download."""
+    return f"{ROOT}api/download/{kind}?of={urllib.request.quote(json.dumps({'items': items}))}"
 
 
 class TestCommand:

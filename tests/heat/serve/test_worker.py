@@ -85,11 +85,45 @@ def test_only_tokens_that_depend_on_the_text_are_explained(worker, history) -> N
     assert 0 < len(expected.depending) < len(expected.tokens)
     assert found.explained == expected.depending
     assert torch.equal(found.scores, heat.attribute(LM, expected.encoded, None, "heat").scores)
-    assert line.divergences == pytest.approx([token.divergence for token in answer.tokens])
-    assert line.threshold == middle
+    assert line.answer is not None
+    assert line.answer.restored(found) == expected
     without = worker.runs.get(none).results[0]
     assert "no token of the answer depends on the text by 900 nats or more" in without.notes[0]
     assert history.attribution(without).explained is None
+
+
+def test_a_token_is_contrasted_beside_what_depends_on_the_text(worker, history) -> None:
+    said = " iron gate made of copper"
+    divergences = sorted(token.divergence for token in heat.answer(LM, PROMPT, said).tokens)
+    threshold = divergences[len(divergences) // 2]
+    worker.start()
+    fields = {"target": said, "max_targets": 64, "foil": " copper", "threshold": threshold}
+    run = worker.submit(request("heat", foil_at=1, **fields), "key-of-token").id
+    assert over(worker, run) == "done"
+    expected = heat.answer(LM, PROMPT, said, foils={0: " copper"}, threshold=threshold)
+    line = worker.runs.get(run).results[0]
+    found = history.attribution(line)
+    assert torch.equal(found.scores, heat.attribute(LM, expected.encoded, None, "heat").scores)
+    assert (found.foil_ids, found.explained) == (expected.encoded.foil_ids, expected.encoded.explained)
+    assert line.answer is not None
+    assert line.answer.restored(found) == expected
+    assert [bool(text) for text in line.foils] == [foil >= 0 for foil in expected.encoded.foil_ids or ()]
+
+
+def test_a_foil_for_all_of_the_answer_leaves_the_divergences(worker, history) -> None:
+    worker.start()
+    fields = {"target": " iron", "foil": " zinc", "max_targets": 64, "threshold": 0.5}
+    run = worker.submit(request("heat", **fields), "key-of-foil").id
+    assert over(worker, run) == "done", worker.runs.get(run).error
+    line = worker.runs.get(run).results[0]
+    expected = heat.attribute(LM, PROMPT, " iron", "heat", foil=" zinc")
+    assert torch.equal(history.attribution(line).scores, expected.scores)
+    assert history.attribution(line).explained is None
+    assert line.answer is not None
+    assert line.answer.tokens[0].divergence == pytest.approx(
+        heat.answer(LM, PROMPT, " iron").tokens[0].divergence
+    )
+    assert line.foils == ("z",)  # the foil's first token, as the target has one
 
 
 def test_a_second_request_waits_and_runs_after_the_first(worker) -> None:
