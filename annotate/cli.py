@@ -357,7 +357,7 @@ def reparse(
     epilog="\b\nExamples:\n"
     "  annotate pilot --annotator openai:gpt-5.2\n"
     "  annotate pilot --annotator openai:gpt-5.2 --formats quotes,tags -n 20 --max-cost 1\n"
-    "  annotate pilot --annotator openai:gpt-5.2 --benchmark people --people"
+    "  annotate pilot --annotator openai:gpt-5.2 --benchmark people --people --prompt passage"
 )
 @bundled
 def pilot(
@@ -382,15 +382,19 @@ def pilot(
     from annotate.money.tables import describe_pilot, pilot_table
     from annotate.online.limits import Limits
     from annotate.online.transport import Endpoint
-    from annotate.pilot import pilot_ledger, run_pilot, with_format
+    from annotate.pilot import pilot_ledger, run_pilot, with_format, with_prompt
     from annotate.review.labels import people_labels
 
     chosen = open_benchmark(benchmark)
     endpoint = Endpoint(base_url)
     trials = [
-        (name, make_annotator(with_format(spec, name), trial.seed, endpoint))
+        (name, make_annotator(with_option(spec, name), trial.seed, endpoint))
         for spec in annotator
-        for name in trial.formats.split(",")
+        for with_option, names in (
+            (with_format, trial.formats.split(",") if trial.formats or not trial.prompt else []),
+            (with_prompt, trial.prompt or []),
+        )
+        for name in names
     ]
     _warn([trial_annotator for _, trial_annotator in trials], output.quiet)
     limits = Limits(concurrency=concurrency, max_cost=max_cost)

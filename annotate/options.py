@@ -172,6 +172,12 @@ class TrialOptions:
     formats: Annotated[str, typer.Option(help="Formats to compare, with commas.")] = "quotes,indexed,tags"
     paragraphs: Annotated[int, typer.Option("-n", "--paragraphs", min=1, help="How many to ask about.")] = 50
     seed: Annotated[int, typer.Option(min=0, help="Seed that draws the paragraphs.")] = 0
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Also try this prompt, which decides the format: a .toml file, or passage; repeat for several."
+        ),
+    ] = None
     people: Annotated[
         bool,
         typer.Option(

@@ -46,7 +46,7 @@ class Trial(Record):
 
     Attributes:
         annotator: Its name, which names the format where it is not the default.
-        format: The format.
+        format: The format, or the prompt that decides it.
         statuses: Number of labels by status, both repetitions.
         unplaced_first: Share of the quotes in first answers that could not be placed; ``None`` without any.
         unresolved: Share of labels that ended with a quote that could not be placed.
@@ -107,7 +107,16 @@ class Pilot(Record):
 
 def with_format(spec: str, name: str) -> str:
     """The annotator ``spec`` with the option ``format=name``."""
-    return f"{spec}{',' if ':' in spec else ':'}format={name}"
+    return _with(spec, "format", name)
+
+
+def with_prompt(spec: str, prompt: str) -> str:
+    """The annotator ``spec`` with the option ``prompt=prompt``, which decides its format."""
+    return _with(spec, "prompt", prompt)
+
+
+def _with(spec: str, option: str, value: str) -> str:
+    return f"{spec}{',' if ':' in spec else ':'}{option}={value}"
 
 
 def draw(paragraphs: Sequence[Paragraph], count: int, seed: int) -> list[Paragraph]:

@@ -28,7 +28,7 @@ CAP_REASONING = 4096
 RAISE = 4
 """How many times larger the cap is when an answer was cut off."""
 
-_OPTIONS = ("effort", "format", "temperature", "max_tokens", "structured", "host")
+_OPTIONS = ("effort", "format", "prompt", "temperature", "max_tokens", "structured", "host")
 _STRUCTURED = ("strict", "schema", "json_object", "none")
 _LOOP_CHARS = 120
 """So many characters at the end of an answer that repeat what stands before them make a loop."""
@@ -282,6 +282,7 @@ def build_openai(options: str, endpoint: Endpoint) -> OpenAIAnnotator:
     Raises:
         LabelError: No model is named, an option is unknown, out of range or not for this model.
         UnknownNameError: There is no such format.
+        AnnotateError: The prompt file of an option ``prompt`` cannot be used.
     """
     model, _, rest = options.partition(",")
     if not model:
@@ -299,11 +300,13 @@ def build_openai(options: str, endpoint: Endpoint) -> OpenAIAnnotator:
     structured = given.get("structured", known.structured)
     if structured not in _STRUCTURED:
         raise UnknownNameError("way of structured output", structured, list(_STRUCTURED))
-    label_format = make_format(given.get("format", DEFAULT_FORMAT))
+    prompt = given.get("prompt", "")
+    label_format = make_format(given.get("format", ""), prompt)
     host = given.get("host", endpoint.host)
     unusual = {
         "effort": effort if effort != known.default_effort else "",
         "format": label_format.name if label_format.name != DEFAULT_FORMAT else "",
+        "prompt": prompt,
         "temperature": f"{temperature:g}" if temperature not in (None, usual_temperature) else "",
         "max_tokens": str(cap) if cap != usual_cap else "",
         "structured": structured if structured != known.structured else "",

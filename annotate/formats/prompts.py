@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from string import Template
 
 from annotate.errors import AnnotateError
@@ -23,25 +24,38 @@ class Example:
 
 
 def load_prompt(name: str) -> tuple[Prompt, Example]:
-    """Read the prompt file of format ``name`` and its example.
+    """Read the prompt file that ships under a name, and its example.
 
     Raises:
         AnnotateError: The file is missing, or is not a prompt file.
     """
-    path = shipped(f"prompts/{name}.toml")
+    return read_prompt(shipped(f"prompts/{name}.toml"))
+
+
+def read_prompt(path: Path) -> tuple[Prompt, Example]:
+    """Read a prompt file and its example.
+
+    The example is a mixed paragraph (`narrative`, `support`, `question`), or a `text` with its question beside it.
+
+    Raises:
+        AnnotateError: The file is missing, or is not a prompt file.
+    """
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         prompt = Prompt(
             data["id"], data["version"], data["system"], data["user"], data["again"], file_hash(path)
         )
         example = data["example"]
-        parts: list[tuple[Role, str]] = [
-            ("narrative", example["narrative"]),
-            ("support", example["support"]),
-            ("question", example["question"]),
-        ]
-        return prompt, Example(_paragraph(parts, example["answer"]), example["content"].strip())
-    except (ValueError, KeyError) as error:
+        parts: list[tuple[Role, str]] = (
+            [("support", example["text"])]
+            if "text" in example
+            else [(role, example[role]) for role in ("narrative", "support", "question")]
+        )
+        paragraph = _paragraph(parts, example["question"], example["answer"])
+        return prompt, Example(paragraph, example["content"].strip())
+    except OSError as error:
+        raise AnnotateError(f"the prompt file {path} cannot be read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise AnnotateError(f"{path} is no prompt file: {error!r}") from error
 
 
@@ -50,7 +64,7 @@ def fill(template: str, fields: Mapping[str, str]) -> str:
     return Template(template).substitute(fields).strip()
 
 
-def _paragraph(parts: Sequence[tuple[Role, str]], answer: str) -> Paragraph:
+def _paragraph(parts: Sequence[tuple[Role, str]], question: str, answer: str) -> Paragraph:
     text = "\n".join(part for _, part in parts)
     segments, start = [], 0
     for role, part in parts:
@@ -61,7 +75,7 @@ def _paragraph(parts: Sequence[tuple[Role, str]], answer: str) -> Paragraph:
         id="example",
         text=text,
         segments=tuple(segments),
-        question=parts[-1][1],
+        question=question,
         answer=answer,
         words=split_words(text),
         word_rule=rule_for(text),

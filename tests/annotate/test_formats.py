@@ -28,7 +28,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotate.dataset.mixing import MixOptions, build_dataset
-from annotate.errors import UnknownNameError
+from annotate.errors import AnnotateError, UnknownNameError
+from annotate.files import shipped
 from annotate.formats import FormatError, format_names, make_format
 from annotate.formats.prompts import load_prompt
 from annotate.formats.tags import split_tags, tag_name
@@ -95,6 +96,51 @@ def test_schema_is_of_the_strict_subset(name: str) -> None:
     assert (schema is None) == (name == "tags")
     check(schema)
     assert schema is None or schema["type"] == "object"
+
+
+def test_the_prompt_for_passages_asks_in_quotes_about_one_text() -> None:
+    made = make_format(prompt="passage")
+    assert (made.name, made.prompt.sha256 == make_format("quotes").prompt.sha256) == ("quotes", False)
+    _, example = load_prompt("passage")
+    assert example.paragraph.question not in example.paragraph.text
+    assert [segment.role for segment in example.paragraph.segments] == ["support"]
+    (span,) = made.read(example.paragraph, example.content)
+    assert (span.rung, span.quote) == ("exact", "After the flood of 1903 it was turned into a school")
+    assert "Question: What was the mill used for" in made.messages(example.paragraph)[1]["content"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (('id = "quotes"', 'id = "words"'), "no format is called 'words'"),
+        (("Question: $question", "Question: $query"), "cannot be used: KeyError"),
+        (("$unplaced", "$missing"), "cannot be used: KeyError"),
+        (('{"spans":', "spans:"), "cannot be used: FormatError"),
+        (("version = 1", ""), "is no prompt file: KeyError"),
+        (("[example]", "[[example]]"), "is no prompt file"),
+        (("system = ", "system "), "is no prompt file: TOMLDecodeError"),
+    ],
+)
+def test_a_prompt_of_ones_own_is_checked_before_anything_is_asked(
+    changed: tuple[str, str], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.toml"
+    text = shipped("prompts/passage.toml").read_text(encoding="utf-8")
+    path.write_text(text)
+    assert make_format("quotes", str(path)).prompt.sha256 == make_format(prompt="passage").prompt.sha256
+    with pytest.raises(AnnotateError, match="asks for 'quotes', not for 'tags'; leave format= away"):
+        make_format("tags", str(path))
+    path.write_text(text.replace(*changed))
+    assert path.read_text() != text
+    with pytest.raises(AnnotateError, match=message):
+        make_format(prompt=str(path))
+
+
+def test_a_prompt_that_is_not_there() -> None:
+    with pytest.raises(AnnotateError, match="cannot be read: No such file"):
+        make_format(prompt="nowhere.toml")
+    with pytest.raises(UnknownNameError, match=r"no prompt is called 'pasage' .*did you mean 'passage'"):
+        make_format(prompt="pasage")
 
 
 @pytest.mark.parametrize("name", format_names())

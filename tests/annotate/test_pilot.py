@@ -15,6 +15,7 @@ from fakes.command_line import annotate, files
 from annotate.annotators import make_annotator
 from annotate.benchmark import Benchmark
 from annotate.errors import BudgetError, LabelError
+from annotate.files import shipped
 from annotate.label_files import write_labels
 from annotate.labelling.label import label_benchmark
 from annotate.money.tables import describe_pilot
@@ -225,6 +226,39 @@ class TestPeople:
         assert "best by agreement with people: openai:gpt-4o" in done.stdout
         assert "F1 with" in done.stdout
         assert "next: annotate label --annotator openai:gpt-4o,host=127.0.0.1" in done.stderr
+
+
+class TestPrompts:
+    def test_prompts_stand_beside_formats(self, benchmark, fake, tmp_path) -> None:
+        for name, rows in people_of(benchmark, "plum").items():
+            write_labels(benchmark.labels_dir, name, rows)
+        mine = tmp_path / "mine.toml"
+        mine.write_text(shipped("prompts/tags.toml").read_text().replace("version = 1", "version = 2"))
+        asking = ("--annotator", "openai:gpt-4o", "--base-url", fake.url, "-n", "3", "--people", "--json")
+        prompts = ("--prompt", "passage", "--prompt", str(mine))
+        done = annotate(tmp_path, "pilot", *asking, "--formats", "quotes", *prompts)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)["trials"]
+        assert [trial["format"] for trial in found] == ["quotes", "passage", str(mine)]
+        assert [trial["annotator"] for trial in found] == [
+            "openai:gpt-4o,host=127.0.0.1",
+            "openai:gpt-4o,prompt=passage,host=127.0.0.1",
+            f"openai:gpt-4o,format=tags,prompt={mine},host=127.0.0.1",
+        ]
+        assert len(fake.log) == 9
+        alone = annotate(tmp_path, "pilot", *asking, "--formats", "", "--prompt", "passage")
+        assert [trial["format"] for trial in json.loads(alone.stdout)["trials"]] == ["passage"]
+        # The annotator that was chosen labels under that name, and is read again by it.
+        chosen = found[2]["annotator"]
+        label = ("label", "--annotator", chosen, "--base-url", fake.url, "--limit", "2", "--quiet")
+        assert annotate(tmp_path, *label).returncode == 0
+        assert annotate(tmp_path, "reparse", "--quiet").returncode == 0
+        shown = annotate(tmp_path, "agreement", "--bootstrap", "100", "--json")
+        assert chosen in [each["name"] for each in json.loads(shown.stdout)["annotators"]]
+        mine.unlink()
+        lost = annotate(tmp_path, *label)
+        assert lost.returncode == 1
+        assert f"error: the prompt file {mine} cannot be read" in lost.stderr
 
 
 class TestDraw:
