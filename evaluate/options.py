@@ -16,6 +16,7 @@ from evaluate.robustness.options import Options as RobustnessOptions
 from evaluate.robustness.options import Probe
 from evaluate.tasks.task import Answer, Target
 from heat.projection import Aggregation
+from heat.units import Unit
 
 BenchmarkOption = Annotated[
     str | None,
@@ -39,6 +40,9 @@ PromptOption = Annotated[
         help="How the text is put to the model: plain, qa, few-shot, chat, or a TOML file. "
         "auto: chat where the tokenizer has a template and something is asked, else plain."
     ),
+]
+UnitOption = Annotated[
+    Unit, typer.Option(help="What is scored. A unit other than a word is gold if it holds a gold word.")
 ]
 
 

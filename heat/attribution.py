@@ -283,6 +283,12 @@ class Attribution:
         }
         return json.dumps(document, sort_keys=True, ensure_ascii=False)
 
+    def to_inseq(self) -> str:
+        """JSON that `inseq.FeatureAttributionOutput.load` reads from a file; see `heat.inseq_format.to_inseq`."""
+        from heat.inseq_format import to_inseq
+
+        return to_inseq(self)
+
     @classmethod
     def from_json(cls, text: str) -> "Attribution":
         """Read what `to_json` wrote.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from heat.again import command_line
 from heat.bundles import OnceCommand, bundled
 from heat.console import run
 from heat.errors import ConfigError, EmptyTargetError, HeatError
@@ -104,7 +105,9 @@ def explain(
         attribution.save(path)
     shown = [one.without_first() if output.skip_first else one for one in attributions]
     if shown:
-        write_pictures(shown, output, answer, group=prompt.group)
+        read = text if isinstance(text, str) else json.dumps(text, ensure_ascii=False)
+        command = command_line(prompt, model, method, output, read=read)
+        write_pictures(shown, output, answer, command, group=prompt.group)
     if output.as_json:
         print_json(as_json(attributions, output, answer))
     else:

@@ -108,8 +108,8 @@ class MethodOptions:
     mask_unit: Annotated[
         Unit | None,
         typer.Option(
-            help="Mask a unit at once, in methods that mask: as many passes as there are units. Same as "
-            "--set mask_unit=...; context-cite has --set sources=words or sentences."
+            help="Mask a unit at once, in methods that mask: as many passes as there are units. context-cite deletes "
+            "units. Same as --set mask_unit=..."
         ),
     ] = None
     seed: Annotated[

@@ -33,3 +33,12 @@ def test_real_models_that_are_there_are_left_alone(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [f"{file.parent} is there" for file in kept]
     assert [file.read_text() for file in kept] == ["mine", "mine"]
+
+
+def test_one_real_model_can_be_asked_for(tmp_path: Path) -> None:
+    (tmp_path / "smollm2").mkdir()
+    done = started("real_models.py", str(tmp_path), "smollm2")
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'smollm2'} is there\n")
+    wrong = started("real_models.py", str(tmp_path), "smollm")
+    assert wrong.returncode == 1
+    assert wrong.stderr == "error: there is no model 'smollm' here; name smollm2 or gemma3\n"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from evaluate.alignment.units import in_units, token_spans, unit_spans
+from evaluate.engine import only
 from evaluate.metrics.alignment import METRICS, Mask, Scores, chance, decides, is_constant, score_words
 from evaluate.pipeline.case import Case
 from evaluate.pipeline.measure import Cases, Context, Measure, Scorer
@@ -17,6 +19,7 @@ from evaluate.pipeline.runner import Progress, no_progress
 from evaluate.pipeline.store import ScoreStatus
 from evaluate.tasks.task import Example, Task
 from heat.projection import Aggregation
+from heat.units import Unit
 
 if TYPE_CHECKING:
     from evaluate.engine import Engine
@@ -26,33 +29,48 @@ if TYPE_CHECKING:
 KIND = "alignment"
 
 
-def alignment_measure(aggregation: Aggregation = "mean") -> Measure:
-    """Word scores against gold words.
+def alignment_measure(aggregation: Aggregation = "mean", unit: Unit = "word") -> Measure:
+    """Scores of words, or of other units, against gold.
 
     Args:
-        aggregation: How a word's score is made of its tokens'.
+        aggregation: How a unit's score is made of its tokens'.
+        unit: What is scored; a unit is gold if it holds a gold word.
     """
     return Measure(
         kind=KIND,
         metrics=METRICS,
         score=partial(_start, aggregation=aggregation),
         cache_key=partial(_cache_key, aggregation=aggregation),
-        cases=_cases,
+        cases=partial(_cases, unit=unit),
         chance=_chance,
         person=people_scores,
     )
 
 
-def _cases(context: Context, examples: Sequence[Example]) -> Cases:
-    """An example without gold says nothing on alignment."""
-    cases = []
-    for example in examples:
-        why = (
+def _cases(context: Context, examples: Sequence[Example], unit: Unit) -> Cases:
+    """The examples by unit; one without gold says nothing on alignment."""
+    if unit == "token":
+        work = partial(token_spans, settings=context.settings)
+        spans = only(context.engine, work, examples)
+    else:
+        spans = [unit_spans(example, unit) for example in examples]
+    by_unit = [in_units(example, unit, found) for example, found in zip(examples, spans, strict=True)]
+    return Cases(tuple(Case(example, skipped=_why_skipped(example, unit)) for example in by_unit))
+
+
+def _why_skipped(example: Example, unit: Unit) -> tuple[str, str] | None:
+    if example.gold is None:
+        return (
             "no gold",
             f"for instance {example.id}: nobody said which words matter, and faithfulness alone needs no gold",
         )
-        cases.append(Case(example, skipped=why if example.gold is None else None))
-    return Cases(tuple(cases))
+    if unit != "word" and len(example.gold) == len(example.words):
+        every = f"each of its {len(example.words)} {unit}s" if len(example.words) > 1 else f"its only {unit}"
+        return (
+            f"gold in every {unit}",
+            f"for instance {example.id}: {every} holds a gold word; use a smaller unit",
+        )
+    return None
 
 
 def _cache_key(case: Case, aggregation: Aggregation) -> dict[str, Any]:
@@ -100,7 +118,9 @@ def alignment(
 
     With several target tokens a word's score is the mean over them.
     """
-    return evaluate(alignment_measure(task.aggregation), task, lm, methods, run, on_progress=on_progress)
+    return evaluate(
+        alignment_measure(task.aggregation, task.unit), task, lm, methods, run, on_progress=on_progress
+    )
 
 
 def example_scores(attribution: Attribution, example: Example, aggregation: Aggregation = "mean") -> Scores:

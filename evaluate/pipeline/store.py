@@ -35,6 +35,7 @@ from annotate.schema import Record
 from evaluate.errors import StoreError
 from evaluate.tasks.task import Answer, Example, Target
 from heat.projection import Aggregation
+from heat.units import Unit
 
 if TYPE_CHECKING:
     from heat import Attribution
@@ -62,6 +63,7 @@ class Settings(Record):
         answer: What is explained: the benchmark's answer, or the model's own. Not part of a key, as the answer is.
         contrast: Whether it is explained against the foil.
         aggregation: How a word's score is made of its tokens'. Part of the keys of scores on words alone.
+        unit: What alignment scores. Not part of a key, as the units are.
         attribution_schema: Version of the saved attributions.
     """
 
@@ -74,6 +76,7 @@ class Settings(Record):
     answer: Answer = "gold"
     contrast: bool = False
     aggregation: Aggregation = "mean"
+    unit: Unit = "word"
     attribution_schema: int = 1
 
 
@@ -160,7 +163,7 @@ def _key(kind: str, **parts: object) -> str:
 
 
 # What the rendered example holds itself, or what touches word scores alone.
-_NO_KEY = {"model", "prompt", "answer", "contrast", "aggregation"}
+_NO_KEY = {"model", "prompt", "answer", "contrast", "aggregation", "unit"}
 
 
 def item_key(example: Example, settings: Settings) -> str:

@@ -140,7 +140,7 @@ def seconds(value: float | None) -> str:
 
 def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
     """What must be known to read the table, a sentence each."""
-    settings, first = result.settings, metrics[0]
+    settings, first, unit = result.settings, metrics[0], result.settings.unit
     tokens = "the first token" if settings.target == "first" else "every token (mean over them)"
     whose = "the benchmark's answer" if settings.answer == "gold" else "the model's own answer"
     against = ", against the foil" if settings.contrast else ""
@@ -161,13 +161,13 @@ def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
         )
     if result.chance:
         lines.append(
-            "chance: equal scores for all words; for AUPRC and F1 that is the density of gold words."
+            f"chance: equal scores for all {unit}s; for AUPRC and F1 that is the density of gold {unit}s."
         )
-        lines.append(_of_words(result))
+        lines.append(_of_units(result))
     if result.person:
         lines.append(
-            f"{PERSON}: the marks of each person as scores against the words that most of the others marked, mean over "
-            "persons; methods are read against the words that most of all persons marked."
+            f"{PERSON}: the marks of each person as scores against the {unit}s that most of the others marked, mean "
+            "over persons; methods are read against the words that most of all persons marked."
         )
     if result.left_out:
         reasons = ", ".join(f"{count} {reason}" for reason, count in result.left_out.items())
@@ -218,18 +218,23 @@ def notes(result: Evaluation, metrics: Sequence[Metric]) -> list[str]:
     return lines
 
 
-def _of_words(result: Evaluation) -> str:
-    """How word scores are made, and how much of the scores lies outside of words."""
+def _of_units(result: Evaluation) -> str:
+    """How scores of units are made, and how much of the scores lies outside of them."""
+    unit = result.settings.unit
     how = {
         "mean": "mean of its tokens' scores",
-        "sum": "sum of its tokens' scores, which favours long words",
+        "sum": f"sum of its tokens' scores, which favours long {unit}s",
         "max": "largest of its tokens' scores",
     }
-    line = f"A word's score is the {how[result.settings.aggregation]}."
+    line = f"A {unit}'s score is the {how[result.settings.aggregation]}."
+    if unit == "token":
+        line = "Scored by token: a token is gold if it holds a part of a gold word."
+    elif unit != "word":
+        line = f"Scored by {unit}: a {unit} is gold if it holds a gold word. {line}"
     shares = [(row.unscored, row.method) for row in result.methods if row.unscored is not None]
     if shares:
         line += (
-            f" On tokens of no scored word (question, cue, template, special tokens) lies {min(shares)[0]:.0%} "
+            f" On tokens of no scored {unit} (question, cue, template, special tokens) lies {min(shares)[0]:.0%} "
             f"({min(shares)[1]}) to {max(shares)[0]:.0%} ({max(shares)[1]}) of the absolute scores."
         )
     return line

@@ -30,7 +30,10 @@ def precision_recall(words: WordScores) -> Figure:
             axes.plot(curves.index, curves[name], color=colour, linestyle=dash, linewidth=1.8, label=name)
         axes.axhline(words.density, color=SOFT, linestyle="--", linewidth=1, label="density of gold")
         axes.set(
-            xlim=(0, 1), ylim=(0, 1), xlabel="recall of gold words", ylabel="precision, mean over examples"
+            xlim=(0, 1),
+            ylim=(0, 1),
+            xlabel=f"recall of gold {words.result.settings.unit}s",
+            ylabel="precision, mean over examples",
         )
         figure.legend(loc="upper right")
     return figure

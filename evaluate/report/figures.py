@@ -44,19 +44,21 @@ def first_picture(result: Evaluation, metric: Metric) -> Picture:
 
 def precision_recall(words: WordScores) -> Picture:
     """Mean precision–recall curves."""
+    unit = words.result.settings.unit
     caption = (
-        "Precision at given recall of the gold words, mean over examples; the area under a curve is the mean AUPRC. "
+        f"Precision at given recall of the gold {unit}s, mean over examples; the area under a curve is the mean AUPRC. "
         "Named: HEAT, its best ablation, the best baselines and random; grey: all other methods. Steps stand where few "
-        f"gold words allow few values of recall. Dashed: density of gold, {words.density:.3f}."
+        f"gold {unit}s allow few values of recall. Dashed: density of gold, {words.density:.3f}."
     )
     return picture("precision-recall", caption, words.result.command, plots.precision_recall(words))
 
 
 def segment_mass(words: WordScores) -> Picture:
     """Positive mass by segment."""
+    unit = words.result.settings.unit
     caption = (
-        "Where a method's positive word mass falls, mean over examples. (words): the shares of the words themselves, "
-        "which equal scores would get."
+        f"Where a method's positive {unit} mass falls, mean over examples. (words): the shares of the {unit}s "
+        "themselves, which equal scores would get."
     )
     return picture("segment-mass", caption, words.result.command, plots.segment_mass(words))
 
@@ -72,9 +74,10 @@ def cost(words: WordScores, metric: Metric) -> Picture:
 
 def rank_correlation(words: WordScores) -> Picture:
     """Likeness of methods."""
+    unit = words.result.settings.unit
     caption = (
-        "Spearman's rank correlation between the word scores of every two methods, mean over examples. Methods that "
-        "order words alike stand side by side (average linkage)."
+        f"Spearman's rank correlation between the {unit} scores of every two methods, mean over examples. Methods "
+        f"that order {unit}s alike stand side by side (average linkage)."
     )
     return picture("rank-correlation", caption, words.result.command, plots.rank_correlation(words))
 
@@ -82,8 +85,8 @@ def rank_correlation(words: WordScores) -> Picture:
 def strips(words: WordScores, index: int) -> Picture:
     """One example, all methods above the gold."""
     caption = (
-        "Every method above the gold words, in the order of the table: orange is above zero and blue below, by the "
-        "largest score of the method."
+        f"Every method above the gold {words.result.settings.unit}s, in the order of the table: orange is above zero "
+        "and blue below, by the largest score of the method."
     )
     return picture(f"paragraph-{index + 1}", caption, words.result.command, plots.strips(words, index))
 

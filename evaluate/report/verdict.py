@@ -45,7 +45,7 @@ def that_matter(result: Evaluation) -> list[MethodResult]:
 
 def _asked(result: Evaluation, metric: Metric) -> str:
     what = (
-        "finds the gold words best"
+        f"finds the gold {result.settings.unit}s best"
         if result.kind == "alignment"
         else "names the tokens that the model's answer rests on best"
     )

@@ -138,7 +138,7 @@ def cache_key(case: Case, metrics: tuple[Metric, ...]) -> dict[str, Any]:
             [
                 (
                     variant.name,
-                    variant.settings.model_dump(exclude={"model"}),
+                    variant.settings.model_dump(exclude={"model", "unit"}),
                     variant.example.model_dump(exclude={"id"}),
                     variant.pairs,
                 )

@@ -11,6 +11,7 @@ from pydantic import model_validator
 from annotate.files import canonical_hash
 from annotate.schema import Record, Span, check_words
 from heat.projection import Aggregation
+from heat.units import Unit
 
 Answer = Literal["gold", "model"]
 Target = Literal["first", "all"]
@@ -117,6 +118,7 @@ class Task:
         prompt: Name of the template that its examples are put to the model in.
         answer: What is explained: the benchmark's answer, or the model's own.
         aggregation: How a word's score is made of its tokens'.
+        unit: What alignment scores; a unit is gold if it holds a gold word.
     """
 
     name: str
@@ -132,6 +134,7 @@ class Task:
     prompt: str = "plain"
     answer: Answer = "gold"
     aggregation: Aggregation = "mean"
+    unit: Unit = "word"
 
     def target(self, asked: Target | None) -> Target:
         """Which target tokens are explained: those asked for, else as the benchmark has it."""
@@ -144,4 +147,5 @@ class Task:
             "answer": self.answer,
             "contrast": self.contrast,
             "aggregation": self.aggregation,
+            "unit": self.unit,
         }

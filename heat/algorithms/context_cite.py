@@ -3,6 +3,7 @@
 import warnings
 from dataclasses import dataclass
 from math import log, sqrt
+from types import MappingProxyType
 from typing import Annotated
 
 import numpy as np
@@ -14,10 +15,12 @@ from typing_extensions import override
 from heat.algorithms.draws import generator_for
 from heat.batch import DEFAULT_BATCH_TOKENS, Batch, rows_within
 from heat.deletion import ByDeletion, Deletions, score_by_deletion
+from heat.errors import ConfigError, UnitError
 from heat.method import Method, Scores
 from heat.model import LanguageModel
 from heat.registry import register
 from heat.sources import Sources
+from heat.units import Unit
 
 
 @register("context-cite")
@@ -36,7 +39,11 @@ class ContextCite(ByDeletion, Method):
     score is shared evenly by its tokens. A draw that leaves nothing at all keeps the last source.
 
     Attributes:
-        sources: `words` or `sentences`; without a tokenizer every token is a source.
+        sources: `words` or `sentences` of the decoded ids, marks of a chat's turns among them; without a tokenizer
+            every token is a source. The older option: `mask_unit`, where it is given, says what a source is.
+        mask_unit: What is deleted at once, by the rule of the other methods that mask: a `token`, or a `word`,
+            `sentence`, `line`, `message` or `example`; marks of a turn stay. On a plain text `word` and `sentence` are
+            the same as `sources`.
         n_ablations: Random deletions.
         alpha: Weight of the L1 penalty.
         keep: Probability that a source is left in.
@@ -46,11 +53,23 @@ class ContextCite(ByDeletion, Method):
     source = "Cohen-Wang et al. 2024"
     needs = ("forward", "tokenizer")
     signed = True
+    neutral = MappingProxyType({"mask_unit": None})
 
     sources: Sources = "words"
     n_ablations: Annotated[int, Field(ge=2)] = 64
     alpha: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 0.01
     keep: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    mask_unit: Unit | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mask_unit is not None and self.sources != "words":
+            raise ConfigError("context-cite deletes sources or units, not both; give mask_unit alone")
+
+    @property
+    @override
+    def masks(self) -> Unit:
+        return self.mask_unit or "token"
 
     @override
     def score(
@@ -60,7 +79,7 @@ class ContextCite(ByDeletion, Method):
 
     @override
     def by_deletion(self, text: Deletions, *, seed: int) -> Tensor:
-        source_of = torch.tensor(text.sources(self.sources))
+        source_of = self._sources(text)
         n_sources = int(source_of.max()) + 1
         if n_sources == 0:
             return torch.zeros(text.n_tokens)
@@ -73,6 +92,19 @@ class ContextCite(ByDeletion, Method):
         sizes = torch.bincount(source_of[source_of >= 0])
         shared = torch.from_numpy(weights).float() / sizes
         return torch.where(source_of >= 0, shared[source_of.clamp_min(0)], 0.0)
+
+    def _sources(self, text: Deletions) -> Tensor:
+        """Which source each of the n tokens before a target belongs to, from 0; -1 for none. int64 [n]."""
+        if self.mask_unit is None:
+            return torch.tensor(text.sources(self.sources))
+        if self.mask_unit == "token":
+            return torch.arange(text.n_tokens) - text.n_fixed
+        if text.units is None:
+            raise UnitError("a unit can be masked at once in a text alone; attribute with heat.attribute")
+        units = torch.tensor(text.units)
+        numbers: Tensor = torch.unique(units, return_inverse=True)[1]
+        # What belongs to no unit is -1, and stays the lowest number.
+        return numbers - int(units.min() < 0)
 
     @override
     def deletions(self, n_tokens: int) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,7 +42,12 @@ def saved_paths(out: Path | None, names: Sequence[str]) -> list[Path]:
 
 
 def write_pictures(
-    attributions: list[Attribution], output: OutputOptions, answer: Answer | None, *, group: bool
+    attributions: list[Attribution],
+    output: OutputOptions,
+    answer: Answer | None,
+    command: str,
+    *,
+    group: bool,
 ) -> None:
     """Write the page and the picture that were asked for.
 
@@ -51,9 +55,9 @@ def write_pictures(
         attributions: One for each method.
         output: Where they go.
         answer: The whole answer that is explained, or None.
+        command: The command line that makes them again.
         group: Whether its tokens are explained together.
     """
-    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
     if output.html is not None:
         from heat.show.page import page
 

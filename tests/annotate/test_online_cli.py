@@ -20,6 +20,7 @@ from fakes.annotated import make_benchmark, make_paragraphs
 from fakes.command_line import wait_for_lines
 from fakes.openai_server import FakeOpenAI, random_plan
 from fakes.raw_server import RawServer
+from fakes.small_disk import fill, small_disk
 from fakes.truthful import chosen_words
 
 from annotate.benchmark import Benchmark
@@ -369,6 +370,24 @@ class TestStops:
         benchmark.path.chmod(0o700)
         assert code == 1
         assert "Permission denied" in err
+
+
+def test_a_full_disk_keeps_what_is_written_and_the_rest_is_asked_when_there_is_room(tmp_path, label) -> None:
+    with small_disk(tmp_path / "disk") as disk, FakeOpenAI() as fake:
+        benchmark = make_benchmark(disk / "b", make_paragraphs(60))
+        filler = fill(disk, free=10)
+        for _ in range(2):
+            code, _, err = label(benchmark, fake.url, "--concurrency", "4")
+            assert code == 1
+            assert err.splitlines()[-1].startswith("error: No space left on device (")
+            assert err.splitlines()[-1].endswith("finished work is kept: make room, then re-run the command")
+        kept = len(read_ledger(benchmark.ledger).rows)
+        assert 0 < kept < 60
+        filler.unlink()
+        asked = len(fake.log)
+        assert label(benchmark, fake.url, "--concurrency", "4")[0] == 0
+        assert len(fake.log) - asked == 60 - kept
+        assert {row.status for row in labels(benchmark)} == {"ok"}
 
 
 def test_a_prompt_longer_than_the_window_costs_that_paragraph_alone(benchmark, label) -> None:

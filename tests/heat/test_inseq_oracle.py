@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from fakes.tiny_models import tiny_lm
 from torch import Tensor
+from torch.testing import assert_close
 
 import heat
 
@@ -61,13 +62,28 @@ def test_the_scores_are_inseq_s(lm: heat.LanguageModel, method: str, tmp_path: P
     theirs = (
         inseq.load_model(str(tmp_path), name)
         .attribute(
-            PROMPT, PROMPT + TARGET, attributed_fn="probability", logprob=True, show_progress=False, **options
+            PROMPT,
+            PROMPT + TARGET,
+            attributed_fn="probability",
+            logprob=True,
+            step_scores=["probability"],
+            show_progress=False,
+            **options,
         )
         .sequence_attributions[0]
     )
     ours = heat.attribute(lm, PROMPT, TARGET, method, **config)
     assert tuple(token.id for token in theirs.target) == ours.token_ids
     expected = reduced(theirs.target_attributions)
+    (tmp_path / "ours.json").write_text(ours.to_inseq(), encoding="utf-8")
+    (saved,) = inseq.FeatureAttributionOutput.load(str(tmp_path / "ours.json")).sequence_attributions
+    assert saved.source == theirs.source
+    assert (saved.attr_pos_start, saved.attr_pos_end) == (theirs.attr_pos_start, theirs.attr_pos_end)
+    assert saved.target_attributions.isnan().equal(expected.isnan())
+    # With logprob=True inseq gives its logarithm.
+    assert_close(
+        saved.step_scores["probability"].log(), theirs.step_scores["probability"], rtol=1e-4, atol=1e-4
+    )
     first, last = ours.target_span
     for row, position in enumerate(range(first, last)):
         found = ours.scores[row, :position]

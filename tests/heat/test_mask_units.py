@@ -1,11 +1,15 @@
 """Units that are masked at once: against passes by hand, as many as there are units, and under keys of their own."""
 
+import numpy as np
 import pytest
 import torch
-from fakes.tiny_models import tiny_lm
+from fakes.tiny_models import next_log_probs, tiny_lm
+from sklearn.linear_model import Lasso
 from test_units import SHOTS, chat_lm
 
 import heat
+from heat.algorithms.draws import generator_of
+from heat.batch import collate
 from heat.encoding import masking_units
 from heat.errors import ConfigError, UnitError
 from heat.model import LanguageModel
@@ -110,6 +114,53 @@ def test_heat_masks_units_too_and_shares_the_part(lm: LanguageModel) -> None:
     torch.testing.assert_close(heat.recombine(whole, "kl-only", mask_unit="sentence").scores, alone.scores)
     with pytest.raises(ConfigError):
         heat.recombine(whole, "kl-only")
+
+
+def test_context_cite_deletes_units(lm: LanguageModel) -> None:
+    lines = "The vault is made of copper.\n\nThe gate is made of iron. It is old.\nAnswer:"
+    encoded = heat.encode(lm, lines, " iron", max_targets=1)
+    found = heat.attribute(lm, encoded, None, "context-cite", n_ablations=30, mask_unit="line")
+    ids, target = encoded.token_ids[: encoded.n_prompt], encoded.token_ids[encoded.n_prompt]
+    units = np.array(masking_units(encoded, "line")[: len(ids)])
+    assert set(units.tolist()) == {-1, 0, 1, 2}
+    masks = torch.rand(30, 3, generator=generator_of(collate([encoded]), 0, 0)) < 0.5
+    outcomes = []
+    for mask in masks.tolist():
+        left = [token for token, unit in zip(ids, units, strict=True) if unit < 0 or mask[unit]]
+        probability = next_log_probs(lm, left)[target].double().exp()
+        outcomes.append(float((probability / (1 - probability)).log()))
+    v = masks.double().numpy()
+    weights = Lasso(alpha=0.01, tol=1e-12, max_iter=10**6).fit((v - v.mean(0)) / v.std(0), outcomes).coef_
+    for unit, weight in enumerate(weights / v.std(0)):
+        columns = np.flatnonzero(units == unit)
+        assert found.scores[0, columns].tolist() == pytest.approx(
+            [weight / len(columns)] * len(columns), abs=2e-4
+        )
+    assert not found.scores[0, np.flatnonzero(units < 0)].any()
+    assert np.abs(weights).max() > 0.01
+
+
+def test_context_cite_s_older_option_is_the_same_on_a_plain_text(lm: LanguageModel) -> None:
+    def scores(**options: str) -> torch.Tensor:
+        return heat.attribute(
+            lm, PROMPT, " iron", "context-cite", max_targets=1, n_ablations=8, **options
+        ).scores
+
+    assert torch.equal(scores(mask_unit="word"), scores())
+    assert torch.equal(scores(mask_unit="sentence"), scores(sources="sentences"))
+    assert not torch.equal(scores(mask_unit="sentence"), scores())
+    assert (scores(mask_unit="token")[0, 1:-1] != 0).any()
+    assert "mask_unit" not in build("context-cite", {}).config()
+    with pytest.raises(ConfigError, match="sources or units, not both"):
+        build("context-cite", {"sources": "sentences", "mask_unit": "word"})
+
+
+def test_context_cite_leaves_marks_of_a_turn() -> None:
+    lm = chat_lm()
+    found = heat.attribute(lm, SHOTS, " iron", "context-cite", max_targets=1, mask_unit="message")
+    units = masking_units(heat.encode(lm, SHOTS, " iron", max_targets=1), "message")
+    assert not found.scores[:, [column for column, unit in enumerate(units) if unit < 0]].any()
+    assert found.by("message", "sum").scores.any()
 
 
 def test_keys_of_old_results_stay() -> None:
