@@ -176,6 +176,7 @@ def label(
     if way.batch:
         _batch(chosen, way.batch, annotators, selection, limits.max_cost, output.json)
         return
+    _warn_unlisted(annotators, output.quiet)
     with _tracked(output.silent) as track:
         done = label_benchmark(
             chosen,
@@ -191,7 +192,8 @@ def label(
     else:
         _print(label_table(done.summaries))
         for summary in done.summaries:
-            for line in describe_failures(summary.annotator, summary.statuses) + describe_spent(summary):
+            failures = describe_failures(summary.annotator, summary.statuses, summary.reasons)
+            for line in failures + describe_spent(summary):
                 _print(line)
         _print(describe_gold(done.gold) if done.gold else describe_kept(done))
         if done.changed:
@@ -678,6 +680,16 @@ def _warn(annotators: list[Annotator], quiet: bool) -> None:
     online = [annotator for annotator in annotators if isinstance(annotator, OnlineAnnotator)]
     for warning in dict.fromkeys(line for annotator in online for line in annotator.warnings(date.today())):
         _note(quiet, f"note: {warning}")
+
+
+def _warn_unlisted(annotators: list[Annotator], quiet: bool) -> None:
+    """Say which models their server does not list; asks the servers."""
+    from annotate.annotators.openai import OpenAIAnnotator
+
+    for annotator in annotators:
+        warning = annotator.unlisted() if isinstance(annotator, OpenAIAnnotator) and not quiet else ""
+        if warning:
+            _note(quiet, f"note: {warning}")
 
 
 def _note(quiet: bool, line: str) -> None:

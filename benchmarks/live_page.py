@@ -1,13 +1,15 @@
 """How the live page does with a long text, in a real browser: seconds to the first words, milliseconds while hovering.
 
-    python benchmarks/live_page.py --tokens 2000 --methods 1 --methods 3
+    python benchmarks/live_page.py speed --tokens 2000 --methods 1 --methods 3
+    python benchmarks/live_page.py picture live.png "The capital of France is" --model models/smollm2 --method heat
 
-The numbers are drawn (three stored parts, an answer of 20 tokens), the server is that of `heat serve` on the embedded
-reader, and Debian's Chromium (`CHROMIUM`, else /usr/bin/chromium) is driven by Playwright (extra `browser`). First
-paint is the browser's own; the words are there at the frame that shows all of them. A hover lasts from the pointer's
-event to the end of the frame that shows what it changed: tokens of the answer, which colour all words anew, and words,
-which colour the answer; CPU is what the page's thread itself computes for one, whatever else the machine does. A long
-task is one of 50 ms or more, which a person sees as a stutter.
+`picture` takes a picture of the page as one asks. Of `speed` the numbers are drawn (three stored parts, an
+answer of 20 tokens), the server is that of `heat serve` on the embedded reader, and Debian's Chromium (`CHROMIUM`, else
+/usr/bin/chromium) is driven by Playwright (extra `browser`). First paint is the browser's own; the words are there at
+the frame that shows all of them. A hover lasts from the pointer's event to the end of the frame that shows what it
+changed: tokens of the answer, which colour all words anew, and words, which colour the answer; CPU is what the page's
+thread itself computes for one, whatever else the machine does. A long task is one of 50 ms or more, which a person sees
+as a stutter.
 """
 
 from __future__ import annotations
@@ -19,17 +21,22 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
     from heat import Attribution
+    from heat.serve.session import Session
 
 TARGETS = 20
 HOVERS = 40
 PARTS = ("transition", "curvature", "information")
+app = typer.Typer(help=__doc__, add_completion=False, rich_markup_mode=None)
 METHODS = ("heat", "no-gate", "heat-windowed", "kl-only", "hessian-only", "transition-only")
+Scheme = Literal["light", "dark"]
 TOKEN = "token-of-the-benchmark"
 # Words that are there, painted: two frames after the last one is.
 WATCH = """(wanted) => {
@@ -92,12 +99,30 @@ def handmade(name: str, n_tokens: int, seed: int) -> Attribution:
 
 
 @contextmanager
-def served(folder: Path, n_tokens: int, n_methods: int) -> Iterator[str]:
-    """The address of a live page that holds one run."""
-    import heat
+def served(session: Session) -> Iterator[str]:
+    """The address of a live page."""
     from heat.serve.guard import HOST
-    from heat.serve.history import Asked, Ended, History
     from heat.serve.server import create_app, listen, make_server
+
+    with listen(0) as listener:
+        port = listener.getsockname()[1]
+        server = make_server(create_app(session, TOKEN, port))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.01)
+            yield f"http://{HOST}:{port}/{TOKEN}/"
+        finally:
+            server.force_exit = server.should_exit = True
+            thread.join()
+
+
+@contextmanager
+def drawn(folder: Path, n_tokens: int, n_methods: int) -> Iterator[str]:
+    """The address of a live page that shows drawn numbers."""
+    import heat
+    from heat.serve.history import Asked, Ended, History
     from heat.serve.session import Session
     from heat.serve.wire import ExplainRequest, MethodChoice
 
@@ -108,29 +133,27 @@ def served(folder: Path, n_tokens: int, n_methods: int) -> Iterator[str]:
         for index in range(n_methods):
             history.keep("long", index, handmade(METHODS[index], n_tokens, index))
         history.add(Ended(run="long", time=1.0, status="done"))
-    with History(folder) as history, listen(0) as listener:
-        port = listener.getsockname()[1]
-        server = make_server(create_app(Session(heat.load(), history), TOKEN, port))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            while not server.started:
-                time.sleep(0.01)
-            yield f"http://{HOST}:{port}/{TOKEN}/#run=long"
-        finally:
-            server.force_exit = server.should_exit = True
-            thread.join()
+    with History(folder) as history, served(Session(heat.load(), history)) as address:
+        yield f"{address}#run=long"
+
+
+@contextmanager
+def chromium(width: int, scheme: Scheme) -> Iterator[Page]:
+    """A page of the browser."""
+    from playwright.sync_api import sync_playwright
+
+    path = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        page.set_default_timeout(600_000)
+        yield page
+        browser.close()
 
 
 def measured(address: str, n_tokens: int, n_methods: int) -> str:
     """A line of the table."""
-    from playwright.sync_api import sync_playwright
-
-    chromium = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(120_000)
+    with chromium(1280, "light") as page:
         session = page.context.new_cdp_session(page)
         session.send("Performance.enable", {"timeDomain": "threadTicks"})
 
@@ -157,7 +180,6 @@ def measured(address: str, n_tokens: int, n_methods: int) -> str:
         spent = 1000 * (busy() - before) / HOVERS
         hovers = sorted(page.evaluate("window.hovers"))
         long = page.evaluate("window.longTasks")
-        browser.close()
     median, late, most = hovers[len(hovers) // 2], hovers[int(0.95 * len(hovers))], hovers[-1]
     return (
         f"{n_methods:7} {n_tokens:7,} {first / 1000:12.2f} {words / 1000:7.2f} {loading:13.0f}"
@@ -165,17 +187,63 @@ def measured(address: str, n_tokens: int, n_methods: int) -> str:
     )
 
 
-def main(
+@app.command()
+def speed(
     tokens: Annotated[int, typer.Option(help="Tokens of the prompt.")] = 2000,
     methods: Annotated[list[int] | None, typer.Option(help="How many methods; may be repeated.")] = None,
 ) -> None:
-    """Measure the live page."""
+    """Measure the page with a long text."""
     print("methods  tokens first paint   words  longest task  hovers     CPU  median   95%   max  long tasks")
     print("                    seconds seconds            ms              ms      ms    ms    ms")
     for count in methods or [1, 3, 6]:
-        with tempfile.TemporaryDirectory() as folder, served(Path(folder) / "h", tokens, count) as address:
+        with tempfile.TemporaryDirectory() as folder, drawn(Path(folder) / "h", tokens, count) as address:
             print(measured(address, tokens, count), flush=True)
 
 
+@app.command()
+def picture(
+    file: Annotated[Path, typer.Argument(help="The PNG to come.")],
+    prompt: Annotated[str, typer.Argument(help="The prompt.")],
+    model: Annotated[str | None, typer.Option(help="As for heat serve.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
+    max_targets: Annotated[int, typer.Option(help="Tokens that the model says.")] = 6,
+    token: Annotated[int, typer.Option(help="The token of the answer that is looked at; 0 for all.")] = 0,
+    width: Annotated[int, typer.Option(help="Pixels.")] = 1280,
+    scheme: Annotated[Scheme, typer.Option(help="Theme.")] = "light",
+    running: Annotated[
+        bool, typer.Option("--running", help="Not when all is done, but after the first method.")
+    ] = False,
+) -> None:
+    """Ask as a person does, in the form, and take a picture of the page."""
+    import heat
+    from heat.serve.history import History
+    from heat.serve.session import Session
+
+    names = method or ["heat"]
+    with tempfile.TemporaryDirectory() as folder, History(Path(folder)) as history:
+        session = Session(heat.load(model), history)
+        session.worker.start()
+        with served(session) as address, chromium(width, scheme) as page:
+            page.goto(address)
+            page.locator("#explain:enabled").wait_for()
+            page.get_by_label("Prompt", exact=True).fill(prompt)
+            page.locator("#max-targets").fill(str(max_targets))
+            for at, name in enumerate(names):
+                if at:
+                    page.get_by_role("button", name="Add a method").click()
+                page.locator(".method > select").nth(at).select_option(name)
+            page.get_by_role("button", name="Explain").click()
+            page.locator(".layer").nth(0 if running else len(names) - 1).wait_for()
+            page.locator("progress[value]" if running else "#activity:text-is('idle')").wait_for()
+            if token:
+                page.locator(".of-answer").nth(token - 1).click()
+            place = "document.querySelector('#results').scrollIntoView()" if width < 800 else "scrollTo(0, 0)"
+            page.evaluate(place)
+            page.wait_for_timeout(1000)
+            page.screenshot(path=file)
+        session.worker.stop()
+    print(f"wrote {file}")
+
+
 if __name__ == "__main__":
-    typer.run(main)
+    app()

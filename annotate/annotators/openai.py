@@ -10,6 +10,8 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
+import regex
+
 from annotate.annotators.options import number, parse_options, whole
 from annotate.errors import LabelError, UnknownNameError
 from annotate.formats import DEFAULT_FORMAT, FormatError, Message, ResponseFormat, make_format
@@ -27,7 +29,11 @@ RAISE = 4
 """How many times larger the cap is when an answer was cut off."""
 
 _OPTIONS = ("effort", "format", "prompt", "temperature", "max_tokens", "structured", "host")
-_STRUCTURED = ("strict", "json_object", "none")
+_STRUCTURED = ("strict", "schema", "json_object", "none")
+_LOOP_CHARS = 120
+"""So many characters at the end of an answer that repeat what stands before them make a loop."""
+_MOST_PERIOD = 600
+_MOST_LISTED = 5
 _MALFORMED = (
     "That answer cannot be used: {why}. Answer again from the beginning, in exactly the form that was asked for,"
     " and with nothing else."
@@ -47,7 +53,8 @@ class OpenAIAnnotator:
     """Asks a model for the words that matter, in one of the label formats.
 
     A conversation has one request, and at most one more of each kind: with a larger cap after an answer that
-    was cut off, again after one without the right form, again about quotes that could not be placed.
+    was cut off, unless it had begun to repeat itself, again after one without the right form, again about quotes that
+    could not be placed.
 
     Attributes:
         name: As ``--annotator`` takes it, with the options that differ from the defaults.
@@ -142,6 +149,24 @@ class OpenAIAnnotator:
             )
         return [warning for warning in warnings if warning]
 
+    def unlisted(self) -> str:
+        """That the server does not list the model, which some answer for by another one; empty where nothing is amiss.
+
+        Asks the server, but for OpenAI's, which refuses a model that it does not have.
+        """
+        listed = (
+            ()
+            if self.host in (DEFAULT_HOST, "") or self.host != self.endpoint.host
+            else self.endpoint.models()
+        )
+        if not listed or self.model in listed:
+            return ""
+        shown = ", ".join(listed[:_MOST_LISTED]) + (", ..." if len(listed) > _MOST_LISTED else "")
+        return (
+            f"the server at {self.host} does not list {self.model} among its models ({shown}); some servers answer with"
+            " another model in its name"
+        )
+
     def _follow(self, paragraph: Paragraph, answers: Sequence[Response]) -> tuple[Turn | None, Reading]:
         """What is asked after ``answers``, if anything, and what they say so far."""
         turn = Turn(self.format.messages(paragraph), self.cap)
@@ -160,8 +185,14 @@ class OpenAIAnnotator:
     ) -> tuple[Turn | None, Reading, str]:
         """Read one answer: what could be asked next, what is known by then, and why to ask."""
         if answer.status == "truncated":
-            larger = replace(turn, cap=turn.cap * RAISE)
-            return larger, _failure("truncated", f"cut off at {turn.cap} tokens", placed), "cap"
+            larger = (
+                None if loops(read_completion(answer.raw).content) else replace(turn, cap=turn.cap * RAISE)
+            )
+            return (
+                larger,
+                _failure("truncated", _cut_off(turn.cap, answer.usage, larger is None), placed),
+                "cap",
+            )
         if answer.status != "ok":
             return None, _failure(answer.status, answer.detail, placed), ""
         content = read_completion(answer.raw).content
@@ -169,7 +200,9 @@ class OpenAIAnnotator:
             spans = self._spans(paragraph, content)
         except FormatError as error:
             again = _ask_again(turn, content, str(error))
-            return again, _failure("invalid_output", str(error), placed), "form"
+            schema = self.format.schema is not None and self.structured in ("strict", "schema")
+            ignored = "; the server did not keep to the schema that was sent" if schema and content else ""
+            return again, _failure("invalid_output", f"{error}{ignored}", placed), "form"
         merged = self.format.merge(placed, spans) if placed else spans
         unplaced = [span for span in merged if span.rung == "unresolved"]
         if not unplaced:
@@ -194,6 +227,8 @@ class OpenAIAnnotator:
         if self.format.schema is not None and self.structured == "strict":
             schema = {"name": self.format.name, "strict": True, "schema": self.format.schema}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        elif self.format.schema is not None and self.structured == "schema":
+            body["response_format"] = {"type": "json_object", "schema": self.format.schema}
         elif self.format.schema is not None and self.structured == "json_object":
             body["response_format"] = {"type": "json_object"}
         return body
@@ -204,6 +239,30 @@ def _failure(status: Status, detail: str, placed: tuple[LabelSpan, ...]) -> Read
     if not placed:
         return Reading(status, detail=detail)
     return Reading("unresolved", placed, f"asked again about quotes that were not found: {detail or status}")
+
+
+def loops(content: str) -> bool:
+    """Whether a text that was cut off had begun to repeat itself, numbers aside: more of it would be more of the same.
+
+    The last characters are a period of up to 600 characters, at least twice, over at least 120 characters.
+    """
+    tail = regex.sub(r"\d+", "0", content)[-2 * _MOST_PERIOD :]
+    for period in range(1, len(tail) // 2 + 1):
+        times = max(2, -(-_LOOP_CHARS // period))
+        if tail.endswith(tail[-period:] * times):
+            return True
+    return False
+
+
+def _cut_off(cap: int, usage: Usage | None, looped: bool) -> str:
+    """Where an answer was cut off."""
+    if looped:
+        return f"cut off at {cap:,} tokens while it repeated itself"
+    if usage is not None and usage.output_tokens + 1 < cap:
+        return (
+            f"cut off after {usage.output_tokens:,} tokens, under the cap of {cap:,}: the window may be full"
+        )
+    return f"cut off at {cap:,} tokens"
 
 
 def _ask_again(turn: Turn, content: str, why: str) -> Turn:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from annotate.formats.folding import casefold, normalize
-from annotate.formats.json_answer import parse_answer
+from annotate.formats.json_answer import Whole, parse_answer
 from annotate.formats.places import trim
 from annotate.formats.prompted import PromptedFormat
 from annotate.formats.similarity import is_typo
@@ -38,7 +38,7 @@ _NEAR = 2
 
 
 class _Word(BaseModel):
-    i: int
+    i: Whole
     word: str
 
 

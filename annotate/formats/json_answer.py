@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Annotated, Any, TypeVar
 
 import regex
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ValidationError
 
 from annotate.formats.format import FormatError
 from annotate.formats.thinking import BEGINS, ENDS
@@ -20,20 +20,32 @@ _EVENT = regex.compile(
 )
 _TRIES = 100
 """Braces that begin no object after which the search ends: each costs a pass over the whole answer."""
+# Strings are left as they are: the first group is empty outside of them.
+_DIGITS = regex.compile(r'"(?:[^"\\]|\\.)*"|([^\D0-9]+)', regex.DOTALL)
 # Only where an object ends is asked of this decoder, not what its numbers are.
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
+
+
+def _ascii_number(value: Any) -> Any:
+    """A number in quotation marks as a number, whatever the script of its digits."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+Whole = Annotated[int, BeforeValidator(_ascii_number)]
+"""A whole number of an answer; one in quotation marks may have the digits of any script."""
 
 
 def parse_answer(model: type[T], content: str) -> T:
     """Find the first JSON object of the form of ``model`` that is not part of a model's thoughts.
 
     Around it anything may stand: thoughts, prose, a fence, further objects. What is in it is read strictly; an
-    object within another one is part of that. Half a surrogate pair is read as U+FFFD.
+    object within another one is part of that. Half a surrogate pair is read as U+FFFD, and a number in the digits of
+    another script (``{"i": ٣}``) as the same number.
 
     Raises:
         FormatError: There is none; says where the first object, or the answer, is otherwise.
     """
-    content = mend_json(content)
+    content = _DIGITS.sub(_ascii_digits, mend_json(content))
     failure: ValidationError | None = None
     for part, telling in ((content, True), *_objects(content)):
         try:
@@ -45,6 +57,10 @@ def parse_answer(model: type[T], content: str) -> T:
     first = failure.errors()[0]
     place = ".".join(str(part) for part in first["loc"]) or "the answer"
     raise FormatError(" ".join(f"{place}: {first['msg']}".split())) from failure
+
+
+def _ascii_digits(match: regex.Match[str]) -> str:
+    return "".join(str(int(digit)) for digit in match[1]) if match[1] else match[0]
 
 
 def _is_no_json(error: ValidationError) -> bool:

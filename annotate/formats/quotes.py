@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from annotate.formats.json_answer import parse_answer
+from annotate.formats.json_answer import Whole, parse_answer
 from annotate.formats.prompted import PromptedFormat
 from annotate.formats.resolver import Quote, resolve
 from annotate.schema import LabelSpan, Paragraph
@@ -36,7 +36,7 @@ SCHEMA: dict[str, Any] = {
 
 class _Span(BaseModel):
     quote: str
-    occurrence: int | None = None
+    occurrence: Whole | None = None
     before: str | None = None
 
 

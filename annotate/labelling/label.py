@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,7 @@ class LabelSummary:
         asked: Attempts made by this run.
         reused: Paragraphs and repetitions this run found finished in the ledger.
         spent: What an online annotator cost this run; ``None`` of an offline one.
+        reasons: Of each status but ``ok``, what is said most often of why, where anything is.
     """
 
     annotator: str
@@ -77,6 +78,7 @@ class LabelSummary:
     asked: int
     reused: int
     spent: RunCost | None = None
+    reasons: dict[Status, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -321,12 +323,21 @@ def chosen_rule(benchmark: Benchmark) -> str:
 def summarize(
     paragraphs: Sequence[Paragraph], labels: Sequence[Label], annotator: str, asked: int, reused: int
 ) -> LabelSummary:
-    """Count the labels of one annotator by status, and the share of content words marked."""
+    """Count the labels of one annotator by status, with the usual reason, and the share of content words marked."""
     eligible = {p.id: {i for i, text in enumerate(p.word_texts()) if is_content(text)} for p in paragraphs}
     answered = [label for label in labels if label.status == "ok"]
     words = sum(len(eligible[label.paragraph_id]) for label in answered)
     marked = sum(len(eligible[label.paragraph_id].intersection(label.words)) for label in answered)
     statuses = Counter(label.status for label in labels)
+    details: dict[Status, Counter[str]] = {}
+    for label in labels:
+        if label.status != "ok" and label.detail:
+            details.setdefault(label.status, Counter())[label.detail] += 1
     return LabelSummary(
-        annotator, dict(statuses.most_common()), marked / words if words else None, asked, reused
+        annotator,
+        dict(statuses.most_common()),
+        marked / words if words else None,
+        asked,
+        reused,
+        reasons={status: counts.most_common(1)[0][0] for status, counts in details.items()},
     )

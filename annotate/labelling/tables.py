@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from annotate.online.completion import shorten
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -36,10 +38,19 @@ def label_table(summaries: Sequence[LabelSummary]) -> Table:
     return table
 
 
-def describe_failures(annotator: str, statuses: Mapping[Status, int]) -> list[str]:
-    """A sentence on the labels that are not ok, by status; none where all are."""
+def describe_failures(
+    annotator: str, statuses: Mapping[Status, int], reasons: Mapping[Status, str] | None = None
+) -> list[str]:
+    """A sentence on the labels that are not ok, by status; none where all are. One more a status says why.
+
+    Args:
+        annotator: Its name.
+        statuses: Number of labels by status.
+        reasons: Why, by status, where that is known.
+    """
     failed = ", ".join(f"{count:,} {status}" for status, count in statuses.items() if status != "ok")
-    return [f"Not labelled by {annotator}: {failed}."] if failed else []
+    lines = [f"Not labelled by {annotator}: {failed}."] if failed else []
+    return lines + [f"  {status}, mostly: {shorten(why)}" for status, why in (reasons or {}).items()]
 
 
 def describe_spent(summary: LabelSummary) -> list[str]:
@@ -53,6 +64,10 @@ def describe_spent(summary: LabelSummary) -> list[str]:
         f"{summary.annotator}: {summary.asked:,} attempts this run ({spent.retries:,} of them retries{lost}),"
         f" {cost}; answered by {', '.join(spent.models) or 'nobody'}."
     ]
+    if len(spent.models) > 1:
+        lines.append(
+            f"{summary.annotator}: the server changed its model; the field `model` of each label says which answered."
+        )
     if spent.other_prompts:
         lines.append(
             f"{spent.other_prompts:,} attempts in the ledger were made with another version of the prompt;"

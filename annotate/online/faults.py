@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 UNREACHABLE = "unreachable"
 """Code of an attempt that never reached a server."""
+PROMPT_CUT = "prompt_cut"
+"""Code of an answer to a prompt of which the server read a part only."""
 _QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached", "exceeded_current_quota_error"})
 # Not "quota" alone: that is also what a limit a minute is called, which passes.
 _PENNILESS = regex.compile(
@@ -29,7 +31,13 @@ _PENNILESS = regex.compile(
     regex.IGNORECASE,
 )
 _FILTERED = frozenset({"content_policy_violation", "content_filter", "invalid_prompt"})
+_WINDOW = frozenset({"context_length_exceeded", "exceed_context_size_error"})
 _UNSUPPORTED = frozenset({"unsupported_parameter", "unsupported_value"})
+# FastAPI servers that refuse a field: vLLM's and Mistral's pydantic models, and `transformers serve`.
+_EXTRA = regex.compile(
+    r"unexpected fields|extra (inputs|fields)|unrecognized request argument", regex.IGNORECASE
+)
+_UNKNOWN_MODEL = regex.compile(r"^Server is pinned to ")
 _FIELDS = {
     "temperature": "temperature",
     "max_tokens": "cap_param",
@@ -72,16 +80,34 @@ class Fault:
 
     @property
     def unstructured(self) -> bool:
-        """Whether the endpoint does not take a schema for the answer."""
+        """Whether the endpoint does not take a schema for the answer.
+
+        llama-cpp-python says so with status 500, which elsewhere is a fault that passes.
+        """
         about = self.param == "response_format" or any(
             word in self.message for word in ("response_format", "json_schema")
         )
-        return self.meant in (400, 422) and about
+        return about and (self.meant in (400, 422) or (self.meant == 500 and "validation" in self.message))
+
+    @property
+    def unsupported(self) -> bool:
+        """Whether a parameter is refused."""
+        extra = self.kind == "extra_forbidden" or _EXTRA.search(self.message) is not None
+        return self.code in _UNSUPPORTED or (self.meant in (400, 422) and extra)
+
+    @property
+    def unknown_model(self) -> bool:
+        """Whether the model is not to be had here."""
+        return (
+            self.meant in (403, 404)
+            or self.code == "model_not_found"
+            or _UNKNOWN_MODEL.search(self.message) is not None
+        )
 
     @property
     def action(self) -> Literal["retry", "reject", "stop"]:
         """``retry``: another attempt may help; ``reject``: give this request up; ``stop``: give the run up."""
-        if self.penniless or self.code in _UNSUPPORTED or self.meant in (401, 403, 404) or self.unstructured:
+        if self.penniless or self.unsupported or self.meant == 401 or self.unknown_model or self.unstructured:
             return "stop"
         if 300 <= self.meant < 400:
             return "stop"
@@ -104,9 +130,11 @@ class Fault:
             return f"the key in OPENAI_API_KEY is not accepted ({said})"
         if 300 <= self.meant < 400:
             return f"the server sends requests on without saying where ({said}); check --base-url"
-        if self.meant in (403, 404):
+        if self.meant == 404 and not self.code and self.message.casefold() in ("", "not found"):
+            return f"nothing answers at this address ({said}); check --base-url, which mostly ends in /v1"
+        if self.unknown_model:
             return f"{model} cannot be used here: it is unknown, shut down or not open to this key ({said})"
-        if self.code in _UNSUPPORTED and not self.unstructured:
+        if self.unsupported and not self.unstructured:
             field = _FIELDS.get(self.param, "")
             edit = (
                 f"edit {profile_place(model, field)}" if field else "leave it out of the annotator's options"
@@ -114,10 +142,11 @@ class Fault:
             return f"{model} does not take {self.param or 'a parameter'} as sent ({said}); {edit}"
         if self.unstructured:
             return (
-                f"the endpoint takes no schema for the answers of {model} ({said}); add structured=json_object"
-                f" or structured=none to the annotator, or edit {profile_place(model, 'structured')}"
+                f"the endpoint takes no schema for the answers of {model} in this form ({said}); add"
+                " structured=schema, structured=json_object or structured=none to the annotator, or edit"
+                f" {profile_place(model, 'structured')}"
             )
-        if self.code == "context_length_exceeded":
+        if _WINDOW & {self.code, self.kind}:
             return f"the prompt is longer than the window of {model} ({said})"
         return said
 
@@ -132,12 +161,21 @@ def read_fault(http: int, body: object) -> Fault:
     error: dict[str, Any] = body if isinstance(body, dict) else {"message": body}
     error = error["error"] if isinstance(error.get("error"), dict) else error
     message = error.get("message") or error.get("error") or error.get("detail") or ""
+    if isinstance(message, list) and message and isinstance(message[0], dict):  # of FastAPI: an entry a field
+        first = message[0]
+        place = [str(part) for part in first.get("loc") or ()]
+        error = {
+            "param": next((part for part in place if part in _FIELDS), place[-1] if place else "")
+        } | first
+        message = f"{'.'.join(place)}: {first.get('msg')}"
     code, param, kind = (whole_characters(str(error.get(name) or "")) for name in ("code", "param", "type"))
     return Fault(http, code, shorten(str(message)), param, kind)
 
 
 def may_pass(http: int | None, code: str) -> bool:
     """Whether a failed attempt that is recorded with this status and code may succeed another time."""
+    if code == PROMPT_CUT:
+        return False
     return http is None or http < 400 or Fault(http, code, "", "").action != "reject"
 
 

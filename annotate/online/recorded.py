@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 from annotate.online.completion import Completion, CompletionError, read_completion
-from annotate.online.faults import Fault, read_fault
+from annotate.online.faults import PROMPT_CUT, Fault, read_fault
 from annotate.outside import read_json, whole_characters
 from annotate.protocol import Outcome, Response
 
@@ -52,6 +52,36 @@ def read_body(
         return Outcome(response.model_copy(update=changes), "retry", maybe_billed=said.usage is None)
     changes = {"status": said.status, "detail": said.content if said.status == "refused" else ""}
     return Outcome(response.model_copy(update=changes), "answer")
+
+
+def refuse_cut_prompt(outcome: Outcome, messages: Iterable[Mapping[str, str]]) -> Outcome:
+    """An answer to a prompt that the server cut in silence is none: it is about another text.
+
+    Some servers drop what does not fit into their window. They give themselves away by their count of tokens: no
+    tokenizer in use joins words over a space, so a prompt has as many tokens as words, or more.
+
+    Args:
+        outcome: What came back.
+        messages: What was sent.
+
+    Returns:
+        The outcome; a failure that no further attempt mends where the server counted fewer tokens than words. What it
+        billed stays. A count of 0 is read as none.
+    """
+    usage = outcome.response.usage
+    if outcome.action != "answer" or usage is None or not usage.input_tokens:
+        return outcome
+    # Servers with Anthropic's names leave the cached tokens out of those of the input.
+    counted = usage.input_tokens + usage.cached_tokens
+    words = sum(len(message["content"].split()) for message in messages)
+    if counted >= words:
+        return outcome
+    detail = (
+        f"the server cut the prompt: it counted {counted:,} tokens where {words:,} words were sent; start it with a"
+        " larger context window (n_ctx, num_ctx, --max-model-len)"
+    )
+    changes = {"status": "error", "code": PROMPT_CUT, "detail": detail}
+    return Outcome(outcome.response.model_copy(update=changes), "reject")
 
 
 def _fault(http: int, raw: str) -> Fault | None:

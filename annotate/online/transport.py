@@ -17,7 +17,7 @@ from annotate.online import DEFAULT_URL
 from annotate.online.completion import Completion, read_completion, shorten
 from annotate.online.faults import UNREACHABLE, retry_after
 from annotate.online.limits import DEFAULT_LIMITS
-from annotate.online.recorded import read_body
+from annotate.online.recorded import read_body, refuse_cut_prompt
 from annotate.protocol import Outcome, Response
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ KEY = "OPENAI_API_KEY"
 _NOT_SENT = frozenset(
     {"ConnectError", "ConnectTimeout", "UnsupportedProtocol", "LocalProtocolError", "ProxyError"}
 )
+_LISTING_S = 5.0
 _GRACE_S = 1.0
 """So much later than the client's own limits an attempt is given up whatever it does; they tell more."""
 
@@ -109,6 +110,22 @@ class Endpoint:
         key = os.environ.get(KEY, "").strip()
         return text.replace(key, "[key]") if key else text
 
+    def models(self, seconds: float = _LISTING_S) -> tuple[str, ...]:
+        """Names of the models that the server lists; none where it does not say, or not in time.
+
+        Args:
+            seconds: How long to wait for the list; a server that works on an answer may not give it before.
+        """
+        from annotate.online.bounds import within
+
+        try:
+            client = self.client
+            return tuple(str(model.id) for model in within(seconds, lambda: client.models.list().data))
+        except (
+            Exception
+        ):  # a list is a help that no server owes; its errors come again with the first request
+            return ()
+
     def attempt(
         self,
         body: dict[str, Any],
@@ -141,6 +158,7 @@ class Endpoint:
                 send = partial(self._post, path, body)
             answer = within(min(self.timeout_s + _GRACE_S, seconds), send)
             outcome = self._read(200, answer.text, answer.headers, model, read)
+            outcome = refuse_cut_prompt(outcome, body.get("messages", ()))
         except openai.APIStatusError as error:
             answered = error.response
             outcome = self._read(answered.status_code, answered.text, answered.headers, model, read)

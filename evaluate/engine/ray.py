@@ -1,4 +1,4 @@
-"""The engine on Ray: each worker holds the model once; Ray schedules, restarts dead workers and tries again."""
+"""The engine on Ray: each worker holds the model once; Ray places them, and who is lost is replaced."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from evaluate.engine.engine import TRIES, Failure, Start, attempt
 from evaluate.errors import EngineError
@@ -57,12 +57,24 @@ class _Worker:
             self._started = (ref, ray.get(ref)(self._lm))
         return attempt(self._started[1], job, self._tries)
 
+    def ready(self) -> None:
+        """Nothing; answered once the model is loaded."""
+
+
+@dataclass
+class _Piece(Generic[Job]):
+    """A job, and how many workers were lost over it."""
+
+    job: Job
+    lost: int = 0
+
 
 class RayEngine:
     """Does the work on the workers of a Ray cluster; a context manager.
 
-    Ray restarts a worker that dies and retries its job up to ``tries`` times; then the job is a `Failure`. A lost node
-    counts as a worker that dies. A program that has already joined a cluster uses that one, and stays in it.
+    A worker that dies is replaced as soon as the cluster has room for it, and its job is given to the next that is
+    free, up to ``tries`` times; then it is a `Failure`. A node that is lost, or out of reach, counts as a worker that
+    dies. A program that has already joined a cluster uses that one, and stays in it.
 
     Args:
         load: Loads the model; called once on every worker.
@@ -78,6 +90,9 @@ class RayEngine:
         self._cluster = cluster
         self._tries = tries
         self._workers: list[Any] = []
+        self._starting: dict[
+            Any, Any
+        ] = {}  # workers that load the model, by what they answer when they have it
 
     @cached_property
     def lm(self) -> LanguageModel:
@@ -103,21 +118,17 @@ class RayEngine:
                     logging_level=logging.ERROR,
                     **local,
                 )
-        except (ConnectionError, ValueError) as error:
-            raise EngineError(f"cannot join a Ray cluster at {cluster.address!r}: {error}") from error
+        except Exception as error:  # Ray raises no narrower one where its processes start too slowly
+            what = (
+                f"join a Ray cluster at {cluster.address!r}"
+                if cluster.address
+                else "start Ray on this machine"
+            )
+            raise EngineError(f"cannot {what}: {' '.join(str(error).split())}") from error
         try:
             self._check_room(dict(ray.cluster_resources()))
-            worker = ray.remote(_Worker).options(
-                num_cpus=cluster.cpus_per_worker,
-                num_gpus=cluster.gpus_per_worker,
-                resources=dict(cluster.resources),
-                max_restarts=-1,
-                max_task_retries=self._tries - 1,
-            )
-            self._workers = [
-                worker.remote(self._load, cluster.cpus_per_worker, self._tries)
-                for _ in range(cluster.num_workers)
-            ]
+            for _ in range(cluster.num_workers):
+                self._start_worker()
         except BaseException:
             self._leave()
             raise
@@ -132,6 +143,30 @@ class RayEngine:
             ray.kill(worker)
         self._leave()
 
+    def _start_worker(self) -> None:
+        import ray
+
+        cluster = self._cluster
+        # No restarts or retries by Ray: these wait for room for that very worker, with other workers idle.
+        options = ray.remote(_Worker).options(
+            num_cpus=cluster.cpus_per_worker,
+            num_gpus=cluster.gpus_per_worker,
+            resources=dict(cluster.resources),
+            max_restarts=0,
+            max_task_retries=0,
+        )
+        worker = options.remote(self._load, cluster.cpus_per_worker, self._tries)
+        self._workers.append(worker)
+        self._starting[worker.ready.remote()] = worker
+
+    def _replace_worker(self, worker: Any) -> None:
+        """Start another in its place. One that is only out of reach may live on: it is ended."""
+        import ray
+
+        self._workers.remove(worker)
+        ray.kill(worker)
+        self._start_worker()
+
     def _leave(self) -> None:
         """A cluster that was joined before stays joined."""
         import ray
@@ -143,34 +178,58 @@ class RayEngine:
         """Do every job on the workers; see `Engine.map`."""
         import ray
 
-        # One piece at a time a worker: what waits at a worker that dies would count as tried.
-        free = list(self._workers)
-        pending: dict[Any, tuple[Job, Any]] = {}
         shipped = [ray.put(start)]  # in a list, as Ray would else unpack it for every job
-        for job in jobs:
-            done = [] if free else [self._next(pending, free)]
-            worker = free.pop()
-            pending[worker.run.remote(shipped, job)] = (job, worker)
-            yield from done  # after the worker has its next piece, as the caller may take its time
-        while pending:
-            yield self._next(pending, free)
+        new = map(_Piece, jobs)
+        again: list[_Piece[Job]] = []
+        pending: dict[Any, tuple[_Piece[Job], Any]] = {}
+        starting = list(self._starting.values())
+        free = [worker for worker in self._workers if worker not in starting]
+        done: list[tuple[Job, Any]] = []
+        while True:
+            # One piece at a time a worker: what waits at a worker that dies would count as tried.
+            while free and (piece := again.pop() if again else next(new, None)) is not None:
+                worker = free.pop()
+                pending[worker.run.remote(shipped, piece.job)] = (piece, worker)
+            yield from done  # after the workers have their next pieces, as the caller may take its time
+            if free and not pending:  # nobody took a piece: there is none
+                return
+            done = self._wait(pending, again, free)
 
-    def _next(self, pending: dict[Any, tuple[Job, Any]], free: list[Any]) -> tuple[Job, Any]:
-        """The next piece that is finished; its worker is free."""
+    def _wait(
+        self, pending: dict[Any, tuple[_Piece[Job], Any]], again: list[_Piece[Job]], free: list[Any]
+    ) -> list[tuple[Job, Any]]:
+        """Wait until a piece is finished or lost, or a worker has started.
+
+        Args:
+            pending: The pieces that are worked at, by their results to come, with their workers.
+            again: Pieces whose worker was lost.
+            free: Workers without a piece.
+
+        Returns:
+            The piece that is finished, if one is, with its result.
+        """
         import ray
 
-        (ref,), _ = ray.wait(list(pending), num_returns=1)
-        job, worker = pending.pop(ref)
-        free.append(worker)
+        (ref,), _ = ray.wait([*pending, *self._starting], num_returns=1)
+        piece, worker = pending.pop(ref) if ref in pending else (None, self._starting.pop(ref))
         try:
-            return job, ray.get(ref)
+            result = ray.get(ref)
         except ray.exceptions.RayTaskError as error:
             raise error.cause from error
-        except ray.exceptions.RayActorError as error:
+        except (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError) as error:
             reason = " ".join(str(error).split())
             if "creation task" in reason or "__init__" in reason:
                 raise EngineError(f"a worker could not load the model: {reason[-500:]}") from error
-            return job, Failure(f"the worker died: {reason[:500]}", self._tries)
+            self._replace_worker(worker)
+            if piece is None:
+                return []
+            piece.lost += 1
+            if piece.lost < self._tries:
+                again.append(piece)
+                return []
+            return [(piece.job, Failure(f"the worker died: {reason[:500]}", self._tries))]
+        free.append(worker)
+        return [] if piece is None else [(piece.job, result)]
 
     def _check_room(self, there: Mapping[str, float]) -> None:
         cluster = self._cluster

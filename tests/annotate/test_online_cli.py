@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -20,6 +21,15 @@ from fakes.annotated import make_benchmark, make_paragraphs
 from fakes.command_line import wait_for_lines
 from fakes.openai_server import FakeOpenAI, random_plan
 from fakes.raw_server import RawServer
+from fakes.server_profiles import (
+    CUTTING,
+    LLAMA_CPP,
+    LLAMA_CPP_512,
+    LLAMA_CPP_PYTHON,
+    LLAMA_CPP_PYTHON_512,
+    TRANSFORMERS,
+)
+from fakes.small_disk import fill, small_disk
 from fakes.truthful import chosen_words
 
 from annotate.benchmark import Benchmark
@@ -261,6 +271,130 @@ class TestWhatOtherServersSend:
         assert "paid: not known (online not known" in capsys.readouterr().out
 
 
+class TestRealServers:
+    """The fake as the servers that were asked for docs/annotators.md: what they do otherwise than OpenAI."""
+
+    @pytest.mark.parametrize("profile", [LLAMA_CPP, LLAMA_CPP_PYTHON])
+    def test_llama_cpp_keeps_to_a_schema(self, benchmark, label, profile) -> None:
+        option = ",structured=schema" if profile is LLAMA_CPP_PYTHON else ""
+        spec = f"openai:smollm2{option}"
+        with FakeOpenAI(profile=profile) as fake:
+            code, out, err = label(benchmark, fake.url, "--annotator", spec)
+            bill = fake.bill()
+        assert code == 0, err
+        found = labels(benchmark, f"{spec},host=127.0.0.1")
+        assert {row.status for row in found} == {"ok"}
+        assert {name: billed(benchmark)[name] for name in ("input_tokens", "output_tokens")} == {
+            name: bill[name] for name in ("input_tokens", "output_tokens")
+        }
+        model = "smollm2" if option else "/models/smollm2.gguf"
+        assert f"cost not known; answered by {model}." in out
+        assert "does not list smollm2 among its models (/models/smollm2.gguf)" in err
+
+    def test_a_schema_in_openais_form_that_llama_cpp_python_refuses_ends_the_run(
+        self, benchmark, label
+    ) -> None:
+        with FakeOpenAI(profile=LLAMA_CPP_PYTHON) as fake:
+            code, _, err = label(benchmark, fake.url, "--annotator", "openai:smollm2", "--quiet")
+            assert len(fake.log) <= 8  # and is not tried again, though its status is 500
+        assert (code, err.count("\n")) == (5, 1)
+        assert "structured=schema" in err
+
+    @pytest.mark.parametrize("profile", [LLAMA_CPP_512, LLAMA_CPP_PYTHON_512])
+    def test_a_window_too_small_is_said_once_a_paragraph(self, benchmark, label, profile) -> None:
+        spec = "openai:smollm2,structured=schema"
+        with FakeOpenAI(profile=profile) as fake:
+            code, _, err = label(benchmark, fake.url, "--annotator", spec, "--limit", "3", "--quiet")
+            assert len(fake.log) == 3
+        assert (code, err.count("\n")) == (1, 1)
+        assert "longer than the window of smollm2" in err
+
+    def test_transformers_serve_ignores_the_schema(self, benchmark, label) -> None:
+        spec = "openai:models/smollm2"
+        with FakeOpenAI(profile=TRANSFORMERS) as fake:
+            code, _, err = label(benchmark, fake.url, "--annotator", spec, "--limit", "2", "--quiet")
+            assert len(fake.log) == 4  # each is asked once more, with what is wrong
+        assert (code, err.count("\n")) == (1, 1)
+        assert "2 invalid_output" in err
+        assert "the server did not keep to the schema" in err
+
+    def test_transformers_serve_answers_where_nothing_is_enforced(self, benchmark, label) -> None:
+        spec = "openai:models/smollm2,structured=none"
+        with FakeOpenAI(profile=TRANSFORMERS) as fake:
+            code, out, _ = label(benchmark, fake.url, "--annotator", spec, "--limit", "5")
+        assert code == 0
+        assert "answered by models/smollm2@main" in out
+
+    @pytest.mark.parametrize(
+        ("spec", "said"),
+        [
+            ("openai:gpt-4o", "gpt-4o cannot be used here"),
+            ("openai:models/smollm2,effort=low", ""),
+        ],
+    )
+    def test_transformers_serve_has_one_model(self, benchmark, label, spec, said) -> None:
+        with FakeOpenAI(profile=TRANSFORMERS, answer=lambda body: '{"spans": []}') as fake:
+            code, _, err = label(benchmark, fake.url, "--annotator", spec, "--limit", "2", "--quiet")
+        if said:
+            assert (code, err.count("\n")) == (5, 1)
+            assert said in err
+            assert "Server is pinned to 'models/smollm2'" in err
+        else:
+            assert "cannot be used here" not in err
+
+    def test_a_prompt_cut_in_silence_is_no_answer(self, benchmark, label) -> None:
+        spec = "openai:llama3:8b"
+        with FakeOpenAI(profile=CUTTING) as fake:
+            code, _, err = label(benchmark, fake.url, "--annotator", spec, "--limit", "3", "--quiet")
+            bill = fake.bill()
+            assert len(fake.log) == 3
+        assert (code, err.count("\n")) == (1, 1)
+        assert "the server cut the prompt: it counted 256 tokens where" in err
+        rows = read_ledger(benchmark.ledger).rows
+        assert {(row.status, row.code) for row in rows} == {("error", "prompt_cut")}
+        assert billed(benchmark)["input_tokens"] == bill["input_tokens"]  # it was billed all the same
+        with FakeOpenAI() as fake:  # a larger window, and the same command finishes
+            assert label(benchmark, fake.url, "--annotator", spec, "--limit", "3")[0] == 0
+            assert len(fake.log) == 3
+
+    def test_a_server_that_changes_its_model_is_told_of(self, benchmark, label) -> None:
+        models = iter(["m-1"] * 3 + ["m-2"] * 3)
+        with FakeOpenAI(edit=lambda body: body | {"model": next(models)}) as fake:
+            code, out, _ = label(
+                benchmark, fake.url, "--annotator", "openai:m", "--limit", "6", "--concurrency", "1"
+            )
+        assert code == 0
+        assert "answered by m-1, m-2." in out
+        assert "the server changed its model" in out
+        found = Counter(row.model for row in labels(benchmark, "openai:m,host=127.0.0.1"))
+        assert (found["m-1"], found["m-2"]) == (3, 3)
+
+    @pytest.mark.parametrize("quoted", [False, True])
+    @pytest.mark.parametrize("zero", ["\u0660", "\u0966", "\uff10"])
+    def test_numbers_in_the_digits_of_another_script(self, benchmark, label, zero, quoted) -> None:
+        def foreign(said: str) -> str:
+            digits = re.compile(r'(?<="i": )\d+')
+            turned = digits.sub(
+                lambda match: "".join(chr(ord(zero) + int(digit)) for digit in match[0]), said
+            )
+            return re.sub(r'(?<="i": )(\w+)', r'"\1"', turned) if quoted else turned
+
+        with FakeOpenAI(edit=changed(content=foreign)) as fake:
+            code, _, err = label(benchmark, fake.url, "--annotator", "openai:m,format=indexed")
+            assert len(fake.log) == 60
+        assert code == 0, err
+        found = labels(benchmark, "openai:m,format=indexed,host=127.0.0.1")
+        meant = [tuple(chosen_words(paragraph.text, "m")) for paragraph in benchmark.paragraphs()]
+        assert [row.words for row in found] == meant
+
+    def test_an_address_without_v1(self, benchmark, label) -> None:
+        reply = b"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: 22\r\n\r\n"
+        with RawServer(lambda: [reply, b'{"detail":"Not Found"}']) as server:
+            code, _, err = label(benchmark, server.url, "--limit", "1", "--quiet")
+        assert (code, err.count("\n")) == (5, 1)
+        assert "check --base-url, which mostly ends in /v1" in err
+
+
 class TestStops:
     @pytest.mark.parametrize(
         ("fault", "said"),
@@ -369,6 +503,24 @@ class TestStops:
         benchmark.path.chmod(0o700)
         assert code == 1
         assert "Permission denied" in err
+
+
+def test_a_full_disk_keeps_what_is_written_and_the_rest_is_asked_when_there_is_room(tmp_path, label) -> None:
+    with small_disk(tmp_path / "disk") as disk, FakeOpenAI() as fake:
+        benchmark = make_benchmark(disk / "b", make_paragraphs(60))
+        filler = fill(disk, free=10)
+        for _ in range(2):
+            code, _, err = label(benchmark, fake.url, "--concurrency", "4")
+            assert code == 1
+            assert err.splitlines()[-1].startswith("error: No space left on device (")
+            assert err.splitlines()[-1].endswith("finished work is kept: make room, then re-run the command")
+        kept = len(read_ledger(benchmark.ledger).rows)
+        assert 0 < kept < 60
+        filler.unlink()
+        asked = len(fake.log)
+        assert label(benchmark, fake.url, "--concurrency", "4")[0] == 0
+        assert len(fake.log) - asked == 60 - kept
+        assert {row.status for row in labels(benchmark)} == {"ok"}
 
 
 def test_a_prompt_longer_than_the_window_costs_that_paragraph_alone(benchmark, label) -> None:

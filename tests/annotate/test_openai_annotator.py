@@ -11,7 +11,7 @@ from fakes.openai_server import completion
 from fakes.truthful import answer_request, chosen_words
 
 from annotate.annotators import annotator_names, make_annotator
-from annotate.annotators.openai import CAP, CAP_REASONING, RAISE, OpenAIAnnotator
+from annotate.annotators.openai import CAP, CAP_REASONING, RAISE, OpenAIAnnotator, loops
 from annotate.errors import LabelError, UnknownNameError
 from annotate.online.completion import read_completion
 from annotate.online.transport import Endpoint
@@ -144,6 +144,11 @@ class TestBody:
         assert (quick["reasoning_effort"], quick["temperature"]) == ("none", 0.0)
         assert "temperature" not in first(made("openai:gpt-5.1,effort=low")).body
 
+    def test_the_schema_beside_json_object(self) -> None:
+        body = first(made("openai:smollm2,structured=schema", LOCAL)).body
+        assert body["response_format"]["type"] == "json_object"
+        assert body["response_format"]["schema"]["required"] == ["spans"]
+
     def test_of_a_model_nobody_knows_is_the_shortest(self) -> None:
         assert set(first(made("openai:llama3", LOCAL)).body) == {
             "model",
@@ -229,6 +234,48 @@ class TestConversation:
         requests, _ = converse(made("openai:gpt-4o"), "length")
         assert [request.body["max_completion_tokens"] for request in requests] == [CAP, RAISE * CAP]
         assert requests[0].body["messages"] == requests[1].body["messages"]
+
+    @pytest.mark.parametrize(
+        ("content", "looped"),
+        [
+            ('{"quote": "a", "occurrence": 1}, {"quote": "a", "occurrence": 2}, ' * 3, True),
+            ("and so it goes on, " * 8, True),
+            ("x" * 200, True),
+            ("x" * 100, False),
+            ("Of two lines that are long enough, this is one; " * 2, False),
+            (
+                f"{'a period of its own, said twice in the same words and more than once ' * 2} and then the end",
+                False,
+            ),
+            (PARAGRAPH.text, False),
+        ],
+    )
+    def test_an_answer_that_repeats_itself_is_told_from_one_that_does_not(self, content, looped) -> None:
+        assert loops(content) == looped
+
+    @pytest.mark.parametrize(
+        ("content", "output_tokens", "asked", "detail"),
+        [
+            ('{"spans": [' + '{"quote": "a", "occurrence": 1}, ' * 30, CAP, 1, "while it repeated itself"),
+            ('{"spans": [{"quote": "a", "occur', CAP, 2, f"cut off at {CAP * RAISE:,} tokens"),
+            ('{"spans": [{"quote": "a", "occur', 40, 2, "the window may be full"),
+        ],
+    )
+    def test_an_answer_that_was_cut_off_says_where(self, content, output_tokens, asked, detail) -> None:
+        annotator = made("openai:gpt-4o")
+        requests: list[Request] = []
+        answers: list[Response] = []
+        while (request := annotator.request(PARAGRAPH, 0, answers)) is not None:
+            body, _ = completion(request.body, "ok", content, "0" * 64)
+            full = output_tokens == CAP
+            usage = Usage(
+                input_tokens=9, output_tokens=request.body["max_completion_tokens"] if full else output_tokens
+            )
+            answers.append(Response(status="truncated", raw=json.dumps(body), usage=usage))
+            requests.append(request)
+        reading = annotator.read(PARAGRAPH, answers)
+        assert (len(requests), reading.status) == (asked, "truncated")
+        assert detail in reading.detail
 
     def test_the_second_question_holds_the_first_answer_and_what_is_wrong_with_it(self) -> None:
         (before, after), _ = converse(made("openai:gpt-4o"), "schema")

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import socket
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from fakes.openai_server import FakeOpenAI
+from fakes.raw_server import RawServer
+from fakes.server_profiles import LLAMA_CPP
 
 from annotate.errors import EndpointError, LabelError
 from annotate.online.completion import CompletionError, read_completion, read_usage
-from annotate.online.faults import Fault, may_pass, read_fault, retry_after
-from annotate.online.recorded import read_body
+from annotate.online.faults import PROMPT_CUT, Fault, may_pass, read_fault, retry_after
+from annotate.online.recorded import read_body, refuse_cut_prompt
 from annotate.online.transport import Endpoint
-from annotate.protocol import Outcome, Usage
+from annotate.protocol import Outcome, Response, Usage
 
 KEY = "sk-test-0123456789abcdef"
 BODY = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}], "max_completion_tokens": 100}
@@ -161,6 +165,66 @@ class TestRetryAfter:
 
 
 class TestFaults:
+    @pytest.mark.parametrize(
+        ("http", "body", "told"),
+        [
+            (
+                422,
+                {"detail": "Unexpected fields in the request: {'colour'}"},
+                "m does not take a parameter as sent",
+            ),
+            (
+                422,
+                {
+                    "detail": [
+                        {"type": "extra_forbidden", "loc": ["body", "temperature"], "msg": "Extra inputs"}
+                    ]
+                },
+                "m does not take temperature as sent",
+            ),
+            (
+                400,
+                {"error": {"message": "Unrecognized request argument supplied: seed", "code": None}},
+                "m does not take a parameter as sent",
+            ),
+            (
+                422,
+                {
+                    "detail": [
+                        {"type": "literal_error", "loc": ["body", "response_format", "type"], "msg": "no"}
+                    ]
+                },
+                "structured=schema",
+            ),
+            (
+                500,
+                {"error": {"message": "1 validation error: ('body', 'response_format')"}},
+                "structured=schema",
+            ),
+            (400, {"detail": "Server is pinned to 'a'; requested 'm'."}, "m cannot be used here"),
+            (
+                400,
+                {"error": {"message": "The model `m` does not exist", "code": "model_not_found"}},
+                "m cannot be",
+            ),
+            (404, {"detail": "Not Found"}, "check --base-url"),
+            (404, {"error": {"message": "No model m", "code": "not_found"}}, "m cannot be used here"),
+        ],
+    )
+    def test_what_other_servers_refuse_ends_the_run_with_what_to_do(self, http, body, told) -> None:
+        fault = read_fault(http, body)
+        assert fault.action == "stop"
+        assert told in fault.explain("m")
+
+    def test_an_error_of_the_server_that_speaks_of_a_schema_may_pass(self) -> None:
+        assert read_fault(500, {"error": {"message": "the response_format worker died"}}).action == "retry"
+
+    def test_the_window_by_the_name_of_llama_cpp(self) -> None:
+        error = {"code": 400, "message": "request (431 tokens) exceeds", "type": "exceed_context_size_error"}
+        fault = read_fault(400, {"error": error})
+        assert fault.action == "reject"
+        assert "longer than the window of m" in fault.explain("m")
+
     def test_a_body_that_is_no_error_object(self) -> None:
         assert read_fault(502, "<html>Bad gateway</html>").message == "<html>Bad gateway</html>"
         assert read_fault(500, None) == Fault(500, "", "", "")
@@ -308,6 +372,59 @@ class TestBody:
         raw = json.dumps(spoken("a")).replace(": 3", ": " + "3" * 5_000)
         response = said(raw).response
         assert (response.status, response.usage) == ("ok", None)
+
+
+class TestCutPrompts:
+    @pytest.mark.parametrize(
+        ("usage", "action"),
+        [
+            (Usage(input_tokens=5), "answer"),  # as many tokens as words
+            (Usage(input_tokens=4), "reject"),
+            (
+                Usage(input_tokens=2, cached_tokens=3),
+                "answer",
+            ),  # those with Anthropic's names leave these out
+            (Usage(input_tokens=0), "answer"),  # nobody counted
+            (None, "answer"),
+        ],
+    )
+    def test_fewer_tokens_than_words_give_it_away(self, usage, action) -> None:
+        outcome = Outcome(Response(status="ok", http=200, usage=usage), "answer")
+        refused = refuse_cut_prompt(outcome, [{"content": "a b  c"}, {"content": "\nd e"}])
+        assert refused.action == action
+        assert (refused.response.code == PROMPT_CUT) == (action == "reject")
+        assert refused.response.usage == usage
+        if action == "reject":
+            assert (refused.response.status, refused.response.answered) == ("error", False)
+            assert "counted 4 tokens where 5 words were sent" in refused.response.detail
+
+    def test_a_failure_stays_what_it_is(self) -> None:
+        failure = Outcome(Response(status="error", usage=Usage(input_tokens=1)), "retry")
+        assert refuse_cut_prompt(failure, [{"content": "a b c"}]) is failure
+
+    def test_asking_again_would_not_mend_it(self) -> None:
+        assert not may_pass(200, PROMPT_CUT)
+
+
+class TestListing:
+    def test_of_models(self) -> None:
+        with FakeOpenAI(profile=LLAMA_CPP) as fake:
+            assert Endpoint(fake.url).models() == ("/models/smollm2.gguf",)
+
+    def test_that_is_not_to_be_had_is_none(self) -> None:
+        assert Endpoint("http://127.0.0.1:9/v1").models() == ()
+        with RawServer(lambda: [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"]) as server:
+            assert Endpoint(server.url).models() == ()
+
+    def test_waits_for_no_server_that_is_at_work(self) -> None:
+        def late() -> Iterator[bytes]:
+            time.sleep(2)
+            yield b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]"
+
+        start = time.monotonic()
+        with RawServer(late) as server:
+            assert Endpoint(server.url).models(0.2) == ()
+            assert time.monotonic() - start < 1.5
 
 
 class TestCompletion:

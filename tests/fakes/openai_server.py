@@ -18,6 +18,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
+from .server_profiles import OPENAI, ServerProfile
 from .truthful import answer_request
 
 Body = dict[str, Any]
@@ -99,6 +100,7 @@ class FakeOpenAI:
         key: The only key accepted; any if empty.
         batch: How batches end: completed, expired, cancelled, failed or all_failed.
         edit: What becomes of the body of every answer before it is sent.
+        profile: Which server it is like; see ``server_profiles``.
         others: What is answered on other paths, by path; faults and bill are those of chat requests.
     """
 
@@ -111,6 +113,7 @@ class FakeOpenAI:
         key: str = "",
         batch: str = "completed",
         edit: Callable[[Body], Body] = lambda body: body,
+        profile: ServerProfile = OPENAI,
         others: Mapping[str, Callable[[Body], Body]] = MappingProxyType({}),
     ) -> None:
         self.others = others
@@ -120,6 +123,7 @@ class FakeOpenAI:
         self.key = key
         self.batch = batch
         self.edit = edit
+        self.profile = profile
         self.log: list[Entry] = []
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, Body] = {}
@@ -183,8 +187,10 @@ def count_tokens(value: object) -> int:
     return -(-len(json.dumps(value)) // 4)
 
 
-def completion(body: Body, fault: str, content: str, digest: str) -> tuple[Body, Body]:
-    """A chat completion with its fault, and the tokens billed for it."""
+def completion(
+    body: Body, fault: str, content: str, digest: str, window: int | None = None
+) -> tuple[Body, Body]:
+    """A chat completion with its fault, and the tokens billed for it; no more of the prompt than fits the window."""
     cap = int(body.get("max_completion_tokens") or body.get("max_tokens") or 1 << 30)
     message: Body = {"role": "assistant", "content": content, "refusal": None}
     finish = "stop"
@@ -200,7 +206,7 @@ def completion(body: Body, fault: str, content: str, digest: str) -> tuple[Body,
         message["content"] = ""
     reasoning = 64 if body.get("reasoning_effort", "none") not in ("none", "minimal") else 0
     output = min(cap, count_tokens(message["content"] or "") + reasoning)
-    prompt = count_tokens(body.get("messages"))
+    prompt = min(count_tokens(body.get("messages")), window or 1 << 30)
     usage = {
         "input_tokens": prompt,
         "cached_tokens": prompt // 4,
@@ -266,7 +272,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif not self._authorized():
             self._error("auth")
         elif path == "/v1/models":
-            self._send(200, {"object": "list", "data": [{"id": "gpt-4o", "object": "model", "created": 0}]})
+            listed = [{"id": name, "object": "model", "created": 0} for name in self.fake.profile.models]
+            self._send(200, {"object": "list", "data": listed})
         elif path.startswith("/v1/files/"):
             self._file(path)
         elif path == "/v1/batches":
@@ -303,6 +310,11 @@ class _Handler(BaseHTTPRequestHandler):
         digest, fault, attempt = fake.next_fault(body)
         kind, _, argument = fault.partition(":")
         time.sleep(fake.latency + (float(argument) if kind in ("slow", "stall") else 0))
+        refusal = None if other else fake.profile.refuse(body, count_tokens(body.get("messages")))
+        if refusal is not None:
+            fake.record(digest, attempt, "refused", body, self.headers.get("Authorization", ""), {})
+            self._send(*refusal)
+            return
         answer, usage = None, {}
         if other is not None and kind in ("ok", "slow"):
             answer = other(body)
@@ -314,7 +326,10 @@ class _Handler(BaseHTTPRequestHandler):
         elif kind in ("ok", "slow", *ANSWER_FAULTS):
             wanted = {"duplicate": "duplicate", "wrong": "wrong"}.get(kind, "")
             content = fake.answer(body | {"fake": wanted} if wanted else body)
-            answer, usage = completion(body, kind, content, digest)
+            if body.get("response_format") and not fake.profile.keeps_schema:
+                content = fake.profile.chat
+            answer, usage = completion(body, kind, content, digest, fake.profile.window)
+            answer = fake.profile.shape(body, answer)
         fake.record(digest, attempt, fault, body, self.headers.get("Authorization", ""), usage)
         if answer is not None:
             self._send(200, fake.edit(answer), {"x-request-id": f"req_{digest[:8]}_{attempt}"})

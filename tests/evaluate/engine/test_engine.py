@@ -175,6 +175,53 @@ def test_ray_restarts_a_worker_that_dies_and_gives_up_what_kills_it(
 
 
 @needs_ray
+def test_what_a_lost_node_had_is_done_elsewhere_whether_or_not_it_comes_back(
+    lm_folder: Path, tmp_path: Path
+) -> None:
+    code = """
+import functools, pathlib, sys, time
+import ray, ray.cluster_utils
+import heat
+from evaluate.engine import stateless
+from evaluate.engine.ray import Cluster, RayEngine
+
+place = pathlib.Path(sys.argv[2])
+
+def work(lm, job):
+    here = ray.get_runtime_context().get_node_id()
+    if here != (place / "driver").read_text() and not (place / "hung").exists():
+        (place / "hung").write_text(here)
+        time.sleep(600)
+    return job
+
+hosts = ray.cluster_utils.Cluster(head_node_args={"num_cpus": 0, "include_dashboard": False})
+nodes = [hosts.add_node(num_cpus=1) for _ in range(2)]
+load = functools.partial(heat.load, sys.argv[1])
+with RayEngine(load, Cluster(address=hosts.address, num_workers=2)) as engine:
+    (place / "driver").write_text(ray.get_runtime_context().get_node_id())
+    found = []
+    for job, result in engine.map(stateless(work), range(12)):
+        found.append((job, result))
+        if len(found) == 11:  # all but the piece that hangs
+            (lost,) = [node for node in nodes if node.node_id == (place / "hung").read_text()]
+            lost.kill_raylet(check_alive=False)
+    assert sorted(found) == [(job, job) for job in range(12)], found
+    assert sorted(engine.map(stateless(work), range(3))) == [(job, job) for job in range(3)]
+hosts.shutdown()
+"""
+    command = [sys.executable, "-c", code, str(lm_folder), str(tmp_path)]
+    environment = {
+        **os.environ,
+        "RAY_health_check_period_ms": "500",
+        "RAY_health_check_failure_threshold": "2",
+    }
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=240, env=environment, cwd=Path(__file__).parents[3]
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@needs_ray
 def test_ray_gives_the_bytes_of_a_local_run(
     ray_engine: RayEngine, examples: list[Example], lm_folder: Path, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from fakes.attributions import made
 from fakes.benchmarks import FEW, made_task
+from fakes.small_disk import fill, small_disk
 from fakes.tiny_models import tiny_lm
 from pydantic.dataclasses import dataclass as checked
 from scipy.stats import spearmanr
@@ -357,3 +358,27 @@ def test_the_frame_holds_comparisons(task: Task, lm: LanguageModel, tmp_path: Pa
 @pytest.mark.parametrize("name", ["curated", "longra", "lambada-rationales", "tellmewhy", "wikibio"])
 def test_every_benchmark_serves_faithfulness_without_gold(name: str) -> None:
     assert load_task(name, gold="none", limit=2).examples
+
+
+def test_a_full_disk_keeps_what_is_written_and_the_same_call_finishes(
+    task: Task, lm: LanguageModel, tmp_path: Path
+) -> None:
+    methods = ["gradient-norm", "input-x-gradient"]
+    alignment(task, lm, methods, RunConfig(tmp_path / "whole"))
+    with small_disk(tmp_path / "disk") as disk:
+        filler = fill(disk, free=12)
+        for _ in range(2):
+            with pytest.raises(OSError, match="No space left on device"):
+                alignment(task, lm, methods, RunConfig(disk / "out"))
+        kept = {
+            path.name: path.read_bytes() for path in (disk / "out" / "attributions").glob("*.safetensors")
+        }
+        assert kept
+        filler.unlink()
+        alignment(task, lm, methods, RunConfig(disk / "out"))
+        whole, freed = (
+            {path.name: path.read_bytes() for path in (place / "attributions").iterdir()}
+            for place in (tmp_path / "whole", disk / "out")
+        )
+        assert whole == freed
+        assert kept.items() < whole.items()
