@@ -110,11 +110,12 @@ for name in ${SERVERS:-llama-cpp-python xllamacpp transformers}; do
   wait "$client" || code=$?
   client=
   echo "$name: the client went on and ended with exit code $code after $SECONDS s"
+  tail -n 1 "$folder/notes.txt"
   cat "$folder/label.txt"
 
   before=$(lines)
   label
-  wait "$client"
+  wait "$client" || true # it fails where the model labelled nothing
   client=
   echo "$name: run again, it asked for $(($(lines) - before)) more"
   kill "$server" && wait "$server" 2>/dev/null || true
