@@ -200,7 +200,7 @@ class ServerOptions:
     server: Annotated[
         ServerKind,
         typer.Option(
-            help="Which kind it is. openai: completions with echo (also vLLM's, llama-cpp-python's); vllm: "
+            help="Which kind it is. openai: completions with echo (also vLLM's); vllm: "
             "prompt_logprobs; llama.cpp: its own server. The last two take token ids, so nothing is tokenised anew."
         ),
     ] = "openai"

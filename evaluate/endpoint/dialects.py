@@ -65,7 +65,7 @@ class Dialect(ABC):
 
 
 class OpenAIEcho(Dialect):
-    """Completions with ``echo`` and ``logprobs``: OpenAI's own form, also vLLM's and llama-cpp-python's.
+    """Completions with ``echo`` and ``logprobs``: OpenAI's own form, also vLLM's.
 
     Texts go as text and come back as the server's tokens, so what is left of a prompt is tokenised anew.
     """
@@ -81,7 +81,7 @@ class OpenAIEcho(Dialect):
 
     def call(self, model: str, asked: Asked, top_k: int) -> Call:
         """See `Dialect`."""
-        # One token is generated and dropped: to llama-cpp-python none at all means as many as fit.
+        # One token is generated and dropped: to some servers none at all means as many as fit.
         return _completion(model, asked.text, 1, echo=True, logprobs=top_k)
 
     def read(self, raw: str, asked: Asked) -> Reading:
@@ -97,9 +97,14 @@ class OpenAIEcho(Dialect):
             )
         usage = read_usage(body.get("usage"))
         n_all = len(given["token_logprobs"])
-        # What the model added stands behind the prompt; llama-cpp-python leaves it out.
-        added = 1 if usage is None else usage.output_tokens
-        end = n_all if usage is not None and n_all == usage.input_tokens else n_all - added
+        # What the model added stands behind the prompt.
+        end = n_all - (1 if usage is None else usage.output_tokens)
+        if usage is not None and n_all == usage.input_tokens and usage.output_tokens:
+            # It puts beside a token what is predicted behind it, and runs out of predictions one token early.
+            raise OtherTokensError(
+                "the server echoes a token beside the prediction of the next one, as llama-cpp-python does: it gives "
+                "log-probabilities of other tokens than it was sent; use llama.cpp's own with --server llama.cpp"
+            )
         try:
             tokens = tuple(_text_of(token) for token in given["tokens"][:end])
             top = [_numbers(one) for one in (given.get("top_logprobs") or [None] * n_all)[:end]]
@@ -280,8 +285,8 @@ def _no_log_probs(given: Any) -> NoLogProbsError:
             "--server llama.cpp"
         )
     return NoLogProbsError(
-        "the server gives no log-probabilities of the prompt; llama-cpp-python gives them with --logits_all true, vLLM "
-        "by --server vllm, llama.cpp by --server llama.cpp"
+        "the server gives no log-probabilities of the prompt; vLLM gives them by --server vllm, llama.cpp's own server "
+        "by --server llama.cpp"
     )
 
 

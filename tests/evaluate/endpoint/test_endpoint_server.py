@@ -139,24 +139,6 @@ def test_echo_gives_what_ids_give_where_nothing_is_tokenised_anew(
     assert said.encoded.n_targets == 1
 
 
-def test_llama_cpp_python_leaves_out_what_it_added(
-    lm: heat.LanguageModel, fake_of: Callable[..., FakeOpenAI], tmp_path: Path
-) -> None:
-    def without_added(body: Body) -> None:
-        logprobs = body["choices"][0]["logprobs"]
-        for name in ("tokens", "token_logprobs", "top_logprobs", "text_offset"):
-            logprobs[name] = logprobs[name][:-1]
-
-    found = []
-    for name, change in {"as OpenAI": lambda body: None, "as llama-cpp-python": without_added}.items():
-        (tmp_path / name).mkdir()
-        fake = fake_of("openai", others=changed(lm, "openai", change))
-        with server_at(fake, "openai", tmp_path / name) as server:
-            text = encode(server, PROMPT, " iron", max_targets=1)
-            found.append(attribute(server, text, build("kl-top-k", {})).scores)
-    assert torch.equal(*found)
-
-
 def test_an_interrupted_run_asks_only_what_is_missing(
     lm: heat.LanguageModel, fake_of: Callable[..., FakeOpenAI], tmp_path: Path
 ) -> None:
@@ -231,6 +213,15 @@ def fewer_counted(body: Body) -> None:
     body["usage"]["prompt_tokens"] -= 3
 
 
+def one_behind(body: Body) -> None:
+    """As llama-cpp-python echoes: the prediction behind a token stands beside it."""
+    logprobs = body["choices"][0]["logprobs"]
+    for name in ("tokens", "text_offset"):
+        logprobs[name] = logprobs[name][:-1]
+    for name in ("token_logprobs", "top_logprobs"):
+        logprobs[name] = [None, *logprobs[name][2:]]
+
+
 def other_ids(body: Body) -> None:
     places = body["choices"][0]["prompt_logprobs"]
     places[2] = {"7": {"logprob": -1.0, "decoded_token": "x"}}
@@ -251,11 +242,12 @@ def no_echo(body: Body) -> None:
 @pytest.mark.parametrize(
     ("kind", "change", "after", "error", "says"),
     [
-        ("openai", no_logprobs, 0, NoLogProbsError, "no log-probabilities of the prompt; llama-cpp-python"),
+        ("openai", no_logprobs, 0, NoLogProbsError, "no log-probabilities of the prompt; vLLM"),
         ("vllm", no_logprobs, 0, NoLogProbsError, "no log-probabilities of the prompt"),
         ("llama.cpp", no_logprobs, 0, NoLogProbsError, "no log-probabilities of the prompt"),
         ("openai", chat_like, 0, NoLogProbsError, "use --server llama.cpp"),
         ("openai", no_echo, 0, NoLogProbsError, "does not echo the prompt"),
+        ("openai", one_behind, 0, OtherTokensError, "beside the prediction of the next one"),
         ("openai", other_model, 2, ModelChangedError, "'another' answered, and before it 'tiny-2026'"),
         ("vllm", other_model, 2, ModelChangedError, "'another' answered"),
         ("llama.cpp", other_model, 2, ModelChangedError, "'another' answered"),
