@@ -21,7 +21,8 @@ _TEXT = 24
 def fit(table: Table, console: Console, spare: Sequence[str] = ()) -> list[str]:
     """Leave out columns until a table fits a console.
 
-    Cells of more than `_TEXT` characters that hold a space are text, and may wrap; all others stay whole.
+    Cells of more than `_TEXT` characters that hold a space, or a comma as annotators' options do, are text, and may
+    wrap; all others stay whole.
 
     Args:
         table: Is changed.
@@ -61,9 +62,13 @@ def left_out(names: Sequence[str], console: Console) -> str:
 def _set(column: Column, *, wrap: bool) -> None:
     """Let text wrap and nothing else; `wrap` breaks headings at their spaces where the cells are narrower."""
     cells = [str(cell) for cell in column.cells]
-    column.no_wrap = not any(len(cell) > _TEXT and " " in cell for cell in cells) or _numeric(cells)
+    text = any(len(cell) > _TEXT and (" " in cell or "," in cell) for cell in cells)
+    column.no_wrap = not text or _numeric(cells)
     if not column.no_wrap:
         column.min_width = _TEXT
+        if wrap and any(len(word) > _TEXT for cell in cells for word in cell.split()):
+            # Else Rich takes the longest word for the least width, though it can be folded.
+            column.max_width = _TEXT
         return
     widest = max([cell_len(line) for cell in cells for line in cell.split("\n")], default=0)
     words = str(column.header).split() or [""]

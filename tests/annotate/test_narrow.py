@@ -70,3 +70,15 @@ def test_text_wraps_before_a_column_goes() -> None:
     assert dropped == []
     assert len(lines) > 2
     assert max(map(len, lines)) <= 60
+
+
+def test_a_long_name_is_folded_before_a_column_goes() -> None:
+    table = Table()
+    for heading in ("annotator", "ok", "not ok", "marked share", "asked", "known"):
+        table.add_column(heading, overflow="fold")
+    name = "openai:smollm2,prompt=passage,temperature=0,max_tokens=96,structured=schema,host=127.0.0.1"
+    table.add_row(name, "14", "242", "0.123", "50", "0")
+    dropped, lines = printed(table, 80)
+    assert dropped == []
+    first = [line.split("│")[1].strip() for line in lines if line.startswith("│")]
+    assert "".join(first) == name
