@@ -50,7 +50,11 @@ def table(result: Evaluation, metrics: list[Metric]) -> list[str]:
     columns = []
     for metric in metrics:
         digits = 2 if np.isfinite(metric.bounds).any() else 1
-        shown = [f"{row.metrics[metric.name].mean or 0.0:.{digits}f}" for row in result.methods]
+        # Adding 0 turns what is rounded to -0 into 0.
+        shown = [
+            f"{round(row.metrics[metric.name].mean or 0.0, digits) + 0.0:.{digits}f}"
+            for row in result.methods
+        ]
         best = max(shown, key=lambda text: metric.better(float(text)))
         columns.append([f"**{text}**" if float(text) == float(best) else text for text in shown])
     head = [
