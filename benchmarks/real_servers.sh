@@ -25,6 +25,7 @@ gguf=${GGUF:-SmolLM2-135M-Instruct.Q4_1.gguf}
 options=${OPTIONS:-temperature=0,max_tokens=128}
 here=$(cd "$(dirname "$0")" && pwd)
 export PYTHONPATH=${here%/*}${PYTHONPATH:+:$PYTHONPATH} OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} COLUMNS=${COLUMNS:-160}
+[ -f "$model/config.json" ] || { echo "MODEL: $model is no model's folder; the prompts are counted with its tokenizer" >&2; exit 1; }
 mkdir -p "$out"
 server=
 client=
