@@ -234,7 +234,7 @@ def test_real_files(shared: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("n.jsonl", gzip.compress(b"{}"), r"n\.jsonl is compressed by gzip; unpack it first"),
+        ("n.jsonl", gzip.compress(b"{}", mtime=0), r"n\.jsonl is compressed by gzip; unpack it first"),
         ("n.jsonl", b"GGUF\x03\x00", r"n\.jsonl is a GGUF model, not a data set"),
         ("n.parquet", b"GGUF\x03\x00", r"n\.parquet is a GGUF model, not a data set"),
         ("n.jsonl", b"PAR1\x00", r"n\.jsonl is a Parquet file; let its name end in \.parquet"),
