@@ -27,7 +27,13 @@ WORK = {
 }
 
 
+def heed_interrupts() -> None:
+    """Take SIGINT as a command at a terminal does; what a shell put into the background inherits it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def started(code: str, *arguments: str, **options) -> subprocess.Popen[str]:
+    options.setdefault("preexec_fn", heed_interrupts)
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

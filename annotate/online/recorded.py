@@ -57,8 +57,9 @@ def read_body(
 def refuse_cut_prompt(outcome: Outcome, messages: Iterable[Mapping[str, str]]) -> Outcome:
     """An answer to a prompt that the server cut in silence is none: it is about another text.
 
-    Some servers drop what does not fit into their window. They give themselves away by their count of tokens: no
-    tokenizer in use joins words over a space, so a prompt has as many tokens as words, or more.
+    Some servers drop what does not fit into their window, or what their chat template has no place for. They give
+    themselves away by their count of tokens: no tokenizer in use joins words over a space, so a prompt has as many
+    tokens as words, or more.
 
     Args:
         outcome: What came back.
@@ -78,7 +79,7 @@ def refuse_cut_prompt(outcome: Outcome, messages: Iterable[Mapping[str, str]]) -
         return outcome
     detail = (
         f"the server cut the prompt: it counted {counted:,} tokens where {words:,} words were sent; start it with a"
-        " larger context window (n_ctx, num_ctx, --max-model-len)"
+        " larger context window (n_ctx, num_ctx, --max-model-len), or with a chat template that keeps system messages"
     )
     changes = {"status": "error", "code": PROMPT_CUT, "detail": detail}
     return Outcome(outcome.response.model_copy(update=changes), "reject")
