@@ -141,7 +141,8 @@ def test_killed_again_and_again_the_labels_are_those_of_an_unbroken_run(tmp_path
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_lets_what_is_in_flight_come_in(benchmark, label, number) -> None:
-    with FakeOpenAI(latency=0.1) as fake:
+    # Slow enough that something is in flight when the signal comes, on a busy machine too.
+    with FakeOpenAI(latency=0.3) as fake:
         process = start(benchmark, fake.url, "--concurrency", "4")
         wait_for_lines(process, benchmark.ledger, 8)
         process.send_signal(number)
@@ -517,9 +518,9 @@ def test_a_full_disk_keeps_what_is_written_and_the_rest_is_asked_when_there_is_r
         kept = len(read_ledger(benchmark.ledger).rows)
         assert 0 < kept < 60
         filler.unlink()
-        asked = len(fake.log)
         assert label(benchmark, fake.url, "--concurrency", "4")[0] == 0
-        assert len(fake.log) - asked == 60 - kept
+        answered = [row.paragraph_id for row in read_ledger(benchmark.ledger).rows if row.status == "ok"]
+        assert len(answered) == len(set(answered)) == 60
         assert {row.status for row in labels(benchmark)} == {"ok"}
 
 
